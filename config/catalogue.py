@@ -1,0 +1,113 @@
+"""The models that are verified to work, and how each must be called.
+
+The facts stand in `catalogue.toml`, reviewed like code, each with its evidence and date.
+"""
+
+import tomllib
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from config.errors import SettingsError, UnknownModel
+from tasks.contract import ProviderKind
+
+
+class ReasoningOff(StrEnum):
+    """How far a model's reasoning can be turned down."""
+
+    #: The model does not reason; nothing is sent.
+    NOT_NEEDED = "not_needed"
+    #: It can be switched off.
+    OFF = "off"
+    #: It can only be turned down to a lowest level.
+    LOWEST = "lowest"
+    #: Unknown model: nothing is sent, the vendor's default holds.
+    UNKNOWN = "unknown"
+
+
+class ModelFacts(BaseModel):
+    """One model of one provider."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: ProviderKind
+    id: str
+    #: Tokens that fit into one prompt.
+    context: Annotated[int, Field(ge=1)]
+    #: Tokens that the model can write.
+    max_output: Annotated[int, Field(ge=1)]
+    reasoning: ReasoningOff
+    #: The value sent to turn reasoning off or down (an effort, a level, a budget); its field is the provider's.
+    reasoning_value: str | int | None = None
+    #: Whether sampling parameters such as temperature are accepted.
+    sampling: bool = False
+    #: Smallest prompt that the vendor caches, in tokens; absent means unknown.
+    cache_minimum: int | None = None
+    #: Whether cache breakpoints are explicit (and implicit writes cost extra).
+    explicit_cache: bool = False
+    recommended: bool = False
+    #: When the vendor switches it off.
+    ends: date | None = None
+    verified: bool = True
+    #: Where these facts come from, and when they were read.
+    evidence: str = ""
+    as_of: date | None = None
+
+
+class Catalogue:
+    """All verified models."""
+
+    def __init__(self, models: list[ModelFacts]) -> None:
+        self._models = {(model.provider, model.id): model for model in models}
+
+    def __iter__(self) -> Any:
+        return iter(self._models.values())
+
+    def find(self, provider: ProviderKind, model: str, *, unverified: bool = False) -> ModelFacts:
+        """The facts of a model.
+
+        `openai_compatible` servers name their models freely, so any id is taken there.
+
+        Args:
+            provider: the connection's provider.
+            model: the id as the provider wants it.
+            unverified: take a model that is not listed, with conservative facts.
+
+        Raises:
+            UnknownModel: not listed, and not allowed to be.
+        """
+        facts = self._models.get((provider, model))
+        if facts is not None:
+            return facts
+        if unverified or provider is ProviderKind.OPENAI_COMPATIBLE:
+            return ModelFacts(
+                provider=provider,
+                id=model,
+                context=32_768,
+                max_output=8_192,
+                reasoning=ReasoningOff.UNKNOWN,
+                verified=False,
+            )
+        known = ", ".join(facts.id for facts in self._models.values() if facts.provider is provider)
+        raise UnknownModel(
+            f"model '{model}' of {provider.value} is not in the catalogue (known: {known or 'none'}); choose one of "
+            "these, or mark the connection unverified to use it all the same"
+        )
+
+
+@lru_cache(maxsize=1)
+def load_catalogue() -> Catalogue:
+    """The catalogue that ships with this version.
+
+    Raises:
+        SettingsError: the data file is damaged.
+    """
+    text = files("config").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    try:
+        return Catalogue([ModelFacts.model_validate(entry) for entry in tomllib.loads(text)["models"]])
+    except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
+        raise SettingsError(f"config/catalogue.toml is damaged: {error}") from error

@@ -1,0 +1,101 @@
+"""Settings of one process: environment (`BYOM_*`), then `byom.toml`, then defaults."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from config.errors import SettingsError
+from tasks.contract import ProviderKind
+
+
+class Settings(BaseSettings):
+    """What one worker, CLI call or Flower process runs with. Secrets are masked in repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BYOM_", toml_file="byom.toml", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    #: Redis or Valkey that carries the queues. May hold a password.
+    broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    #: Where results are kept; absent means the broker.
+    result_url: SecretStr | None = None
+    #: Where connections and credentials are kept: `file:PATH` or `memory:`.
+    store_url: str = "file:.byom/store.json"
+    #: Threads of one worker process: jobs in hand at once.
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
+    #: Calls in flight at once over all jobs of one process.
+    max_calls: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    #: Celery's own rate limit per provider task and worker process, such as `{"openai": "600/m"}`.
+    rate_limits: dict[ProviderKind, Annotated[str, Field(pattern=r"^\d+(\.\d+)?/[smh]$")]] = {}
+    #: Seconds to open a connection to a provider.
+    connect_timeout: Annotated[float, Field(gt=0)] = 5
+    #: Seconds for one whole call.
+    call_timeout: Annotated[float, Field(gt=0)] = 90
+    #: Seconds for all tries of one job on one connection; beyond it the job goes to the fallback.
+    attempt_timeout: Annotated[float, Field(gt=0)] = 240
+    #: The longest wait that a worker spends in place before a retry, in seconds.
+    patience: Annotated[float, Field(ge=0)] = 5
+    #: Seconds after which a delivery that nobody renews is handed to another worker.
+    visibility_timeout: Annotated[int, Field(ge=10)] = 60
+    #: Seconds that results are kept.
+    result_ttl: Annotated[int, Field(ge=60)] = 86_400
+    #: Seconds that an idempotency key is remembered.
+    idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800
+    #: Seconds that a configuration read is trusted.
+    config_cache_ttl: Annotated[float, Field(ge=0)] = 2
+    #: Seconds that a worker may go on after SIGTERM before it hands its jobs back.
+    shutdown_timeout: Annotated[float, Field(ge=0)] = 60
+    #: Allow provider endpoints on private and link-local addresses.
+    allow_private_endpoints: bool = False
+    #: `text` for people, `json` for machines.
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags beat the environment, which beats `byom.toml`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def redis_url(self) -> str:
+        """Broker URL in the clear, for clients only."""
+        return self.broker_url.get_secret_value()
+
+    @property
+    def backend_url(self) -> str:
+        """Result URL in the clear, for clients only."""
+        return (self.result_url or self.broker_url).get_secret_value()
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: with one line per setting that does not fit, naming the variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"  BYOM_{'.'.join(str(part) for part in entry['loc']).upper()}: {entry['msg']}"
+            for entry in error.errors(include_input=False, include_url=False)
+        ]
+        source = Path("byom.toml")
+        where = f"the environment or {source}" if source.exists() else "the environment"
+        raise SettingsError("\n".join([f"Settings do not fit; mend them in {where}:", *lines])) from None

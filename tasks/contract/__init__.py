@@ -1,0 +1,80 @@
+"""What a pipeline may say to the worker pool, and what it gets back.
+
+These modules are all that outsiders may import, and they need nothing but pydantic. Inside this
+repository they are `tasks.contract`; pipelines install the same files as the `byom_contract` wheel.
+Imports in here are relative for that reason.
+"""
+
+from .errors import (
+    ContractError,
+    DuplicateJob,
+    ExtractionFailed,
+    FailureCode,
+    JobRefused,
+)
+from .job import (
+    EntityType,
+    Episode,
+    EpisodeKind,
+    ExtractionJob,
+    parse_job,
+)
+from .limits import LIMITS, Limits
+from .names import (
+    CONTRACT_VERSION,
+    ENTRY_QUEUE,
+    EXTRACT_TASK,
+    ProviderKind,
+    provider_queue,
+    provider_task,
+)
+from .result import (
+    AttemptRecord,
+    Entity,
+    EpisodeResult,
+    ExtractionResult,
+    Fact,
+    Failure,
+    JobStatus,
+    Provenance,
+    ResultWarning,
+    Role,
+    TokenUsage,
+    UsageTotals,
+)
+from .schemas import SCHEMAS, json_schema
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "ENTRY_QUEUE",
+    "EXTRACT_TASK",
+    "LIMITS",
+    "SCHEMAS",
+    "AttemptRecord",
+    "ContractError",
+    "DuplicateJob",
+    "Entity",
+    "EntityType",
+    "Episode",
+    "EpisodeKind",
+    "EpisodeResult",
+    "ExtractionFailed",
+    "ExtractionJob",
+    "ExtractionResult",
+    "Fact",
+    "Failure",
+    "FailureCode",
+    "JobRefused",
+    "JobStatus",
+    "Limits",
+    "Provenance",
+    "ProviderKind",
+    "ResultWarning",
+    "Role",
+    "TokenUsage",
+    "UsageTotals",
+    "json_schema",
+    "parse_job",
+    "provider_queue",
+    "provider_task",
+]

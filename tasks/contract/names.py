@@ -1,0 +1,35 @@
+"""Names on the wire: tasks, queues and provider kinds. Changing one is a new contract version."""
+
+from enum import StrEnum
+
+#: Version of the payloads. A breaking change gets a new task name (`byom.extract.v2`), never a new meaning.
+CONTRACT_VERSION = 1
+
+#: The public entry. Publish it on `ENTRY_QUEUE` with one positional argument: an `ExtractionJob` as JSON.
+EXTRACT_TASK = "byom.extract.v1"
+
+#: The queue of the public entry. Celery's own default queue (`celery`) is never consumed, so that the pool
+#: can share a broker with other applications.
+ENTRY_QUEUE = "byom.extract"
+
+
+class ProviderKind(StrEnum):
+    """The kinds of API that a connection can speak."""
+
+    OPENAI = "openai"
+    AZURE_OPENAI = "azure_openai"
+    GEMINI = "gemini"
+    VERTEX = "vertex"
+    ANTHROPIC = "anthropic"
+    BEDROCK = "bedrock"
+    OPENAI_COMPATIBLE = "openai_compatible"
+
+
+def provider_task(kind: ProviderKind) -> str:
+    """Name of the Celery task that runs attempts on this provider."""
+    return f"extract.{kind.value}"
+
+
+def provider_queue(kind: ProviderKind) -> str:
+    """Queue of this provider; one queue and one task each, so annotations and filters speak of providers."""
+    return f"extract.{kind.value}"

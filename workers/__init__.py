@@ -1,0 +1,1 @@
+"""How it is done: the engine, providers, extraction, admission, and what runs them."""

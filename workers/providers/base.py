@@ -1,0 +1,134 @@
+"""What every provider must be able to do, and the values that pass between it and the engine.
+
+A provider is a translator without state of its own and without I/O of its own: `prepare` turns a `Call` into one
+HTTP request, `read` turns the HTTP response into a `Reply` or a `Fault`. Sending is `workers.providers.transport`.
+Deciding what a fault means is `workers.outcome`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from config.catalogue import ModelFacts
+from config.connections import Connection
+from config.credentials import Credential
+from tasks.contract import ProviderKind, TokenUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What extraction asks of a model; the same for all providers."""
+
+    #: Static and byte-stable, so that vendors can cache it.
+    system: str
+    #: What differs from call to call: the job's wishes, context and episode.
+    user: str
+    #: `[A-Za-z0-9_-]{1,64}`.
+    schema_name: str
+    #: In the portable subset that all seven kinds accept.
+    schema: Mapping[str, Any]
+    #: Names the static part, for vendors that route by prompt version.
+    version: str
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of one model."""
+
+    prompt: Prompt
+    connection: Connection
+    #: None for servers without keys.
+    credential: Credential | None
+    model: ModelFacts
+    #: For attribution: project, provider, job, attempt and the labels. Already within the provider's limits or
+    #: trimmed to them by the provider.
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """One HTTP request, complete with authentication. Never logged: headers hold the secret."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireResponse:
+    """One HTTP response, read to its end."""
+
+    status: int
+    #: Lower-case names.
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The model answered to the end. Whether the answer is usable is for extraction to say."""
+
+    #: The answer as JSON text, still unchecked.
+    text: str
+    usage: TokenUsage
+    served_model: str | None = None
+    request_id: str | None = None
+
+
+class FaultKind(StrEnum):
+    """What went wrong, in terms that all providers share."""
+
+    #: Nothing was sent: DNS, refused, TLS, connect timeout.
+    CONNECT = "connect"
+    #: The connection broke or timed out after the request was sent; the vendor may have billed it.
+    READ = "read"
+    TIMEOUT = "timeout"
+    #: An HTTP status that says no, classified by the provider as far as its body tells.
+    UNAVAILABLE = "unavailable"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    CREDENTIAL_REJECTED = "credential_rejected"
+    CREDENTIAL_EXPIRED = "credential_expired"
+    PERMISSION_DENIED = "permission_denied"
+    MODEL_NOT_FOUND = "model_not_found"
+    CONTEXT_TOO_LONG = "context_too_long"
+    BAD_REQUEST = "bad_request"
+    REFUSED = "refused"
+    #: An answer came, but it is not usable.
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """The call did not yield an answer. A value, not an exception: `workers.outcome` decides what follows."""
+
+    kind: FaultKind
+    #: What happened, for people; built by us from the parts below, never the vendor's text about the input.
+    message: str
+    status: int | None = None
+    #: The vendor's own code, such as `insufficient_quota`; at most 64 safe characters.
+    code: str | None = None
+    #: Seconds that the vendor asks to wait.
+    retry_after: float | None = None
+    request_id: str | None = None
+    served_model: str | None = None
+    #: Refused, truncated and malformed answers are billed.
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+class Provider(Protocol):
+    """One kind of API."""
+
+    kind: ProviderKind
+
+    async def prepare(self, call: Call) -> WireRequest:
+        """The HTTP request for a call; async because some kinds must fetch a token first."""
+
+    def read(self, call: Call, response: WireResponse) -> Reply | Fault:
+        """What the response says, usage normalised and errors told apart."""
