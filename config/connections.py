@@ -25,6 +25,18 @@ from tasks.contract.job import Identifier, Name
 Origin = Literal["project", "account", "default"]
 
 
+#: The settings that each kind of provider takes beside the common ones.
+_SETTINGS: dict[ProviderKind, set[str]] = {
+    ProviderKind.OPENAI: {"base_url", "organization"},
+    ProviderKind.AZURE_OPENAI: {"base_url", "api_version"},
+    ProviderKind.GEMINI: {"base_url"},
+    ProviderKind.VERTEX: {"base_url", "gcp_project", "location"},
+    ProviderKind.ANTHROPIC: {"base_url"},
+    ProviderKind.BEDROCK: {"base_url", "region", "external_id"},
+    ProviderKind.OPENAI_COMPATIBLE: {"base_url"},
+}
+
+
 class Connection(BaseModel):
     """One configured provider of an account or project."""
 
@@ -42,9 +54,20 @@ class Connection(BaseModel):
     #: Order among the fallbacks, lowest first.
     order: Annotated[int, Field(ge=0)] = 0
     labels: dict[Identifier, Name] = {}
-    #: Replaces the provider's public endpoint.
+    #: Replaces the provider's public endpoint; required for `azure_openai` (the resource) and `openai_compatible`.
     base_url: str | None = None
+    #: OpenAI: the organization to bill.
     organization: Name | None = None
+    #: Azure OpenAI: a dated API version; absent means the current v1.
+    api_version: Name | None = None
+    #: Vertex AI: the GCP project; absent means the service account's own.
+    gcp_project: Name | None = None
+    #: Vertex AI: where the model runs.
+    location: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*\d*$", max_length=64)] | None = None
+    #: Bedrock: the AWS region.
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", max_length=64)] | None = None
+    #: Bedrock: the external id that the role's trust policy asks for.
+    external_id: Annotated[str, Field(pattern=r"^[\w+=,.@:/-]{2,1224}$")] | None = None
     #: Calls in flight at once; absent means unlimited.
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
     #: Size of the token bucket.
@@ -54,6 +77,14 @@ class Connection(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        taken = _SETTINGS[self.provider]
+        for setting in sorted(set().union(*_SETTINGS.values()) - taken):
+            if getattr(self, setting) is not None:
+                raise ValueError(f"{setting} is not a setting of {self.provider.value}; remove it")
+        if self.provider is ProviderKind.AZURE_OPENAI and not self.base_url:
+            raise ValueError(
+                "base_url is required for azure_openai: the resource's endpoint, such as https://NAME.openai.azure.com/"
+            )
         if self.provider is ProviderKind.OPENAI_COMPATIBLE:
             if not self.base_url:
                 raise ValueError("base_url is required for openai_compatible, such as http://127.0.0.1:8000/v1")

@@ -39,16 +39,18 @@ class Settings(BaseSettings):
     connect_timeout: Annotated[float, Field(gt=0)] = 5
     #: Seconds for one whole call.
     call_timeout: Annotated[float, Field(gt=0)] = 90
-    #: Seconds for all tries of one job on one connection; beyond it the job goes to the fallback.
-    attempt_timeout: Annotated[float, Field(gt=0)] = 240
     #: The longest wait that a worker spends in place before a retry, in seconds.
     patience: Annotated[float, Field(ge=0)] = 5
     #: Seconds after which a delivery that nobody renews is handed to another worker.
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.
     result_ttl: Annotated[int, Field(ge=60)] = 86_400
+    #: Seconds that the working state of a job is kept: finished parts, attempts, the final answer.
+    job_state_ttl: Annotated[int, Field(ge=60)] = 3_600
     #: Seconds that an idempotency key is remembered.
     idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800
+    #: Usage records kept in Redis; older ones remain in the hourly sums.
+    usage_records: Annotated[int, Field(ge=0)] = 100_000
     #: Seconds that a configuration read is trusted.
     config_cache_ttl: Annotated[float, Field(ge=0)] = 2
     #: Seconds that a worker may go on after SIGTERM before it hands its jobs back.

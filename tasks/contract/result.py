@@ -90,6 +90,8 @@ class TokenUsage(Record):
 class AttemptRecord(Record):
     """One call of one model for one job: the usage record, failed attempts included."""
 
+    #: Names the call itself: two calls never share it, however often a job is delivered.
+    id: str
     #: `hop.unit.try`: place in the fallback chain, part of the job, try of that part; all from 1.
     attempt: str
     job_id: str

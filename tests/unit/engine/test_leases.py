@@ -1,0 +1,89 @@
+import asyncio
+
+import pytest
+
+from tasks.contract import ExtractionResult, JobStatus
+from tests.support import ManualClock
+from workers.jobs import Claimed, Ended, Ending, MemoryJobs
+from workers.leases import Leases
+
+
+class Sleeper:
+    """Time passes when somebody sleeps."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.slept: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self._clock.seconds += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+async def test_a_second_delivery_waits_until_the_first_has_ended(clock: ManualClock) -> None:
+    jobs = MemoryJobs(clock=clock)
+    leases = Leases(jobs, seconds=1_000, sleep=Sleeper(clock))
+    ending = Ending(result=ExtractionResult(job_id="j", project="p", status=JobStatus.SUCCEEDED))
+    finish = asyncio.Event()
+
+    async def first() -> None:
+        async with leases.hold("j", hop=1, owner="a"):
+            await finish.wait()
+            await jobs.end("j", owner="a", ending=ending)
+
+    working = asyncio.create_task(first())
+    await asyncio.sleep(0)
+
+    async def second() -> object:
+        async with leases.hold("j", hop=1, owner="b") as claim:
+            return claim
+
+    waiting = asyncio.create_task(second())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    finish.set()
+
+    assert await waiting == Ended(ending=ending)
+    await working
+
+
+async def test_a_dead_holders_job_is_taken_over_when_its_lease_runs_out(clock: ManualClock) -> None:
+    jobs = MemoryJobs(clock=clock)
+    await jobs.claim("j", hop=1, owner="dead", lease=15)
+    sleeper = Sleeper(clock)
+
+    async with Leases(jobs, seconds=15, sleep=sleeper).hold("j", hop=1, owner="b") as claim:
+        assert claim == Claimed()
+
+    assert sum(sleeper.slept) == pytest.approx(15, abs=1)
+
+
+async def test_a_lease_is_given_back_when_the_work_fails(clock: ManualClock) -> None:
+    jobs = MemoryJobs(clock=clock)
+    leases = Leases(jobs, seconds=15, sleep=Sleeper(clock))
+
+    with pytest.raises(RuntimeError):
+        async with leases.hold("j", hop=1, owner="a"):
+            raise RuntimeError
+
+    assert await jobs.claim("j", hop=1, owner="b", lease=15) == Claimed()
+
+
+async def test_held_leases_are_renewed_for_as_long_as_the_work_takes(clock: ManualClock) -> None:
+    jobs = MemoryJobs(clock=clock)
+    sleeper = Sleeper(clock)
+    leases = Leases(jobs, seconds=15, sleep=sleeper)
+    renewal = asyncio.create_task(leases.renew_forever())
+    async with leases.hold("j", hop=1, owner="a"):
+        while clock.seconds < 100:
+            await asyncio.sleep(0)
+        claim = await jobs.claim("j", hop=1, owner="b", lease=15)
+        assert not isinstance(claim, Claimed)
+    renewal.cancel()

@@ -1,0 +1,247 @@
+"""One unit of a job on one connection: call, check, decide, and try again in place where the table says so."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result
+
+from config.catalogue import Catalogue, ModelFacts
+from config.credentials import Credential
+from config.prices import price
+from tasks.contract import AttemptRecord, ProviderKind
+from workers import extraction
+from workers.admission import Admission
+from workers.clock import Clock
+from workers.directory import Directory
+from workers.jobs import JobStore
+from workers.outcome import Action, Decision, decide
+from workers.providers.base import Call, Fault, Prompt, Provider, Reply
+from workers.providers.transport import Transport
+from workers.trouble import Subject, Trouble
+
+_log = structlog.get_logger(__name__)
+
+#: First backoff and its bound, in seconds, when the vendor names no wait.
+_BACKOFF = 0.5
+_BACKOFF_MAX = 8.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Work:
+    """What changes between the tries of one unit."""
+
+    subject: Subject
+    unit: extraction.Unit
+    prompt: Prompt
+    model: ModelFacts
+    credential: Credential | None
+    #: Tries of this unit so far, those of earlier deliveries included.
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """What one try came to: memories, or a fault and what follows from it."""
+
+    extracted: extraction.Extracted | None = None
+    fault: Fault | None = None
+    decision: Decision | None = None
+    #: Whether to try again here while tries are left.
+    again: bool = False
+
+
+class Attempts:
+    """Makes attempts. One per process; everything it needs is given to it."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        catalogue: Catalogue,
+        providers: Mapping[ProviderKind, Provider],
+        transport: Transport,
+        admission: Admission,
+        jobs: JobStore,
+        clock: Clock,
+        call_timeout: float,
+        patience: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`call_timeout` bounds one call, `patience` the longest wait in place before a retry; both in seconds."""
+        self._directory = directory
+        self._catalogue = catalogue
+        self._providers = providers
+        self._transport = transport
+        self._admission = admission
+        self._jobs = jobs
+        self._clock = clock
+        self._call_timeout = call_timeout
+        self._patience = patience
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def make(
+        self, subject: Subject, unit: extraction.Unit, records: list[AttemptRecord]
+    ) -> extraction.Extracted | Trouble:
+        """Try a unit on the subject's connection until it yields memories or the table says to stop.
+
+        Args:
+            subject: the job and the connection.
+            unit: the part of the job.
+            records: attempts of the job so far; each try is appended as it is settled.
+
+        Raises:
+            ConfigError: the model or the credential is not there; nothing was called.
+        """
+        connection = subject.effective.connection
+        prefix = f"{subject.route.hop}.{unit.index}."
+        work = _Work(
+            subject=subject,
+            unit=unit,
+            prompt=unit.prompt,
+            model=self._catalogue.find(connection.provider, connection.model, unverified=connection.unverified),
+            credential=await self._directory.credential(subject.effective),
+            tries=sum(record.attempt.startswith(prefix) for record in records),
+        )
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            wait=self._wait,
+            stop=_tries_used_up,
+            retry=retry_if_result(lambda done: done.again),
+            retry_error_callback=_last_try,
+        )
+        done: _Try = await retrying(self._try, work, records)
+        if done.extracted is not None:
+            return done.extracted
+        assert done.fault is not None and done.decision is not None  # noqa: S101, PT018 - the other half of _Try
+        return Trouble.of_fault(done.fault, done.decision, subject)
+
+    async def _try(self, work: _Work, records: list[AttemptRecord]) -> _Try:
+        work.tries += 1
+        subject, connection = work.subject, work.subject.effective.connection
+        attempt = f"{subject.route.hop}.{work.unit.index}.{work.tries}"
+        call = Call(
+            prompt=work.prompt,
+            connection=connection,
+            credential=work.credential,
+            model=work.model,
+            tags=self._tags(subject, attempt),
+        )
+        tokens = extraction.estimate_tokens(work.prompt.system + work.prompt.user) + work.prompt.max_output_tokens
+        async with self._admission.admit(subject.effective, tokens=tokens) as lease:
+            started_at = self._clock.now()
+            sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
+            lease.settle(sent.answer.usage)
+        done = await self._judge(work, sent.answer)
+        record = self._record(work, attempt, done, sent.answer, sent.latency, started_at)
+        await self._jobs.settle(record)
+        records.append(record)
+        _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
+        return done
+
+    async def _judge(self, work: _Work, answer: Reply | Fault) -> _Try:
+        """Check an answer and decide what follows; prepares the next try where there is to be one."""
+        if isinstance(answer, Reply):
+            checked = extraction.check(work.unit, work.subject.job, answer.text)
+            if isinstance(checked, extraction.Extracted):
+                return _Try(extracted=checked)
+            fault = Fault(
+                kind=checked.kind,
+                message=f"The model's answer is not usable: {checked.reason}.",
+                usage=answer.usage,
+                request_id=answer.request_id,
+                served_model=answer.served_model,
+            )
+        else:
+            fault = answer
+        decision = decide(fault)
+        match decision.action:
+            case Action.RETRY:
+                again = (fault.retry_after or 0) <= self._patience
+            case Action.RETRY_LARGER:
+                larger = extraction.enlarge(work.prompt, max_output=work.model.max_output)
+                again = larger.max_output_tokens > work.prompt.max_output_tokens
+                work.prompt = larger
+            case Action.RETRY_REMINDED:
+                work.prompt = extraction.remind(work.unit.prompt, fault.message)
+                again = True
+            case Action.REFRESH_CREDENTIAL:
+                again = await self._refresh(work)
+            case Action.FALL_BACK | Action.FAIL:
+                again = False
+        return _Try(fault=fault, decision=decision, again=again)
+
+    async def _refresh(self, work: _Work) -> bool:
+        """Read the credential again; a rotation must fail no job. True when there is a newer one to try."""
+        used = work.credential
+        work.credential = await self._directory.credential(work.subject.effective, fresh=True)
+        return work.credential is not None and (used is None or work.credential.version != used.version)
+
+    def _wait(self, state: RetryCallState) -> float:
+        """The vendor's wait if it names one, else full-jitter backoff; in seconds."""
+        done = _outcome(state)
+        if done.fault is not None and done.fault.retry_after is not None:
+            return done.fault.retry_after
+        return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
+
+    @staticmethod
+    def _tags(subject: Subject, attempt: str) -> dict[str, str]:
+        connection = subject.effective.connection
+        return {
+            "project": subject.job.project,
+            "provider": connection.provider.value,
+            "role": connection.role.value,
+            "job": subject.job_id,
+            "attempt": attempt,
+            **connection.labels,
+            **subject.job.labels,
+        }
+
+    def _record(
+        self, work: _Work, attempt: str, done: _Try, answer: Reply | Fault, latency: float, started_at: datetime
+    ) -> AttemptRecord:
+        subject, connection = work.subject, work.subject.effective.connection
+        cost = price(connection.provider, answer.served_model or connection.model, usage=answer.usage, at=started_at)
+        return AttemptRecord(
+            id=uuid.uuid4().hex,
+            attempt=attempt,
+            job_id=subject.job_id,
+            account=subject.effective.account,
+            project=subject.job.project,
+            provider=connection.provider,
+            connection=connection.name,
+            role=connection.role,
+            model=connection.model,
+            served_model=answer.served_model,
+            credential_version=work.credential.version if work.credential else None,
+            status="ok" if done.decision is None else done.decision.code.value,
+            action="done" if done.decision is None else done.decision.action.value,
+            usage=answer.usage,
+            cost_usd=None if cost is None else format(cost.usd, "f"),
+            price=None if cost is None else cost.as_json(),
+            latency_ms=round(latency * 1000),
+            request_id=answer.request_id,
+            labels={**connection.labels, **subject.job.labels},
+            started_at=started_at,
+        )
+
+
+def _outcome(state: RetryCallState) -> _Try:
+    assert state.outcome is not None  # noqa: S101 - tenacity asks only after a try
+    done: _Try = state.outcome.result()
+    return done
+
+
+def _tries_used_up(state: RetryCallState) -> bool:
+    decision = _outcome(state).decision
+    return decision is None or state.attempt_number >= decision.tries
+
+
+def _last_try(state: RetryCallState) -> _Try:
+    return _outcome(state)

@@ -1,0 +1,79 @@
+"""What a wire module must offer, so that the simulator can speak one more vendor's format.
+
+A new vendor is one new module with one class that satisfies `Wire`, and one line in `wire/__init__.py` that mounts it
+below a prefix. The module translates and nothing more: it holds no state and knows nothing of meters, books or faults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from workers.embedded.simulator.accounts import Account
+from workers.embedded.simulator.exchange import Answer, Incoming, Outgoing, Question, Receipt, Rejection
+from workers.embedded.simulator.meter import Reading
+
+
+class Operation(StrEnum):
+    """What a route is for."""
+
+    #: Run a model; metered and booked with usage.
+    ANSWER = "answer"
+    #: Anything that needs a key but no model run: listings, counts.
+    LOOKUP = "lookup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One path of a wire format."""
+
+    method: str
+    #: Below the mount's prefix; `{name}` captures one or more characters up to the next literal one.
+    path: str
+    operation: Operation
+
+
+class Wire(Protocol):
+    """One vendor's wire format."""
+
+    #: Paths that this wire format answers.
+    routes: tuple[Route, ...]
+    #: Whether requests without a key are turned away.
+    needs_key: bool
+
+    def credential(self, incoming: Incoming) -> str | None:
+        """The key that a request carries."""
+
+    def parse(self, incoming: Incoming) -> Question:
+        """What a request asks.
+
+        Raises:
+            Rejection: with `BAD_REQUEST` or `MODEL_NOT_FOUND`, as the vendor would.
+        """
+
+    def render(self, question: Question, answer: Answer, receipt: Receipt) -> Outgoing:
+        """An answer as the vendor sends it."""
+
+    def look_up(self, incoming: Incoming, account: Account) -> Outgoing:
+        """The answer to a `LOOKUP` route.
+
+        Raises:
+            Rejection: as `parse`.
+        """
+
+    def reject(self, rejection: Rejection, incoming: Incoming) -> Outgoing:
+        """An error as the vendor sends it."""
+
+    def headers(self, receipt: Receipt, reading: Reading | None, seconds: float) -> Mapping[str, str]:
+        """Headers of every response: ids, processing time, and the limits once key and model are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A wire format below a prefix; several may share one."""
+
+    #: Names the vendor in the books.
+    name: str
+    #: Such as `/openai`; a client's base URL is the server's URL, the prefix and the vendor's own version path.
+    prefix: str
+    wire: Wire

@@ -1,0 +1,105 @@
+"""How a job ends: its result with memories, attempts and usage, or its typed failure. Pure."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.contract import (
+    AttemptRecord,
+    ExtractionJob,
+    ExtractionResult,
+    Failure,
+    JobStatus,
+    Provenance,
+    TokenUsage,
+    UsageTotals,
+)
+from workers import extraction
+from workers.jobs import Ending
+
+
+class UnitOutcome(BaseModel):
+    """What came of one unit for good: exactly one of the two is set. Kept between deliveries and hops."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    extracted: extraction.Extracted | None = None
+    failure: Failure | None = None
+
+
+def ending_of(
+    job: ExtractionJob,
+    *,
+    job_id: str,
+    units: Sequence[extraction.Unit],
+    outcomes: Mapping[int, UnitOutcome],
+    undone: Failure | None,
+    records: Sequence[AttemptRecord],
+) -> Ending:
+    """The ending of a job that goes nowhere else.
+
+    A job fails only if all its episodes failed: what was paid for is never thrown away.
+
+    Args:
+        job: the job.
+        job_id: its id.
+        units: its plan.
+        outcomes: unit index → what came of it.
+        undone: why the units without an outcome have none.
+        records: all attempts.
+    """
+    extracted = {index: outcome.extracted for index, outcome in outcomes.items() if outcome.extracted is not None}
+    failures = {index: outcome.failure for index, outcome in outcomes.items() if outcome.failure is not None}
+    if undone is not None:
+        for unit in units:
+            if unit.index not in outcomes:
+                failures[unit.index] = undone.model_copy(update={"episode_id": unit.episode.id})
+    episodes, warnings = extraction.assemble(job, units, extracted, failures)
+    ordered = sorted(records, key=lambda record: record.started_at)
+    failed = [episode.failure for episode in episodes if episode.failure is not None]
+    if len(failed) == len(episodes):
+        cause = undone or failed[0]
+        return Ending(failure=cause.model_copy(update={"attempts": ordered}))
+    return Ending(
+        result=ExtractionResult(
+            job_id=job_id,
+            project=job.project,
+            status=JobStatus.PARTIAL if failed else JobStatus.SUCCEEDED,
+            usage=totals(ordered),
+            episodes=episodes,
+            warnings=warnings,
+            attempts=ordered,
+            provenance=_provenance(ordered),
+        )
+    )
+
+
+def totals(records: Sequence[AttemptRecord]) -> UsageTotals:
+    """Sums over attempts; the cost is unknown as soon as one attempt used tokens at an unknown price."""
+    tokens = sum((record.usage for record in records), TokenUsage())
+    unpriced = any(record.cost_usd is None and record.usage.total for record in records)
+    cost = sum((Decimal(record.cost_usd) for record in records if record.cost_usd is not None), Decimal(0))
+    return UsageTotals(
+        attempts=len(records), tokens=tokens, cost_usd=None if unpriced else format(cost.normalize(), "f")
+    )
+
+
+def _provenance(records: Sequence[AttemptRecord]) -> list[Provenance]:
+    """One entry per connection and served model that gave an answer, in the order of first use."""
+    answered: dict[tuple[str, str | None], Provenance] = {}
+    for record in records:
+        if record.status == "ok":
+            answered.setdefault(
+                (record.connection, record.served_model),
+                Provenance(
+                    prompt_version=extraction.PROMPT_VERSION,
+                    schema_version=extraction.SCHEMA_VERSION,
+                    provider=record.provider,
+                    connection=record.connection,
+                    role=record.role,
+                    model=record.model,
+                    served_model=record.served_model,
+                ),
+            )
+    return list(answered.values())

@@ -1,0 +1,17 @@
+"""Working state of jobs: who has a job in hand, what of it is done, how it ended. Makes redelivery harmless."""
+
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, JobStore
+from .memory import MemoryJobs
+from .redis import RedisJobs
+
+__all__ = [
+    "Busy",
+    "Claim",
+    "Claimed",
+    "Ended",
+    "Ending",
+    "HandedOver",
+    "JobStore",
+    "MemoryJobs",
+    "RedisJobs",
+]

@@ -1,0 +1,95 @@
+"""The interface of the job store.
+
+A message may be delivered more than once: a worker dies, a broker restarts, a producer repeats itself. The store makes
+that harmless. One delivery at a time holds the job's lease; finished parts are kept, so that the next holder does
+not call for them again; an attempt's usage is counted once; the first ending stands.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.contract import AttemptRecord, ExtractionResult, Failure
+from workers.routing import Route
+
+
+class Ending(BaseModel):
+    """How a job ended: exactly one of the two is set."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    result: ExtractionResult | None = None
+    failure: Failure | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `model_dump_json` wrote."""
+        return cls.model_validate_json(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The job is over; nothing is left to do but to return its ending."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """Another delivery has the job in hand."""
+
+    #: Seconds until its lease runs out unless it is renewed.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """This hop is over and the job was on its way to the next connection."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The caller has the job in hand."""
+
+    #: Unit index → what an earlier delivery or hop stored for it.
+    units: dict[int, str] = field(default_factory=dict)
+    #: Attempts made so far, in the order in which they were settled.
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+Claim = Claimed | Busy | HandedOver | Ended
+
+
+class JobStore(Protocol):
+    """Where the working state lives."""
+
+    async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
+        """Take the job in hand for `lease` seconds.
+
+        Args:
+            job_id: the job.
+            hop: place in the chain of connections that the delivery speaks of, from 1.
+            owner: names this delivery.
+            lease: seconds; renewed with `renew` while work goes on.
+        """
+
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
+        """Prolong leases that are still held by their owners."""
+
+    async def settle(self, record: AttemptRecord) -> bool:
+        """Write the usage record of an attempt and add it to the sums; False if it was there already."""
+
+    async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
+        """Store what came of one unit; the first outcome stands."""
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+        """Note that the job goes on to `route`, and give the lease back."""
+
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+
+    async def release(self, job_id: str, *, owner: str) -> None:
+        """Give the lease back without an ending."""

@@ -1,0 +1,19 @@
+-- Take a job in hand, or say why not.
+-- KEYS  1 job hash, 2 lease
+-- ARGV  1 hop, 2 owner, 3 lease in ms
+-- Returns {'ended', ending} | {'busy', ms left} | {'handed', route} | {'claimed', field, value, …}
+local ending = redis.call('HGET', KEYS[1], 'ending')
+if ending then
+  return {'ended', ending}
+end
+if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+  return {'busy', redis.call('PTTL', KEYS[2])}
+end
+local route = redis.call('HGET', KEYS[1], 'route')
+if route and tonumber(redis.call('HGET', KEYS[1], 'hop')) > tonumber(ARGV[1]) then
+  redis.call('DEL', KEYS[2])
+  return {'handed', route}
+end
+local reply = redis.call('HGETALL', KEYS[1])
+table.insert(reply, 1, 'claimed')
+return reply

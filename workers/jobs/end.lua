@@ -1,0 +1,27 @@
+-- Note how a job ended, or that it goes on to its next hop; the first ending stands.
+-- KEYS  1 job hash, 2 lease
+-- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route
+-- Returns the ending that stands, or '' when there is none
+if redis.call('GET', KEYS[2]) == ARGV[1] then
+  redis.call('DEL', KEYS[2])
+end
+local ending = redis.call('HGET', KEYS[1], 'ending')
+if ending then
+  return ending
+end
+if ARGV[3] == 'route' then
+  if tonumber(redis.call('HGET', KEYS[1], 'hop') or '0') < tonumber(ARGV[5]) then
+    redis.call('HSET', KEYS[1], 'route', ARGV[4], 'hop', ARGV[5])
+  end
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+  return ''
+end
+-- The parts are in the ending now; attempts stay, so that a late settlement still finds that it was counted.
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 5) == 'unit:' then
+    redis.call('HDEL', KEYS[1], field)
+  end
+end
+redis.call('HSET', KEYS[1], 'ending', ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return ARGV[4]

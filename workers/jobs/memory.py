@@ -1,0 +1,92 @@
+"""The job store in memory: for unit tests, and the plainest statement of what the Lua does."""
+
+from dataclasses import dataclass, field
+
+from tasks.contract import AttemptRecord
+from workers.clock import Clock
+from workers.routing import Route
+
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+
+
+@dataclass(slots=True)
+class _Job:
+    units: dict[int, str] = field(default_factory=dict)
+    attempts: dict[str, AttemptRecord] = field(default_factory=dict)
+    route: Route | None = None
+    ending: Ending | None = None
+    owner: str | None = None
+    lease_until: float = 0
+
+
+class MemoryJobs:
+    """Keeps jobs in a dict; forgets nothing."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._jobs: dict[str, _Job] = {}
+
+    @property
+    def records(self) -> list[AttemptRecord]:
+        """All usage records, in the order in which they were settled within each job."""
+        return [record for job in self._jobs.values() for record in job.attempts.values()]
+
+    async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
+        """Take the job in hand for `lease` seconds."""
+        job = self._job(job_id)
+        now = self._clock.monotonic()
+        if job.ending is not None:
+            return Ended(ending=job.ending)
+        if job.owner is not None and job.lease_until > now:
+            return Busy(seconds=job.lease_until - now)
+        if job.route is not None and job.route.hop > hop:
+            job.owner = None
+            return HandedOver(route=job.route)
+        job.owner, job.lease_until = owner, now + lease
+        attempts = sorted(job.attempts.values(), key=lambda record: record.started_at)
+        return Claimed(units=dict(job.units), attempts=tuple(attempts))
+
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
+        """Prolong leases that are still held by their owners."""
+        now = self._clock.monotonic()
+        for job_id, owner in job_ids_and_owners:
+            job = self._job(job_id)
+            if job.owner == owner and job.lease_until > now:
+                job.lease_until = now + lease
+
+    async def settle(self, record: AttemptRecord) -> bool:
+        """Write the usage record of an attempt; False if it was there already."""
+        attempts = self._job(record.job_id).attempts
+        return attempts.setdefault(record.id, record) is record
+
+    async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
+        """Store what came of one unit; the first outcome stands."""
+        self._job(job_id).units.setdefault(unit, outcome)
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+        """Note that the job goes on to `route`, and give the lease back."""
+        job = self._job(job_id)
+        self._give_back(job, owner)
+        if job.ending is None and (job.route is None or job.route.hop < route.hop):
+            job.route = route
+
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+        job = self._job(job_id)
+        self._give_back(job, owner)
+        if job.ending is None:
+            job.ending = ending
+            job.units.clear()
+        return job.ending
+
+    async def release(self, job_id: str, *, owner: str) -> None:
+        """Give the lease back without an ending."""
+        self._give_back(self._job(job_id), owner)
+
+    def _job(self, job_id: str) -> _Job:
+        return self._jobs.setdefault(job_id, _Job())
+
+    @staticmethod
+    def _give_back(job: _Job, owner: str) -> None:
+        if job.owner == owner:
+            job.owner = None

@@ -1,0 +1,115 @@
+"""The job store on Redis or Valkey."""
+
+from collections.abc import Awaitable
+from importlib.resources import files
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from tasks.contract import AttemptRecord
+from workers.ledger import RECORDS_KEY, SUMS_TTL, hour_key, increments
+from workers.routing import Route
+
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+
+
+def job_key(job_id: str) -> str:
+    """Key of a job's working state; the braces keep it and its lease in one cluster slot."""
+    return f"byom:job:{{{job_id}}}"
+
+
+def lease_key(job_id: str) -> str:
+    """Key of a job's lease."""
+    return f"{job_key(job_id)}:lease"
+
+
+class RedisJobs:
+    """Keeps each job in one hash with a lifetime, and its lease beside it."""
+
+    def __init__(self, client: Redis, *, state_ttl: int, records_kept: int) -> None:
+        self._client = client
+        self._state_ttl = state_ttl
+        self._records_kept = records_kept
+        self._claim = client.register_script(_lua("claim"))
+        self._settle = client.register_script(_lua("settle"))
+        self._end = client.register_script(_lua("end"))
+        self._lease = client.register_script(_lua("lease"))
+
+    async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
+        """Take the job in hand for `lease` seconds."""
+        word, *values = await self._claim(
+            keys=[job_key(job_id), lease_key(job_id)], args=[hop, owner, _milliseconds(lease)]
+        )
+        match word:
+            case b"ended":
+                return Ended(ending=Ending.parse(values[0]))
+            case b"busy":
+                return Busy(seconds=max(values[0], 0) / 1000)
+            case b"handed":
+                return HandedOver(route=Route.model_validate_json(values[0]))
+        units: dict[int, str] = {}
+        attempts: list[AttemptRecord] = []
+        for field, value in zip(values[::2], values[1::2], strict=True):
+            kind, _, name = field.decode().partition(":")
+            if kind == "unit":
+                units[int(name)] = value.decode()
+            elif kind == "attempt":
+                attempts.append(AttemptRecord.model_validate_json(value))
+        return Claimed(units=units, attempts=tuple(sorted(attempts, key=lambda record: record.started_at)))
+
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
+        """Prolong leases that are still held by their owners."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for job_id, owner in job_ids_and_owners:
+                await self._lease(keys=[lease_key(job_id)], args=[owner, _milliseconds(lease)], client=pipeline)
+            await pipeline.execute()
+
+    async def settle(self, record: AttemptRecord) -> bool:
+        """Write the usage record of an attempt and add it to the sums; False if it was there already."""
+        sums = [part for field, amount in increments(record).items() for part in (field, amount)]
+        written = await self._settle(
+            keys=[job_key(record.job_id), RECORDS_KEY, hour_key(record.started_at)],
+            args=[
+                record.id,
+                record.model_dump_json(exclude_none=True),
+                self._state_ttl,
+                SUMS_TTL,
+                self._records_kept,
+                *sums,
+            ],
+        )
+        return bool(written)
+
+    async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
+        """Store what came of one unit; the first outcome stands."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hsetnx(job_key(job_id), f"unit:{unit}", outcome)
+            pipeline.expire(job_key(job_id), self._state_ttl)
+            await pipeline.execute()
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+        """Note that the job goes on to `route`, and give the lease back."""
+        await self._end(
+            keys=[job_key(job_id), lease_key(job_id)],
+            args=[owner, self._state_ttl, "route", route.model_dump_json(), route.hop],
+        )
+
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+        text = ending.model_dump_json(exclude_none=True)
+        stands = await self._end(
+            keys=[job_key(job_id), lease_key(job_id)], args=[owner, self._state_ttl, "ending", text, 0]
+        )
+        return ending if stands.decode() == text else Ending.parse(stands)
+
+    async def release(self, job_id: str, *, owner: str) -> None:
+        """Give the lease back without an ending."""
+        await cast("Awaitable[Any]", self._lease(keys=[lease_key(job_id)], args=[owner, 0]))
+
+
+def _lua(name: str) -> str:
+    return files("workers.jobs").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

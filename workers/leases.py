@@ -1,0 +1,56 @@
+"""Leases: one delivery at a time has a job in hand, for as long as it lives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from workers.jobs import Busy, Claimed, Ended, HandedOver, JobStore
+
+_log = structlog.get_logger(__name__)
+
+
+class Leases:
+    """Claims jobs for one process and renews what it holds."""
+
+    def __init__(
+        self, jobs: JobStore, *, seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """`seconds` is how long a job stays claimed after its process stops renewing."""
+        self._jobs = jobs
+        self._seconds = seconds
+        self._sleep = sleep
+        self._held: set[tuple[str, str]] = set()
+
+    @asynccontextmanager
+    async def hold(self, job_id: str, *, hop: int, owner: str) -> AsyncIterator[Claimed | HandedOver | Ended]:
+        """Claim a job, waiting while another delivery has it in hand, and give it back when the block ends.
+
+        A second delivery waits rather than leaves: were it dropped and the first one's worker died, nobody would be
+        left to do the job.
+        """
+        claim = await self._jobs.claim(job_id, hop=hop, owner=owner, lease=self._seconds)
+        while isinstance(claim, Busy):
+            await self._sleep(min(max(claim.seconds, 0.05), 1.0))
+            claim = await self._jobs.claim(job_id, hop=hop, owner=owner, lease=self._seconds)
+        if not isinstance(claim, Claimed):
+            yield claim
+            return
+        self._held.add((job_id, owner))
+        try:
+            yield claim
+        finally:
+            self._held.discard((job_id, owner))
+            await self._jobs.release(job_id, owner=owner)
+
+    async def renew_forever(self) -> None:
+        """Renew all held leases three times per lease; run it beside the engine and cancel it at the end."""
+        while True:
+            await self._sleep(self._seconds / 3)
+            if not self._held:
+                continue
+            try:
+                await self._jobs.renew(sorted(self._held), lease=self._seconds)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next round must still come
+                _log.warning("leases_not_renewed", held=len(self._held), error=type(error).__name__)

@@ -1,0 +1,27 @@
+"""The messages between workers: one attempt of one job on one connection."""
+
+from typing import Any
+
+from celery import Celery
+from celery.canvas import Signature
+
+from tasks.contract import provider_queue, provider_task
+from workers.broker.describe import describe
+from workers.routing import Route
+
+
+def attempt_signature(app: Celery, job: dict[str, Any], route: Route, *, job_id: str) -> "Signature[Any]":
+    """The message that puts a job on the queue of its route's provider.
+
+    Both reprs are given, so that Celery never makes its own of the payload: they are what Flower shows, and the
+    payload holds what customers said.
+    """
+    name = provider_task(route.provider)
+    kwargs = {"job": job, "route": route.model_dump(mode="json")}
+    return app.signature(
+        name,
+        kwargs=kwargs,
+        queue=provider_queue(route.provider),
+        argsrepr="()",
+        kwargsrepr=describe(name, job_id, (), kwargs),
+    )

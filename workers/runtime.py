@@ -1,0 +1,140 @@
+"""The one composition root: builds everything a worker process runs on, from its settings.
+
+A worker process has Celery's threads and one event loop in a thread of its own, where all I/O to providers happens.
+A task hands its job to the loop and waits.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+import redis
+import redis.asyncio
+
+from config.catalogue import load_catalogue
+from config.connections import effective_chain
+from config.settings import Settings, load_settings
+from config.store import open_store
+from tasks.contract import ExtractionJob
+from workers.admission import LocalAdmission
+from workers.attempts import Attempts
+from workers.clock import SystemClock
+from workers.directory import Directory
+from workers.engine import Engine, Outcome
+from workers.intake import Accepted, Duplicate, Intake
+from workers.jobs import RedisJobs
+from workers.leases import Leases
+from workers.providers.registry import build_providers
+from workers.providers.transport import build_transport
+from workers.routing import Route
+
+_T = TypeVar("_T")
+
+#: Seconds that a job stays claimed after its worker stops renewing; well below the broker's visibility timeout, so
+#: that a redelivered job finds the lease of its dead worker gone.
+_LEASE = 15.0
+
+
+class Runtime:
+    """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
+        self._thread.start()
+        self._store = open_store(settings.store_url)
+        self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
+        self._intake = Intake(
+            chain=lambda project: effective_chain(self._store, project),
+            client=self._sync_client,
+            key_ttl=settings.idempotency_ttl,
+        )
+        self._run(self._open(settings)).result()
+
+    async def _open(self, settings: Settings) -> None:
+        clock = SystemClock()
+        # Blocking: a burst waits for a connection instead of failing after the call was paid for.
+        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
+        self._client = redis.asyncio.Redis(connection_pool=pool)
+        jobs = RedisJobs(self._client, state_ttl=settings.job_state_ttl, records_kept=settings.usage_records)
+        directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
+        leases = Leases(jobs, seconds=_LEASE)
+        self._transport = build_transport(settings)
+        attempts = Attempts(
+            directory=directory,
+            catalogue=load_catalogue(),
+            providers=build_providers(),
+            transport=self._transport,
+            admission=LocalAdmission(max_calls=settings.max_calls),
+            jobs=jobs,
+            clock=clock,
+            call_timeout=settings.call_timeout,
+            patience=settings.patience,
+        )
+        self._engine = Engine(directory=directory, jobs=jobs, attempts=attempts, leases=leases)
+        self._renewal = asyncio.create_task(leases.renew_forever())
+
+    def accept(self, job: ExtractionJob, *, job_id: str) -> Accepted | Duplicate:
+        """Accept a job that a foreign producer published.
+
+        Raises:
+            JobRefused: its project cannot run it.
+        """
+        accepted = self._intake.accept(job, job_id=job_id)
+        if isinstance(accepted, Accepted):
+            self._intake.published(job, job_id=job_id)
+        return accepted
+
+    def attempt(self, job: ExtractionJob, *, job_id: str, route: Route) -> Outcome:
+        """Take a job through the connection of its route; blocks the calling thread, never the loop."""
+        return self._run(self._engine.run(job, job_id=job_id, route=route)).result()
+
+    def _run(self, coroutine: Coroutine[Any, Any, _T]) -> "Future[_T]":
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def close(self) -> None:
+        """Close clients and end the loop; jobs still in hand are cancelled and will be delivered again."""
+        self._run(self._close()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._sync_client.close()
+
+    async def _close(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._transport.aclose()
+        await self._client.aclose()
+        await self._loop.shutdown_default_executor()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    """The runtime of this process, built when the first task needs it."""
+    global _runtime  # noqa: PLW0603 - one per process, like Celery's app
+    with _lock:
+        if _runtime is None:
+            _runtime = Runtime(load_settings())
+        return _runtime
+
+
+def close_runtime() -> None:
+    """Close the runtime of this process, if it was built."""
+    global _runtime  # noqa: PLW0603 - as above
+    with _lock:
+        if _runtime is not None:
+            _runtime.close()
+            _runtime = None
