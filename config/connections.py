@@ -67,7 +67,7 @@ class Connection(BaseModel):
     #: Bedrock: the AWS region.
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", max_length=64)] | None = None
     #: Bedrock: the external id that the role's trust policy asks for.
-    external_id: Annotated[str, Field(pattern=r"^[\w+=,.@:/-]{2,1224}$")] | None = None
+    external_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]+$", min_length=2, max_length=1_224)] | None = None
     #: Calls in flight at once; absent means unlimited.
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
     #: Size of the token bucket.
