@@ -4,24 +4,29 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from tasks.contract import EXTRACT_TASK, ProviderKind, parse_job, provider_task
+from tasks.contract import EXTRACT_TASK, ExtractionJob, ProviderKind, provider_task
 from workers.broker.redaction import ByomTask
-from workers.conclude import conclude
+from workers.engine import Outcome
 from workers.routing import Route
 from workers.runtime import runtime
+from workers.task_body import carry_out
 
 
 @shared_task(name=EXTRACT_TASK, bind=True, base=ByomTask)
 def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
     """Accept a job that a foreign producer published, and send it to the queue of its project's provider."""
-    accepted = runtime().accept(parse_job(job), job_id=self.request.id)
-    return conclude(self, job, accepted)
+    here = runtime()
+    return carry_out(self, job, here.accept, pause=here.pause)
 
 
 def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any]) -> Any:
     """Take a job through one connection of this provider."""
-    outcome = runtime().attempt(parse_job(job), job_id=self.request.id, route=Route.model_validate(route))
-    return conclude(self, job, outcome)
+    here = runtime()
+
+    def step(parsed: ExtractionJob, job_id: str) -> Outcome:
+        return here.attempt(parsed, job_id, Route.model_validate(route))
+
+    return carry_out(self, job, step, pause=here.pause)
 
 
 #: One task per provider, so that rate limits, filters and metrics speak of providers.

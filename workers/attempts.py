@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from config.catalogue import Catalogue, ModelFacts
 from config.credentials import Credential
 from config.prices import price
 from tasks.contract import AttemptRecord, ProviderKind
@@ -21,7 +21,7 @@ from workers.directory import Directory
 from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, Prompt, Provider, Reply
-from workers.providers.transport import Transport
+from workers.providers.transport import Sent
 from workers.trouble import Subject, Trouble
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +31,13 @@ _BACKOFF = 0.5
 _BACKOFF_MAX = 8.0
 
 
+class Sender(Protocol):
+    """Sends calls; `workers.providers.transport.Transport` does."""
+
+    async def send(self, provider: Provider, call: Call, *, timeout: float) -> Sent:  # noqa: ASYNC109 - bounds the I/O
+        """Make one call within `timeout` seconds; what goes wrong is a fault, never an exception."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Work:
     """What changes between the tries of one unit."""
@@ -38,7 +45,6 @@ class _Work:
     subject: Subject
     unit: extraction.Unit
     prompt: Prompt
-    model: ModelFacts
     credential: Credential | None
     #: Tries of this unit so far, those of earlier deliveries included.
     tries: int
@@ -62,9 +68,8 @@ class Attempts:
         self,
         *,
         directory: Directory,
-        catalogue: Catalogue,
         providers: Mapping[ProviderKind, Provider],
-        transport: Transport,
+        transport: Sender,
         admission: Admission,
         jobs: JobStore,
         clock: Clock,
@@ -75,7 +80,6 @@ class Attempts:
     ) -> None:
         """`call_timeout` bounds one call, `patience` the longest wait in place before a retry; both in seconds."""
         self._directory = directory
-        self._catalogue = catalogue
         self._providers = providers
         self._transport = transport
         self._admission = admission
@@ -97,15 +101,13 @@ class Attempts:
             records: attempts of the job so far; each try is appended as it is settled.
 
         Raises:
-            ConfigError: the model or the credential is not there; nothing was called.
+            CredentialMissing: nothing was called.
         """
-        connection = subject.effective.connection
         prefix = f"{subject.route.hop}.{unit.index}."
         work = _Work(
             subject=subject,
             unit=unit,
             prompt=unit.prompt,
-            model=self._catalogue.find(connection.provider, connection.model, unverified=connection.unverified),
             credential=await self._directory.credential(subject.effective),
             tries=sum(record.attempt.startswith(prefix) for record in records),
         )
@@ -130,7 +132,7 @@ class Attempts:
             prompt=work.prompt,
             connection=connection,
             credential=work.credential,
-            model=work.model,
+            model=subject.model,
             tags=self._tags(subject, attempt),
         )
         tokens = extraction.estimate_tokens(work.prompt.system + work.prompt.user) + work.prompt.max_output_tokens
@@ -139,7 +141,7 @@ class Attempts:
             sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
             lease.settle(sent.answer.usage)
         done = await self._judge(work, sent.answer)
-        record = self._record(work, attempt, done, sent.answer, sent.latency, started_at)
+        record = self._record(subject, call, attempt, done, sent, started_at)
         await self._jobs.settle(record)
         records.append(record)
         _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
@@ -165,7 +167,7 @@ class Attempts:
             case Action.RETRY:
                 again = (fault.retry_after or 0) <= self._patience
             case Action.RETRY_LARGER:
-                larger = extraction.enlarge(work.prompt, max_output=work.model.max_output)
+                larger = extraction.enlarge(work.prompt, max_output=work.subject.model.max_output)
                 again = larger.max_output_tokens > work.prompt.max_output_tokens
                 work.prompt = larger
             case Action.RETRY_REMINDED:
@@ -173,7 +175,7 @@ class Attempts:
                 again = True
             case Action.REFRESH_CREDENTIAL:
                 again = await self._refresh(work)
-            case Action.FALL_BACK | Action.FAIL:
+            case Action.FALL_BACK:
                 again = False
         return _Try(fault=fault, decision=decision, again=again)
 
@@ -203,10 +205,11 @@ class Attempts:
             **subject.job.labels,
         }
 
+    @staticmethod
     def _record(
-        self, work: _Work, attempt: str, done: _Try, answer: Reply | Fault, latency: float, started_at: datetime
+        subject: Subject, call: Call, attempt: str, done: _Try, sent: Sent, started_at: datetime
     ) -> AttemptRecord:
-        subject, connection = work.subject, work.subject.effective.connection
+        connection, answer = call.connection, sent.answer
         cost = price(connection.provider, answer.served_model or connection.model, usage=answer.usage, at=started_at)
         return AttemptRecord(
             id=uuid.uuid4().hex,
@@ -219,13 +222,13 @@ class Attempts:
             role=connection.role,
             model=connection.model,
             served_model=answer.served_model,
-            credential_version=work.credential.version if work.credential else None,
+            credential_version=call.credential.version if call.credential else None,
             status="ok" if done.decision is None else done.decision.code.value,
             action="done" if done.decision is None else done.decision.action.value,
             usage=answer.usage,
             cost_usd=None if cost is None else format(cost.usd, "f"),
             price=None if cost is None else cost.as_json(),
-            latency_ms=round(latency * 1000),
+            latency_ms=round(sent.latency * 1000),
             request_id=answer.request_id,
             labels={**connection.labels, **subject.job.labels},
             started_at=started_at,

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from pydantic import BaseModel, ConfigDict
-
 from tasks.contract import (
     AttemptRecord,
     ExtractionJob,
@@ -19,22 +17,13 @@ from workers import extraction
 from workers.jobs import Ending
 
 
-class UnitOutcome(BaseModel):
-    """What came of one unit for good: exactly one of the two is set. Kept between deliveries and hops."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    extracted: extraction.Extracted | None = None
-    failure: Failure | None = None
-
-
 def ending_of(
     job: ExtractionJob,
     *,
     job_id: str,
     units: Sequence[extraction.Unit],
-    outcomes: Mapping[int, UnitOutcome],
-    undone: Failure | None,
+    extracted: Mapping[int, extraction.Extracted],
+    failures: Mapping[int, Failure],
     records: Sequence[AttemptRecord],
 ) -> Ending:
     """The ending of a job that goes nowhere else.
@@ -45,22 +34,21 @@ def ending_of(
         job: the job.
         job_id: its id.
         units: its plan.
-        outcomes: unit index → what came of it.
-        undone: why the units without an outcome have none.
+        extracted: unit index → its memories.
+        failures: unit index → why it has none.
         records: all attempts.
     """
-    extracted = {index: outcome.extracted for index, outcome in outcomes.items() if outcome.extracted is not None}
-    failures = {index: outcome.failure for index, outcome in outcomes.items() if outcome.failure is not None}
-    if undone is not None:
-        for unit in units:
-            if unit.index not in outcomes:
-                failures[unit.index] = undone.model_copy(update={"episode_id": unit.episode.id})
-    episodes, warnings = extraction.assemble(job, units, extracted, failures)
+    named = {
+        unit.index: failures[unit.index].model_copy(update={"episode_id": unit.episode.id})
+        for unit in units
+        if unit.index in failures
+    }
+    episodes, warnings = extraction.assemble(job, units, extracted, named)
     ordered = sorted(records, key=lambda record: record.started_at)
     failed = [episode.failure for episode in episodes if episode.failure is not None]
     if len(failed) == len(episodes):
-        cause = undone or failed[0]
-        return Ending(failure=cause.model_copy(update={"attempts": ordered}))
+        episode_id = failed[0].episode_id if len(episodes) == 1 else None
+        return Ending(failure=failed[0].model_copy(update={"attempts": ordered, "episode_id": episode_id}))
     return Ending(
         result=ExtractionResult(
             job_id=job_id,

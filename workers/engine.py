@@ -6,20 +6,30 @@ claim ─► resolve ─► plan ─► each unit: admit ─► call ─► chec
 import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from sys import maxsize
+from typing import Final
 
+from config.catalogue import Catalogue
 from config.connections import EffectiveConnection
-from config.errors import ConfigError, InvalidConnection
+from config.errors import ConfigError, InvalidConnection, StoreError
 from tasks.contract import AttemptRecord, ExtractionJob
 from workers import extraction
 from workers.attempts import Attempts
 from workers.directory import Directory
-from workers.endings import UnitOutcome, ending_of
+from workers.endings import ending_of
 from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
 from workers.leases import Leases
-from workers.outcome import Scope
+from workers.outcome import Scope, decide
+from workers.providers.base import Fault
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
+
+#: A plan for no model in particular: units are the same for all, only their room for the answer differs.
+_ANY: Final = maxsize
+
+#: Units of one job in hand at once: a long job must not take a process for itself.
+_UNITS_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +47,21 @@ Outcome = Ending | HandOff
 class _Progress:
     """What is done of a job, by this delivery and those before it."""
 
-    outcomes: dict[int, UnitOutcome]
+    #: Unit index → its memories.
+    extracted: dict[int, extraction.Extracted]
     records: list[AttemptRecord]
+    #: Unit index → why it has no memories yet.
+    troubles: dict[int, Trouble] = field(default_factory=dict)
 
 
 class Engine:
     """Runs deliveries. One per process; everything it needs is given to it."""
 
-    def __init__(self, *, directory: Directory, jobs: JobStore, attempts: Attempts, leases: Leases) -> None:
+    def __init__(
+        self, *, directory: Directory, catalogue: Catalogue, jobs: JobStore, attempts: Attempts, leases: Leases
+    ) -> None:
         self._directory = directory
+        self._catalogue = catalogue
         self._jobs = jobs
         self._attempts = attempts
         self._leases = leases
@@ -54,6 +70,10 @@ class Engine:
         """Take a job through the connection of its route.
 
         A job that is over returns its ending without a call; one that another delivery has in hand is waited for.
+
+        Raises:
+            StoreError: the configuration cannot be read; the job is as it was and may be delivered again.
+            redis.RedisError: the working state cannot be read or written; likewise.
         """
         owner = uuid.uuid4().hex
         async with self._leases.hold(job_id, hop=route.hop, owner=owner) as claim:
@@ -67,63 +87,77 @@ class Engine:
 
     async def _run(self, job: ExtractionJob, *, job_id: str, route: Route, owner: str, claimed: Claimed) -> Outcome:
         progress = _Progress(
-            outcomes={index: UnitOutcome.model_validate_json(text) for index, text in claimed.units.items()},
+            extracted={index: extraction.Extracted.model_validate_json(text) for index, text in claimed.units.items()},
             records=list(claimed.attempts),
         )
-        units = extraction.plan(job)
+        units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
         trouble: Trouble | None
         try:
             chain = await self._directory.chain(job.project)
-            subject = Subject(job=job, job_id=job_id, route=route, effective=_on(chain, route))
+            subject = self._subject(job, job_id, route, chain)
+            units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
             trouble = await self._work(subject, units, progress)
+        except StoreError:
+            raise
         except ConfigError as error:
             trouble = Trouble.of_configuration(error)
+        except extraction.PromptTooLong as error:
+            fault = Fault(kind=error.kind, message=str(error))
+            trouble = Trouble.of_fault(fault, decide(fault), subject)
         onward = next_route(chain, route, trouble.code) if trouble is not None else None
         if onward is not None:
             await self._jobs.hand_over(job_id, owner=owner, route=onward)
             return HandOff(route=onward)
+        units = units or extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
+        failures = {
+            unit.index: why.as_failure(job, route)
+            for unit in units
+            if unit.index not in progress.extracted and (why := progress.troubles.get(unit.index, trouble)) is not None
+        }
         ending = ending_of(
             job,
             job_id=job_id,
             units=units,
-            outcomes=progress.outcomes,
-            undone=trouble.as_failure(job, route) if trouble is not None else None,
+            extracted=progress.extracted,
+            failures=failures,
             records=progress.records,
         )
         return await self._jobs.end(job_id, owner=owner, ending=ending)
 
-    async def _work(self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress) -> Trouble | None:
-        """Work on what is not done yet, all units at once.
+    def _subject(self, job: ExtractionJob, job_id: str, route: Route, chain: Sequence[EffectiveConnection]) -> Subject:
+        effective = _on(chain, route)
+        connection = effective.connection
+        model = self._catalogue.find(connection.provider, connection.model, unverified=connection.unverified)
+        return Subject(job=job, job_id=job_id, route=route, effective=effective, model=model)
 
-        Trouble of the connection keeps units that have not begun from beginning. Trouble that another model may be
-        spared leaves its unit undone; what is done stays done.
+    async def _work(self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress) -> Trouble | None:
+        """Work on what is not done yet, several units at once.
+
+        Trouble of the connection keeps units that have not begun from beginning. What is done stays done.
 
         Returns:
             Why units are left for another connection, or None when none is.
         """
-        left: list[Trouble] = []
+        places = asyncio.Semaphore(_UNITS_AT_ONCE)
 
         async def work(unit: extraction.Unit) -> None:
-            if any(trouble.scope is Scope.CONNECTION for trouble in left):
+            async with places:
+                if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
+                    return
+                made = await self._attempts.make(subject, unit, progress.records)
+            if isinstance(made, Trouble):
+                progress.troubles[unit.index] = made
                 return
-            made = await self._attempts.make(subject, unit, progress.records)
-            if not isinstance(made, Trouble):
-                outcome = UnitOutcome(extracted=made)
-            elif made.falls_back:
-                left.append(made)
-                return
-            else:
-                outcome = UnitOutcome(failure=made.as_failure(subject.job, subject.route, episode_id=unit.episode.id))
-            progress.outcomes[unit.index] = outcome
-            await self._jobs.keep(subject.job_id, unit=unit.index, outcome=outcome.model_dump_json(exclude_none=True))
+            progress.extracted[unit.index] = made
+            await self._jobs.keep(subject.job_id, unit=unit.index, outcome=made.model_dump_json(exclude_none=True))
 
-        todo = [work(unit) for unit in units if unit.index not in progress.outcomes]
+        todo = [work(unit) for unit in units if unit.index not in progress.extracted]
         # Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended.
         for done in await asyncio.gather(*todo, return_exceptions=True):
             if isinstance(done, BaseException):
                 raise done
-        return min(left, key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+        return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
 
 
 def _on(chain: Sequence[EffectiveConnection], route: Route) -> EffectiveConnection:

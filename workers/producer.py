@@ -143,7 +143,7 @@ class Producer:
     def _publish(self, jobs: list[ExtractionJob]) -> list[JobHandle]:
         handles: list[JobHandle] = []
         published: list[tuple[ExtractionJob, str]] = []
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(_BATCH):
+        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(_BATCH):  # type: ignore[attr-defined]  # new in kombu 5.7
             for job in jobs:
                 accepted = self._intake.accept(job, job_id=str(uuid.uuid4()))
                 if isinstance(accepted, Accepted):

@@ -32,7 +32,7 @@ class Receipt:
                 "latency_ms": sum(record.latency_ms for record in result.attempts),
                 "attempts": result.usage.attempts,
                 "status": result.status.value,
-                "provider": last.provider.value if last else None,
+                "provider": str(last.provider) if last else None,
                 "model": (last.served_model or last.model) if last else None,
                 "role": last.role.value if last else None,
                 "entities": sum(len(episode.entities) for episode in result.episodes),

@@ -37,10 +37,15 @@ _T = TypeVar("_T")
 _LEASE = 15.0
 
 
+#: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
+_PAUSE = 1.0
+
+
 class Runtime:
     """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
 
     def __init__(self, settings: Settings) -> None:
+        self._closing = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
         self._thread.start()
@@ -64,7 +69,6 @@ class Runtime:
         self._transport = build_transport(settings)
         attempts = Attempts(
             directory=directory,
-            catalogue=load_catalogue(),
             providers=build_providers(),
             transport=self._transport,
             admission=LocalAdmission(max_calls=settings.max_calls),
@@ -73,10 +77,12 @@ class Runtime:
             call_timeout=settings.call_timeout,
             patience=settings.patience,
         )
-        self._engine = Engine(directory=directory, jobs=jobs, attempts=attempts, leases=leases)
+        self._engine = Engine(
+            directory=directory, catalogue=load_catalogue(), jobs=jobs, attempts=attempts, leases=leases
+        )
         self._renewal = asyncio.create_task(leases.renew_forever())
 
-    def accept(self, job: ExtractionJob, *, job_id: str) -> Accepted | Duplicate:
+    def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         """Accept a job that a foreign producer published.
 
         Raises:
@@ -87,15 +93,20 @@ class Runtime:
             self._intake.published(job, job_id=job_id)
         return accepted
 
-    def attempt(self, job: ExtractionJob, *, job_id: str, route: Route) -> Outcome:
+    def attempt(self, job: ExtractionJob, job_id: str, route: Route) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop."""
         return self._run(self._engine.run(job, job_id=job_id, route=route)).result()
+
+    def pause(self) -> None:
+        """Wait a moment, or until the runtime closes."""
+        self._closing.wait(_PAUSE)
 
     def _run(self, coroutine: Coroutine[Any, Any, _T]) -> "Future[_T]":
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
         """Close clients and end the loop; jobs still in hand are cancelled and will be delivered again."""
+        self._closing.set()
         self._run(self._close()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

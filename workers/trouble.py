@@ -1,11 +1,13 @@
 """Why work on a connection came to nothing, in words that say what to do. Pure."""
 
 from dataclasses import dataclass
+from typing import Self
 
+from config.catalogue import ModelFacts
 from config.connections import EffectiveConnection
-from config.errors import ConfigError, CredentialMissing, InvalidConnection, UnknownModel, UnknownProject
+from config.errors import ConfigError, CredentialMissing, UnknownModel, UnknownProject
 from tasks.contract import ExtractionJob, Failure, FailureCode
-from workers.outcome import Action, Decision, Scope
+from workers.outcome import Decision, Scope
 from workers.providers.base import Fault
 from workers.routing import Route
 
@@ -13,7 +15,6 @@ _CONFIG_CODES: dict[type[ConfigError], FailureCode] = {
     UnknownProject: FailureCode.UNKNOWN_PROJECT,
     CredentialMissing: FailureCode.CREDENTIAL_MISSING,
     UnknownModel: FailureCode.MODEL_NOT_FOUND,
-    InvalidConnection: FailureCode.NO_CONNECTION,
 }
 
 
@@ -25,15 +26,7 @@ class Subject:
     job_id: str
     route: Route
     effective: EffectiveConnection
-
-    @property
-    def where(self) -> str:
-        """For messages: which project and connection this is about."""
-        connection = self.effective.connection
-        return (
-            f"project '{self.job.project}', connection '{connection.name}' "
-            f"({connection.provider.value}, {connection.model})"
-        )
+    model: ModelFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,33 +37,31 @@ class Trouble:
     #: What happened, to which project and connection, and what to do.
     message: str
     scope: Scope
-    #: Whether another connection might do better.
-    falls_back: bool
 
     @classmethod
-    def of_fault(cls, fault: Fault, decision: Decision, subject: Subject) -> "Trouble":
+    def of_fault(cls, fault: Fault, decision: Decision, subject: Subject) -> Self:
         """The last try ended with a fault; its row of the table says what follows."""
-        return cls(
-            code=decision.code,
-            message=f"{subject.where}: {fault.message} {decision.mend}",
-            scope=decision.scope,
-            falls_back=decision.action is not Action.FAIL and decision.then is not Action.FAIL,
+        connection = subject.effective.connection
+        where = (
+            f"project '{subject.job.project}', connection '{connection.name}' "
+            f"({connection.provider.value}, {connection.model})"
         )
+        return cls(code=decision.code, message=f"{where}: {fault.message} {decision.mend}", scope=decision.scope)
 
     @classmethod
-    def of_configuration(cls, error: ConfigError) -> "Trouble":
+    def of_configuration(cls, error: ConfigError) -> Self:
         """Nothing was called: the connection is not usable as it is configured."""
         code = _CONFIG_CODES.get(type(error), FailureCode.NO_CONNECTION)
-        return cls(code=code, message=str(error), scope=Scope.CONNECTION, falls_back=True)
+        return cls(code=code, message=str(error), scope=Scope.CONNECTION)
 
-    def as_failure(self, job: ExtractionJob, route: Route, *, episode_id: str | None = None) -> Failure:
-        """The same for the caller."""
+    def as_failure(self, job: ExtractionJob, route: Route) -> Failure:
+        """The same for the caller, with what was tried before."""
+        before = ", ".join(f"'{hop.connection}' ({hop.code.value})" for hop in route.history)
         return Failure(
             code=self.code,
-            message=self.message,
+            message=f"{self.message} Tried before: {before}." if before else self.message,
             project=job.project,
             provider=route.provider,
             connection=route.connection,
             model=route.model,
-            episode_id=episode_id,
         )

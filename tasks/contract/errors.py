@@ -54,9 +54,13 @@ class ContractError(Exception):
         return dict(self.args[1])
 
     @property
-    def code(self) -> FailureCode:
-        """The typed reason."""
-        return FailureCode(self.details.get("code", FailureCode.INTERNAL))
+    def code(self) -> FailureCode | str:
+        """The typed reason; plain text if a newer worker gave one that is not known here."""
+        code = str(self.details.get("code", FailureCode.INTERNAL))
+        try:
+            return FailureCode(code)
+        except ValueError:
+            return code
 
     def __str__(self) -> str:
         return self.message

@@ -1,53 +1,15 @@
 """The job that a pipeline enqueues."""
 
 import json
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from .errors import FailureCode, JobRefused
+from .fields import Content, HttpUrl, Identifier, Language, Name, ReferenceTime
 from .limits import LIMITS
-
-#: Ids are path segments and Redis key parts; a narrow alphabet keeps both safe.
-IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=LIMITS.name_chars)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=LIMITS.name_chars, strip_whitespace=True)]
-
-
-def _aware(value: Any) -> Any:
-    """A time without an offset is taken as UTC, so that every producer means the same instant."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    return value
-
-
-ReferenceTime = Annotated[AwareDatetime, BeforeValidator(_aware)]
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("https://", "http://")):
-        raise ValueError("must start with https:// or http://")
-    return value
+from .problems import problems
 
 
 class Payload(BaseModel):
@@ -64,13 +26,28 @@ class EpisodeKind(StrEnum):
     JSON = "json"
 
 
+def _unless(kind: EpisodeKind, **properties: Any) -> dict[str, Any]:
+    """JSON Schema: what holds for `properties` in episodes of any other kind."""
+    of_kind = {"properties": {"kind": {"const": kind.value}}, "required": ["kind"]}
+    return {"if": of_kind, "else": {"properties": properties}}
+
+
 class Episode(Payload):
     """One unit of input."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                _unless(EpisodeKind.JSON, content={"type": "string"}),
+                _unless(EpisodeKind.MESSAGE, speaker={"type": "null"}, role={"type": "null"}),
+            ]
+        }
+    )
 
     id: Identifier
     kind: EpisodeKind = EpisodeKind.TEXT
     #: Text, or for `json` any JSON value. A `json` episode may also hold a string of serialised JSON.
-    content: JsonValue
+    content: Content
     #: When it was said or written; relative dates resolve against it. No offset means UTC.
     reference_time: ReferenceTime | None = None
     #: Who speaks (messages only): the name that memories should carry.
@@ -80,17 +57,21 @@ class Episode(Payload):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.kind is EpisodeKind.JSON:
-            depth = _depth(self.content)
-            if depth > LIMITS.json_depth:
-                raise ValueError(f"content is nested {depth} deep; the limit is {LIMITS.json_depth}")
-        elif not isinstance(self.content, str):
+        if self.kind is not EpisodeKind.JSON and not isinstance(self.content, str):
             raise ValueError(f"content of kind '{self.kind.value}' must be a string; use kind 'json' for data")
-        if not self.text.strip():
-            raise ValueError("content is empty")
-        if len(self.text) > LIMITS.episode_chars:
+        try:
+            text = self.text
+            text.encode()
+        except ValueError:
             raise ValueError(
-                f"content has {len(self.text)} characters; the limit is {LIMITS.episode_chars}. "
+                "content is not plain JSON in UTF-8: no NaN, no infinity, no lone surrogates, no integer beyond "
+                "4,300 digits"
+            ) from None
+        if not text.strip() or self.content in (None, {}, []):
+            raise ValueError("content is empty")
+        if len(text) > LIMITS.episode_chars:
+            raise ValueError(
+                f"content has {len(text)} characters; the limit is {LIMITS.episode_chars}. "
                 "Split it into several episodes"
             )
         if self.kind is not EpisodeKind.MESSAGE and (self.speaker or self.role):
@@ -102,14 +83,14 @@ class Episode(Payload):
         """The content as the model will read it."""
         if isinstance(self.content, str):
             return self.content
-        return json.dumps(self.content, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self.content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class EntityType(Payload):
     """A kind of entity that this job wants told apart."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$", max_length=64)]
-    description: Annotated[str, StringConstraints(max_length=500)] = ""
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$", max_length=LIMITS.entity_type_chars)]
+    description: Annotated[str, StringConstraints(max_length=LIMITS.description_chars)] = ""
 
 
 class ExtractionJob(Payload):
@@ -126,21 +107,25 @@ class ExtractionJob(Payload):
     #: What this project cares about, in plain words.
     instructions: Annotated[str, StringConstraints(max_length=LIMITS.instructions_chars)] | None = None
     #: BCP 47 language of the memories; absent means the language of the episode.
-    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
+    language: Language | None = None
     #: For attribution; passed on to the provider where it has a field for them.
-    labels: Annotated[dict[Identifier, Name], Field(max_length=LIMITS.labels)] = {}
+    labels: Annotated[
+        dict[Identifier, Name],
+        Field(max_length=LIMITS.labels, json_schema_extra={"additionalProperties": False}),
+    ] = {}
     #: Where the result is posted when the job ends. Accepted and kept; see the docs for what delivers it.
-    callback_url: Annotated[str, StringConstraints(max_length=2_048), AfterValidator(_http_url)] | None = None
+    callback_url: HttpUrl | None = None
 
-    @field_validator("episodes", "context")
-    @classmethod
-    def _unique_ids(cls, episodes: list[Episode], info: ValidationInfo) -> list[Episode]:
-        seen: set[str] = set()
-        for episode in episodes:
-            if episode.id in seen:
-                raise ValueError(f"two {info.field_name} have the id '{episode.id}'; ids must differ")
-            seen.add(episode.id)
-        return episodes
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        # Context counts too: facts name their episode by id.
+        first: dict[str, str] = {}
+        for field, episodes in (("episodes", self.episodes), ("context", self.context)):
+            for index, episode in enumerate(episodes):
+                place = f"{field}.{index}"
+                if first.setdefault(episode.id, place) != place:
+                    raise ValueError(f"{first[episode.id]} and {place} have the same id; ids must differ")
+        return self
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
@@ -169,26 +154,7 @@ def parse_job(payload: Any) -> ExtractionJob:
             return ExtractionJob.model_validate_json(payload)
         return ExtractionJob.model_validate(payload)
     except ValidationError as error:
-        problems = [_problem(entry) for entry in error.errors(include_input=False, include_url=False)]
-        message = f"The job was refused: {'; '.join(problems)}. Mend the payload and send it again."
-        raise JobRefused(message, {"code": FailureCode.INVALID_JOB, "problems": problems}) from None
-
-
-def _problem(entry: Any) -> str:
-    """One pydantic error as `field: what is wrong`; the value itself may be private and is left out."""
-    field = ".".join(str(part) for part in entry["loc"]) or "job"
-    return f"{field}: {entry['msg'].removeprefix('Value error, ')}"
-
-
-def _depth(value: JsonValue) -> int:
-    """Nesting depth, counted without recursion so that a hostile payload cannot exhaust the stack."""
-    deepest = 0
-    stack: list[tuple[JsonValue, int]] = [(value, 0)]
-    while stack:
-        node, depth = stack.pop()
-        deepest = max(deepest, depth)
-        if isinstance(node, dict):
-            stack.extend((child, depth + 1) for child in node.values())
-        elif isinstance(node, list):
-            stack.extend((child, depth + 1) for child in node)
-    return deepest
+        lines = [str(problem) for problem in problems(error, whole="job")]
+    # Raised outside the handler: what pydantic raised holds the payload, and must not hang on this as its context.
+    message = f"The job was refused: {'; '.join(lines)}. Mend the payload and send it again."
+    raise JobRefused(message, {"code": FailureCode.INVALID_JOB, "problems": lines})

@@ -19,12 +19,20 @@ class Limits:
     json_depth: int = 16
     #: Custom entity types of one job.
     entity_types: int = 50
+    #: Characters of an entity type's name.
+    entity_type_chars: int = 64
+    #: Characters of an entity type's description.
+    description_chars: int = 500
     #: Characters of the custom instructions.
     instructions_chars: int = 4_000
     #: Labels of one job.
     labels: int = 16
-    #: Characters of ids, names and label values.
+    #: Characters of ids, names, label keys and label values.
     name_chars: int = 128
+    #: Characters of the language tag.
+    language_chars: int = 35
+    #: Characters of the callback URL.
+    url_chars: int = 2_048
 
 
 #: The limits in force for contract version 1.

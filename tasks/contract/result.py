@@ -8,6 +8,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from .errors import ExtractionFailed, FailureCode
 from .names import CONTRACT_VERSION, ProviderKind
 
+#: Newer workers may know kinds and reasons that this reader does not: those are read as plain text.
+ReportedProvider = Annotated[ProviderKind | str, Field(union_mode="left_to_right")]
+ReportedCode = Annotated[FailureCode | str, Field(union_mode="left_to_right")]
+
 
 class Record(BaseModel):
     """Read what newer workers write: unknown fields are ignored, so that old readers go on working."""
@@ -97,7 +101,7 @@ class AttemptRecord(Record):
     job_id: str
     account: str | None = None
     project: str
-    provider: ProviderKind
+    provider: ReportedProvider
     connection: str
     role: Role
     model: str
@@ -131,11 +135,11 @@ class UsageTotals(Record):
 class Failure(Record):
     """Why a job, or one episode of it, failed."""
 
-    code: FailureCode
+    code: ReportedCode
     #: What happened, to which project and connection, and what to do.
     message: str
     project: str | None = None
-    provider: ProviderKind | None = None
+    provider: ReportedProvider | None = None
     connection: str | None = None
     model: str | None = None
     episode_id: str | None = None
@@ -161,7 +165,7 @@ class Provenance(Record):
 
     prompt_version: str
     schema_version: str
-    provider: ProviderKind
+    provider: ReportedProvider
     connection: str
     role: Role
     model: str

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
 
 from .job import ExtractionJob
 from .result import ExtractionResult, Failure
@@ -22,6 +23,6 @@ def json_schema(name: str) -> dict[str, Any]:
         KeyError: no schema has this name; `SCHEMAS` lists them.
     """
     model = SCHEMAS[name]
-    mode = "validation" if model is ExtractionJob else "serialization"
-    schema = model.model_json_schema(mode=mode)  # type: ignore[arg-type]  # a literal chosen one line above
+    mode: JsonSchemaMode = "validation" if model is ExtractionJob else "serialization"
+    schema = model.model_json_schema(mode=mode)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"byom:{name}", **schema}

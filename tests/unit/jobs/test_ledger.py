@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import cast
 
 import fakeredis
 import pytest
@@ -110,5 +111,5 @@ async def test_the_records_themselves_are_kept_in_a_bounded_stream(server: faker
     kept = client.xlen(RECORDS_KEY)
 
     assert 100 <= kept < 500
-    (newest,) = client.xrevrange(RECORDS_KEY, count=1)
+    (newest,) = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(RECORDS_KEY, count=1))
     assert AttemptRecord.model_validate_json(newest[1][b"record"]) == record("c499")

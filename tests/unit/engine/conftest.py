@@ -1,0 +1,194 @@
+"""The engine on stand-ins: memory store, memory jobs, time that passes only in sleeps, and a scripted model."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from config.catalogue import load_catalogue
+from config.connections import project_path, save_connection, save_project
+from config.credentials import save_credential
+from config.store import MemoryStore
+from tasks.contract import AttemptRecord, ExtractionJob, Failure, TokenUsage, parse_job
+from tests.support import ManualClock
+from workers.admission import LocalAdmission
+from workers.attempts import Attempts
+from workers.directory import Directory
+from workers.engine import Engine, HandOff, Outcome
+from workers.jobs import Ending, MemoryJobs
+from workers.leases import Leases
+from workers.providers.base import Call, Fault, FaultKind, Provider, Reply
+from workers.providers.registry import build_providers
+from workers.providers.transport import Sent
+from workers.routing import Route, first_route
+
+USAGE = TokenUsage(input=700, output=80)
+TEXT = "Ada moved to Lisbon in May 2026."
+
+
+def memories(**changes: Any) -> str:
+    """What a good model says about `TEXT`."""
+    fact = {
+        "evidence": TEXT,
+        "subject": "Ada",
+        "predicate": "LIVES_IN",
+        "object": "Lisbon",
+        "fact": "Ada moved to Lisbon in May 2026.",
+        "valid_at": "2026-05",
+        "invalid_at": "",
+    }
+    entities = [
+        {"name": "Ada", "type": "person", "summary": "Moved to Lisbon."},
+        {"name": "Lisbon", "type": "place", "summary": "Where Ada lives."},
+    ]
+    return json.dumps({"entities": entities, "facts": [fact | changes]})
+
+
+def reply(text: str | None = None, **changes: Any) -> Reply:
+    return Reply(text=memories() if text is None else text, usage=USAGE, **changes)
+
+
+def fault(kind: FaultKind, **changes: Any) -> Fault:
+    return Fault(kind=kind, message=f"It said {kind.value}.", **changes)
+
+
+Answer = Reply | Fault | Callable[[Call], Reply | Fault]
+
+
+@dataclass
+class Model:
+    """Answers calls as scripted, per connection; what is not scripted is answered well."""
+
+    clock: ManualClock
+    script: dict[str, deque[Answer]] = field(default_factory=dict)
+    always: dict[str, Answer] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    async def send(self, provider: Provider, call: Call, *, timeout: float) -> Sent:  # noqa: ASYNC109 - as the real one
+        assert provider.kind is call.connection.provider
+        assert timeout == 90
+        self.calls.append(call)
+        self.clock.seconds += 1
+        name = call.connection.name
+        answer: Answer = self.always.get(name, reply())
+        if self.script.get(name):
+            answer = self.script[name].popleft()
+        return Sent(answer=answer(call) if callable(answer) else answer, latency=1.0)
+
+    def then(self, name: str, *answers: Answer) -> None:
+        self.script.setdefault(name, deque()).extend(answers)
+
+
+@dataclass
+class Bench:
+    """An engine with everything around it."""
+
+    engine: Engine
+    model: Model
+    jobs: MemoryJobs
+    store: MemoryStore
+    clock: ManualClock
+    slept: list[float]
+    directory: Directory
+
+    async def run(self, job: ExtractionJob | None = None, *, job_id: str = "j", route: Route | None = None) -> Outcome:
+        """One delivery."""
+        chosen = job or make_job()
+        if route is None:
+            route = first_route(await self.directory.chain(chosen.project))
+        return await self.engine.run(chosen, job_id=job_id, route=route)
+
+    async def run_to_the_end(self, job: ExtractionJob | None = None) -> Ending:
+        """All hops."""
+        outcome = await self.run(job)
+        while isinstance(outcome, HandOff):
+            outcome = await self.run(job, route=outcome.route)
+        return outcome
+
+    @property
+    def called(self) -> list[str]:
+        """Connections in the order in which they were called."""
+        return [call.connection.name for call in self.model.calls]
+
+    @property
+    def records(self) -> list[AttemptRecord]:
+        return self.jobs.records
+
+
+def make_job(*texts: str, **changes: Any) -> ExtractionJob:
+    episodes = [{"id": f"e{number}", "content": text} for number, text in enumerate(texts or (TEXT,), start=1)]
+    return parse_job({"project": "acme", "episodes": episodes} | changes)
+
+
+def failure_of(outcome: Outcome) -> Failure:
+    assert isinstance(outcome, Ending)
+    assert outcome.failure is not None
+    return outcome.failure
+
+
+@pytest.fixture
+def bench() -> Bench:
+    clock = ManualClock()
+    store = MemoryStore()
+    save_project(store, "acme", account="acme-inc")
+    scope = project_path("acme")
+    save_credential(store, scope, "main", SecretStr("key-one"))
+    save_connection(
+        store,
+        scope,
+        {
+            "name": "primary",
+            "provider": "openai",
+            "model": "gpt-6-luna",
+            "credential": "main",
+            "labels": {"team": "search"},
+        },
+    )
+    save_connection(
+        store,
+        scope,
+        {
+            "name": "backup",
+            "provider": "openai_compatible",
+            "model": "local",
+            "base_url": "http://127.0.0.1:1/v1",
+            "role": "fallback",
+        },
+    )
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.seconds += seconds
+
+    async def yield_only(_: float) -> None:
+        await asyncio.sleep(0)
+
+    model = Model(clock)
+    jobs = MemoryJobs(clock=clock)
+    directory = Directory(store, clock=clock, ttl=1_000_000)
+    attempts = Attempts(
+        directory=directory,
+        providers=build_providers(),
+        transport=model,
+        admission=LocalAdmission(max_calls=100),
+        jobs=jobs,
+        clock=clock,
+        call_timeout=90,
+        patience=5,
+        sleep=sleep,
+        jitter=lambda: 1.0,
+    )
+    engine = Engine(
+        directory=directory,
+        catalogue=load_catalogue(),
+        jobs=jobs,
+        attempts=attempts,
+        leases=Leases(jobs, seconds=15, sleep=yield_only),
+    )
+    return Bench(engine=engine, model=model, jobs=jobs, store=store, clock=clock, slept=slept, directory=directory)

@@ -1,0 +1,84 @@
+import fakeredis
+import pytest
+
+from config.errors import NoConnection, UnknownProject
+from tasks.contract import ExtractionJob, FailureCode, JobRefused, parse_job
+from tests.support import effective
+from workers.intake import Accepted, Duplicate, Intake
+
+
+@pytest.fixture
+def intake() -> Intake:
+    return Intake(chain=lambda _: [effective()], client=fakeredis.FakeRedis(), key_ttl=60)
+
+
+def job(key: str | None = None, *, project: str = "acme") -> ExtractionJob:
+    return parse_job({"project": project, "episodes": [{"id": "e", "content": "x"}], "idempotency_key": key})
+
+
+def test_a_job_starts_on_the_primary_under_the_id_it_was_given(intake: Intake) -> None:
+    accepted = intake.accept(job(), job_id="j1")
+
+    assert isinstance(accepted, Accepted)
+    assert (accepted.job_id, accepted.route.connection) == ("j1", "primary")
+
+
+def test_a_published_key_never_runs_twice(intake: Intake) -> None:
+    intake.accept(job("k"), job_id="j1")
+    intake.published(job("k"), job_id="j1")
+
+    assert intake.accept(job("k"), job_id="j2") == Duplicate(job_id="j1")
+
+
+def test_a_key_whose_producer_died_before_publishing_is_taken_up_under_its_first_id(intake: Intake) -> None:
+    intake.accept(job("k"), job_id="j1")
+
+    again = intake.accept(job("k"), job_id="j2")
+
+    assert isinstance(again, Accepted)
+    assert again.job_id == "j1"
+
+
+def test_a_redelivered_job_is_not_its_own_duplicate(intake: Intake) -> None:
+    intake.accept(job("k"), job_id="j1")
+    intake.published(job("k"), job_id="j1")
+
+    assert isinstance(intake.accept(job("k"), job_id="j1"), Accepted)
+
+
+def test_keys_of_other_projects_and_jobs_without_keys_are_independent(intake: Intake) -> None:
+    for number, one in enumerate([job("k"), job("k", project="globex"), job(), job()]):
+        accepted = intake.accept(one, job_id=f"j{number}")
+        intake.published(one, job_id=f"j{number}")
+        assert isinstance(accepted, Accepted)
+        assert accepted.job_id == f"j{number}"
+
+
+def test_keys_are_forgotten_after_their_time() -> None:
+    client = fakeredis.FakeRedis()
+    intake = Intake(chain=lambda _: [effective()], client=client, key_ttl=60)
+    intake.accept(job("a secret key"), job_id="j1")
+    intake.published(job("a secret key"), job_id="j1")
+
+    (key,) = client.keys()
+
+    assert 0 < client.ttl(key) <= 60
+    assert b"secret" not in key
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnknownProject("project 'acme' is not configured; …"), FailureCode.UNKNOWN_PROJECT),
+        (NoConnection("project 'acme' has no primary connection; …"), FailureCode.NO_CONNECTION),
+    ],
+)
+def test_a_project_that_cannot_run_is_refused_with_its_reason(error: Exception, code: FailureCode) -> None:
+    def chain(_: str) -> list[object]:
+        raise error
+
+    intake = Intake(chain=chain, client=fakeredis.FakeRedis(), key_ttl=60)  # type: ignore[arg-type]  # always raises
+
+    with pytest.raises(JobRefused, match="project 'acme'") as refused:
+        intake.accept(job(), job_id="j1")
+    assert refused.value.code is code

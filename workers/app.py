@@ -1,0 +1,46 @@
+"""The Celery app: `celery -A workers.app worker`."""
+
+from typing import Any
+
+from celery import Celery, signals
+
+from config.celeryconfig import celery_config
+from config.settings import Settings, load_settings
+from workers.log import configure_logging
+
+#: The app of this process, built from its settings when it is first asked for.
+app: Celery
+
+
+def create_app(settings: Settings) -> Celery:
+    """A Celery app; connects to nothing.
+
+    Raises:
+        SettingsError: a URL is not of a kind that the pool's transport speaks.
+    """
+    created = Celery(
+        "byom",
+        amqp="workers.broker.amqp:AMQP",
+        task_cls="workers.broker.redaction:ByomTask",
+        include=["tasks.extract"],
+        set_as_current=False,
+    )
+    created.conf.update(celery_config(settings))
+    return created
+
+
+def __getattr__(name: str) -> Celery:
+    # Built on demand, so that importing `create_app` reads no settings.
+    if name != "app":
+        raise AttributeError(name)
+    settings = load_settings()
+
+    def set_up_logging(**_options: Any) -> None:
+        configure_logging(settings.log_format, settings.log_level)
+
+    created = create_app(settings)
+    created.set_default()
+    # A receiver also keeps Celery from setting up logging by itself.
+    signals.setup_logging.connect(set_up_logging, weak=False, dispatch_uid="byom.log")
+    globals()["app"] = created
+    return created

@@ -1,0 +1,121 @@
+"""Logging of a process: one format for our lines and everybody else's, and nothing secret in either."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "***"
+
+#: Libraries that log secrets or message bodies below these levels: parameters as SSM returned them, tokens, signed
+#: requests, Celery's arguments.
+_FLOORS = {
+    "aiohttp": logging.INFO,
+    "boto3": logging.INFO,
+    "botocore": logging.INFO,
+    "celery.pool": logging.INFO,
+    "google.auth": logging.INFO,
+    "httpcore": logging.INFO,
+    "httpx": logging.WARNING,
+    "urllib3": logging.INFO,
+}
+
+_SECRET_NAME = re.compile(r"(secret|password|passwd|token|key|authorization|credentials?|cookie)$", re.IGNORECASE)
+#: Names that end like a secret's and hold none.
+_HARMLESS = frozenset({"idempotency_key", "routing_key"})
+
+#: What keys and tokens of the vendors look like, wherever they stand in a text.
+_SECRET_TEXT = re.compile(
+    r"""
+    \bsk-[A-Za-z0-9_-]{8,}                                  # OpenAI, Anthropic and many that took after them
+    | \bAIza[A-Za-z0-9_-]{20,}                              # Google API keys
+    | \bya29\.[A-Za-z0-9._-]{8,}                            # Google access tokens
+    | \b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}                # AWS access keys
+    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*  # JSON web tokens
+    | (?<=Bearer\ )[A-Za-z0-9._~+/=-]{4,}
+    | (?<=Basic\ )[A-Za-z0-9+/=]{8,}
+    | -----BEGIN[^-]*PRIVATE\ KEY-----.*?(?:-----END[^-]*PRIVATE\ KEY-----|\Z)
+    | (?<=://)[^/\s@'"]*:[^/\s@'"]+(?=@)                    # user:password in a URL
+    | (?<=api-key:\ )[^\s'",]+
+    | (?:(?<=x-goog-api-key:\ )|(?<=SecretAccessKey":\ "))[^\s'",]+
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+#: Nesting that is looked into; what lies deeper is shown as text.
+_DEPTH = 8
+
+
+def configure_logging(log_format: Literal["text", "json"], level: str, *, stream: TextIO | None = None) -> None:
+    """Send all logging of the process to `stream` (stderr), as JSON lines or as text for people."""
+    stream = stream or sys.stderr
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Processor
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.StackInfoRenderer(),
+                structlog.processors.format_exc_info,
+                redact,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, floor in _FLOORS.items():
+        logging.getLogger(name).setLevel(max(floor, logging.getLevelNamesMapping()[level]))
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Mask what is named like a secret or looks like one.
+
+    The second line of defence: nobody logs secrets on purpose.
+    """
+    return {name: _masked(name, value, _DEPTH) for name, value in event.items()}
+
+
+def _masked(name: str, value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping | list | tuple | set | frozenset) and depth > 0:
+        if isinstance(value, Mapping):
+            return {str(key): _masked(str(key), part, depth - 1) for key, part in value.items()}
+        return [_masked(name, part, depth - 1) for part in value]
+    if _is_secret_name(name):
+        return MASK
+    return _SECRET_TEXT.sub(MASK, value if isinstance(value, str) else repr(value))
+
+
+def _is_secret_name(name: str) -> bool:
+    return name not in _HARMLESS and _SECRET_NAME.search(name) is not None

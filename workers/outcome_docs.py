@@ -1,0 +1,69 @@
+"""Prints the action table and each provider's rules as `docs/errors.md`: `python -m workers.outcome_docs`."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from workers.outcome import TABLE, Action
+from workers.providers.faults import EMPTY, FOREIGN, Rule
+from workers.providers.registry import build_providers
+
+PATH = Path(__file__).parent.parent / "docs" / "errors.md"
+
+_HEAD = """\
+# What follows from a fault
+
+Generated from the code by `python -m workers.outcome_docs`; a test keeps the two equal. Do not edit by hand.
+
+Every answer that is not a usable one becomes a fault of one kind, and each kind has one row: what the worker does, and
+what you can do. *Tries* counts the first. When the tries are used up, or the vendor asks for a longer wait than
+`BYOM_PATIENCE`, the job falls back to the project's next connection; without one it fails with the code of the row.
+*Scope* says whether the fault speaks of the connection, so that all episodes would meet it, or of this episode only.
+"""
+
+_RULES_HEAD = """\
+# How answers are told apart
+
+Per provider, from the top, the first row that matches. *Code* is any of the vendor's error code, error type or stop
+reason. An answer that no row knows is `malformed`. Faults on the way (`connect`, `read`, `timeout`) come from the
+transport, for all providers alike; answers that do not fit their schema or their episode come from the checks.
+"""
+
+_OURS = {FOREIGN: "(not the provider's error format)", EMPTY: EMPTY}
+
+
+def render() -> str:
+    """The whole document."""
+    sections = [_HEAD, _table(("fault", "action", "tries", "then", "scope", "failure code", "why", "mend"), _actions())]
+    sections.append(_RULES_HEAD)
+    for kind, provider in build_providers().items():
+        sections += [f"## {kind.value}\n", _table(("HTTP status", "code", "fault"), map(_rule, provider.rules))]
+    return "\n".join(sections)
+
+
+def _actions() -> Iterator[Sequence[str]]:
+    for kind, row in TABLE.items():
+        then = "" if row.action in {Action.FALL_BACK, Action.FAIL} else row.then.value
+        yield f"`{kind}`", row.action.value, str(row.tries), then, row.scope.value, f"`{row.code}`", row.why, row.mend
+
+
+def _rule(rule: Rule) -> Sequence[str]:
+    codes = [_OURS.get(code, f"`{code}`") for code in rule.codes]
+    says = [f"message says “{phrase}”" for phrase in rule.says]
+    return _statuses(rule), ", ".join([*codes, *says]) or "any", f"`{rule.kind}`"
+
+
+def _statuses(rule: Rule) -> str:
+    if isinstance(rule.statuses, range):
+        return f"{rule.statuses.start}-{rule.statuses.stop - 1}"
+    return ", ".join(map(str, rule.statuses)) or "any"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    PATH.write_text(render(), encoding="utf-8")
+    sys.stdout.write(f"wrote {PATH}\n")

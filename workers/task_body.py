@@ -1,0 +1,105 @@
+"""What every extraction task does around its one step: read the payload, take the step, tell Celery what follows."""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+from celery import Task
+from celery.exceptions import Ignore, Reject
+
+from config.errors import StoreError
+from tasks.contract import (
+    ContractError,
+    ExtractionFailed,
+    ExtractionJob,
+    ExtractionResult,
+    FailureCode,
+    JobStatus,
+    parse_job,
+)
+from workers.engine import HandOff, Outcome
+from workers.intake import Accepted, Duplicate
+from workers.messages import attempt_signature
+from workers.receipt import Receipt
+
+_log = structlog.get_logger(__name__)
+
+#: Takes a validated job and its id, and says what follows.
+Step = Callable[[ExtractionJob, str], Outcome | Accepted | Duplicate]
+
+
+def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause: Callable[[], None]) -> Receipt:
+    """Run one step of a job as a Celery task.
+
+    Args:
+        task: the bound task.
+        job: the payload, as it came.
+        step: what to do with it.
+        pause: waits a moment; called before a job goes back to its queue because Redis or the store is away.
+
+    Raises:
+        celery.exceptions.Ignore: the job goes on under another task.
+        celery.exceptions.Reject: the job is back on its queue.
+        ContractError: the job was refused, or failed; typed.
+    """
+    job_id = str(task.request.id)
+    try:
+        return _conclude(task, job, step(parse_job(job), job_id), job_id=job_id)
+    except (ContractError, Ignore):
+        raise
+    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+        # Nothing is wrong with the job. It must not fail because a server is away for a while.
+        _log.warning("job_put_back", job=job_id, task=task.name, error=type(error).__name__)
+        pause()
+        raise Reject(type(error).__name__, requeue=True) from None
+    except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
+        # The message of an unforeseen error may quote the payload: the type and the lines of code must do.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("job_failed_unexpectedly", job=job_id, error=type(error).__name__, traceback=where)
+        raise ExtractionFailed(
+            f"job {job_id} met an unforeseen {type(error).__name__}; the worker's log says where. "
+            "Please report it; the job can be enqueued again.",
+            {"code": FailureCode.INTERNAL, "message": type(error).__name__},
+        ) from None
+
+
+def _conclude(
+    task: "Task[Any, Any]", job: dict[str, Any], outcome: Outcome | Accepted | Duplicate, *, job_id: str
+) -> Receipt:
+    """End a task as its outcome says.
+
+    A job that goes on is replaced: its id, callbacks and place in a chord go with it, and Celery sees one job.
+    """
+    match outcome:
+        case HandOff(route=route):
+            raise task.replace(attempt_signature(task.app, job, route, job_id=job_id))
+        case Accepted(job_id=first, route=route) if first == job_id:
+            raise task.replace(attempt_signature(task.app, job, route, job_id=job_id))
+        case Accepted(job_id=first, route=route):
+            # The key's first producer died before it published. Its id is taken up again, never a second one.
+            attempt_signature(task.app, job, route, job_id=first).apply_async(task_id=first)
+            return _duplicate(task, job, job_id=job_id, first=first)
+        case Duplicate(job_id=first):
+            return _duplicate(task, job, job_id=job_id, first=first)
+    if outcome.result is not None:
+        return Receipt(outcome.result)
+    assert outcome.failure is not None  # noqa: S101 - the other half of Ending
+    raise outcome.failure.as_error()
+
+
+def _duplicate(task: "Task[Any, Any]", job: dict[str, Any], *, job_id: str, first: str) -> Receipt:
+    """The ending of the first job with the same idempotency key if it has one, else a pointer to it.
+
+    Raises:
+        ExtractionFailed: the first job failed.
+    """
+    earlier = task.app.AsyncResult(first)
+    if earlier.state == "SUCCESS":
+        return Receipt(ExtractionResult.model_validate(earlier.result))
+    if earlier.state == "FAILURE" and isinstance(earlier.result, ContractError):
+        raise earlier.result
+    return Receipt(
+        ExtractionResult(job_id=job_id, project=str(job["project"]), status=JobStatus.DUPLICATE, duplicate_of=first)
+    )
