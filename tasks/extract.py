@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from tasks.contract import EXTRACT_TASK, ExtractionJob, ProviderKind, provider_task
+from tasks.contract import EXTRACT_TASK, ContractError, ExtractionJob, ProviderKind, provider_task
 from workers.broker.redaction import ByomTask
 from workers.engine import Outcome
 from workers.routing import Route
@@ -12,7 +12,8 @@ from workers.runtime import runtime
 from workers.task_body import carry_out
 
 
-@shared_task(name=EXTRACT_TASK, bind=True, base=ByomTask)
+# `throws`: a typed failure is an answer, not an error of the worker; Celery logs it in one line, without a traceback.
+@shared_task(name=EXTRACT_TASK, bind=True, base=ByomTask, throws=(ContractError,))
 def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
     """Accept a job that a foreign producer published, and send it to the queue of its project's provider."""
     here = runtime()
@@ -31,5 +32,6 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
 
 #: One task per provider, so that rate limits, filters and metrics speak of providers.
 provider_tasks = {
-    kind: shared_task(name=provider_task(kind), bind=True, base=ByomTask)(_attempt) for kind in ProviderKind
+    kind: shared_task(name=provider_task(kind), bind=True, base=ByomTask, throws=(ContractError,))(_attempt)
+    for kind in ProviderKind
 }

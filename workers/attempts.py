@@ -20,7 +20,7 @@ from workers.clock import Clock
 from workers.directory import Directory
 from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
-from workers.providers.base import Call, Fault, Prompt, Provider, Reply
+from workers.providers.base import Call, Fault, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
 from workers.trouble import Subject, Trouble
 
@@ -140,14 +140,14 @@ class Attempts:
             started_at = self._clock.now()
             sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
             lease.settle(sent.answer.usage)
-        done = await self._judge(work, sent.answer)
+        done = await self._judge(work, call, sent.answer)
         record = self._record(subject, call, attempt, done, sent, started_at)
         await self._jobs.settle(record)
         records.append(record)
         _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
         return done
 
-    async def _judge(self, work: _Work, answer: Reply | Fault) -> _Try:
+    async def _judge(self, work: _Work, call: Call, answer: Reply | Fault) -> _Try:
         """Check an answer and decide what follows; prepares the next try where there is to be one."""
         if isinstance(answer, Reply):
             checked = extraction.check(work.unit, work.subject.job, answer.text)
@@ -174,16 +174,17 @@ class Attempts:
                 work.prompt = extraction.remind(work.unit.prompt, fault.message)
                 again = True
             case Action.REFRESH_CREDENTIAL:
-                again = await self._refresh(work)
+                again = await self._refresh(work, call)
             case Action.FALL_BACK:
                 again = False
         return _Try(fault=fault, decision=decision, again=again)
 
-    async def _refresh(self, work: _Work) -> bool:
-        """Read the credential again; a rotation must fail no job. True when there is a newer one to try."""
-        used = work.credential
+    async def _refresh(self, work: _Work, call: Call) -> bool:
+        """Read the credential again; a rotation must fail no job. True when there is a newer one to try, or a new token."""
+        provider, used = self._providers[call.connection.provider], work.credential
+        renewed = isinstance(provider, HoldsTokens) and provider.forget(call)
         work.credential = await self._directory.credential(work.subject.effective, fresh=True)
-        return work.credential is not None and (used is None or work.credential.version != used.version)
+        return work.credential is not None and (renewed or used is None or work.credential.version != used.version)
 
     def _wait(self, state: RetryCallState) -> float:
         """The vendor's wait if it names one, else full-jitter backoff; in seconds."""

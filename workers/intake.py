@@ -86,7 +86,7 @@ class Intake:
             return first_route(self._chain(project))
         except ConfigError as error:
             code = FailureCode.UNKNOWN_PROJECT if isinstance(error, UnknownProject) else FailureCode.NO_CONNECTION
-            raise JobRefused(str(error), {"code": code, "project": project}) from error
+            raise JobRefused(str(error), {"code": code.value, "project": project}) from None
 
 
 def _key(project: str, idempotency_key: str) -> str:

@@ -71,7 +71,7 @@ class JobHandle:
         except ContractError:
             raise
         except Exception as error:
-            details = {"code": FailureCode.INTERNAL, "error": type(error).__name__}
+            details = {"code": FailureCode.INTERNAL.value, "error": type(error).__name__}
             raise ExtractionFailed(
                 f"job {self.id} ended with {type(error).__name__}; the worker's log has the traceback", details
             ) from error

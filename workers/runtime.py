@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 import redis
 import redis.asyncio
+from celery import signals
 
 from config.catalogue import load_catalogue
 from config.connections import effective_chain
@@ -69,7 +70,7 @@ class Runtime:
         self._transport = build_transport(settings)
         attempts = Attempts(
             directory=directory,
-            providers=build_providers(),
+            providers=build_providers(fetch=self._transport.fetch, clock=clock),
             transport=self._transport,
             admission=LocalAdmission(max_calls=settings.max_calls),
             jobs=jobs,
@@ -139,7 +140,12 @@ def runtime() -> Runtime:
     with _lock:
         if _runtime is None:
             _runtime = Runtime(load_settings())
+            signals.worker_shutdown.connect(_on_worker_shutdown, weak=False, dispatch_uid="byom.runtime")
         return _runtime
+
+
+def _on_worker_shutdown(**_options: Any) -> None:
+    close_runtime()
 
 
 def close_runtime() -> None:

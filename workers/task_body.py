@@ -61,7 +61,7 @@ def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause:
         raise ExtractionFailed(
             f"job {job_id} met an unforeseen {type(error).__name__}; the worker's log says where. "
             "Please report it; the job can be enqueued again.",
-            {"code": FailureCode.INTERNAL, "message": type(error).__name__},
+            {"code": FailureCode.INTERNAL.value, "message": type(error).__name__},
         ) from None
 
 

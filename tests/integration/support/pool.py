@@ -1,0 +1,173 @@
+"""A whole pool on this machine: Valkey, simulator, store, and worker processes."""
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+from pydantic import SecretStr
+
+from config.connections import project_path, save_connection, save_project
+from config.credentials import save_credential
+from config.settings import Settings
+from config.store import FileStore
+from workers.embedded.simulator import SimulatorThread
+from workers.embedded.valkey import EmbeddedValkey
+from workers.producer import Producer
+
+ROOT = Path(__file__).parents[3]
+
+#: Stands in every episode; must never be seen where only operators look.
+CANARY = "canary-episode-text-5150"
+#: The credential of project `acme`; must never be seen at all.
+SECRET_KEY = "sk-canary-secret-6021"
+
+
+#: Type of a key → how to read all of it.
+_READERS: dict[Any, Callable[[redis.Redis, bytes], Any]] = {
+    b"string": lambda client, key: client.get(key),
+    b"hash": lambda client, key: client.hgetall(key),
+    b"list": lambda client, key: client.lrange(key, 0, -1),
+    b"set": lambda client, key: client.smembers(key),
+    b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+    b"stream": lambda client, key: client.xrange(key),
+}
+
+
+def holds(data: bytes, text: str) -> bool:
+    """Whether `text` is in there, plainly or inside something that was encoded as base64, as message bodies are."""
+    raw = text.encode()
+    spellings = [raw]
+    for shift in range(3):
+        # Only the characters that none of the neighbouring bytes has a part in.
+        first, last = -(-shift * 8 // 6), (shift + len(raw)) * 8 // 6
+        spellings.append(base64.b64encode(b"x" * shift + raw)[first:last])
+    return any(spelling in data for spelling in spellings)
+
+
+def wait_until(condition: Any, *, seconds: float = 30, every: float = 0.05) -> Any:
+    """What `condition` returns as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        # A process is being waited for, not a clock.
+        threading.Event().wait(every)
+    raise AssertionError(f"still not so after {seconds} s")
+
+
+@dataclass
+class Pool:
+    """Valkey, simulator and store; workers come and go."""
+
+    valkey: EmbeddedValkey
+    simulator: SimulatorThread
+    store_path: Path
+    logs: Path
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes of the pool."""
+        return {
+            **os.environ,
+            "BYOM_BROKER_URL": self.valkey.url,
+            "BYOM_STORE_URL": f"file:{self.store_path}",
+            "BYOM_CONCURRENCY": "8",
+            "BYOM_VISIBILITY_TIMEOUT": "10",
+            "BYOM_CONFIG_CACHE_TTL": "0",
+            "BYOM_LOG_LEVEL": "DEBUG",
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """For this process."""
+        return Settings(broker_url=SecretStr(self.valkey.url), store_url=f"file:{self.store_path}")
+
+    def configure(self) -> None:
+        """Project `acme`: OpenAI, then a compatible server. `solo`: OpenAI alone."""
+        store = FileStore(self.store_path)
+        primary = {"provider": "openai", "model": "gpt-6-luna", "credential": "main"}
+        for project, names in {"acme": ("primary", "backup"), "solo": ("primary",)}.items():
+            scope = project_path(project)
+            save_project(store, project, account="acme-inc")
+            save_credential(store, scope, "main", SecretStr(SECRET_KEY))
+            base_url = self.simulator.base_urls["openai"]
+            save_connection(store, scope, {"name": "primary", "base_url": base_url, **primary})
+            if "backup" in names:
+                backup = {"provider": "openai_compatible", "model": "local", "role": "fallback"}
+                base_url = self.simulator.base_urls["compatible"]
+                save_connection(store, scope, {"name": "backup", "base_url": base_url, **backup})
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """A worker that is ready."""
+        log = self.logs / f"worker-{len(self.workers)}.log"
+        with log.open("wb") as output:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", f"w{len(self.workers)}@test"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.workers.append(worker)
+        wait_until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None)
+        assert worker.poll() is None, log.read_text()
+        return worker
+
+    def worker_logs(self) -> str:
+        """All that workers logged."""
+        return "\n".join(log.read_text() for log in sorted(self.logs.glob("worker-*.log")))
+
+    def everything_in_valkey(self) -> bytes:
+        """All keys and values, as they are."""
+        found: list[bytes] = []
+        with redis.Redis.from_url(self.valkey.url) as client:
+            for key in client.scan_iter():
+                read = _READERS[client.type(key)]
+                found += [key, repr(read(client, key)).encode()]
+        return b"\n".join(found)
+
+    def producer(self) -> Producer:
+        """Close it."""
+        return Producer.from_settings(self.settings)
+
+    def stop_workers(self) -> None:
+        """All of them, in good order."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.terminate()
+        for worker in self.workers:
+            try:
+                worker.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+
+@contextmanager
+def running_pool(folder: Path) -> Iterator[Pool]:
+    """A configured pool without workers yet."""
+    with EmbeddedValkey() as valkey, SimulatorThread() as simulator:
+        pool = Pool(valkey=valkey, simulator=simulator, store_path=folder / "store.json", logs=folder)
+        pool.configure()
+        try:
+            yield pool
+        finally:
+            pool.stop_workers()
+
+
+def job(text: str = "Ada moved to Lisbon in May 2026.", **changes: Any) -> dict[str, Any]:
+    """A job of project `acme` with the canary in its episode."""
+    return {"project": "acme", "episodes": [{"id": "e1", "content": f"{text} ({CANARY})"}]} | changes
