@@ -1,6 +1,7 @@
 # Every target needs nothing but python3 (3.11 or later), make and git; the tools come into .venv.
 PYTHON ?= python3
 VENV := .venv
+EXTRAS := dev
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -14,9 +15,9 @@ install: $(STAMP) ## create .venv with everything in it (with uv where present, 
 
 $(STAMP): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(BIN)/python -e '.[$(EXTRAS)]'; \
 	else \
-	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'; \
 	fi
 	@touch $(STAMP)
 
@@ -39,8 +40,10 @@ format: install ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## measure; prints ratios taken in one run
-	$(BIN)/python benchmarks/run.py
+# An environment of its own: LiteLLM, the rival, pins older versions of what the tests use.
+bench: ## measure; prints ratios taken in one run
+	@$(MAKE) --no-print-directory install VENV=.venv-bench EXTRAS=bench
+	.venv-bench/bin/python -m benchmarks.run
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

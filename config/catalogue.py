@@ -4,14 +4,16 @@ The facts stand in `catalogue.toml`, reviewed like code, each with its evidence 
 """
 
 import tomllib
+from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from config.azure import DEPLOYMENT_RULE
 from config.errors import SettingsError, UnknownModel
 from tasks.contract import ProviderKind
 
@@ -64,7 +66,7 @@ class Catalogue:
     def __init__(self, models: list[ModelFacts]) -> None:
         self._models = {(model.provider, model.id): model for model in models}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[ModelFacts]:
         return iter(self._models.values())
 
     def find(self, provider: ProviderKind, model: str, *, unverified: bool = False) -> ModelFacts:
@@ -93,9 +95,10 @@ class Catalogue:
                 verified=False,
             )
         known = ", ".join(facts.id for facts in self._models.values() if facts.provider is provider)
+        rule = f" ({DEPLOYMENT_RULE})" if provider is ProviderKind.AZURE_OPENAI else ""
         raise UnknownModel(
             f"model '{model}' of {provider.value} is not in the catalogue (known: {known or 'none'}); choose one of "
-            "these, or mark the connection unverified to use it all the same"
+            f"these{rule}, or mark the connection unverified to use it all the same"
         )
 
 

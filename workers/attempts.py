@@ -12,6 +12,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from config.credentials import Credential
+from config.errors import CredentialMissing
 from config.prices import price
 from tasks.contract import AttemptRecord, ProviderKind
 from workers import extraction
@@ -176,14 +177,18 @@ class Attempts:
             case Action.REFRESH_CREDENTIAL:
                 again = await self._refresh(work, call)
             case Action.FALL_BACK:
-                again = False
+                again = work.subject.last and decision.tries_when_last is not None
+                again = again and (fault.retry_after or 0) <= self._patience
         return _Try(fault=fault, decision=decision, again=again)
 
     async def _refresh(self, work: _Work, call: Call) -> bool:
-        """Read the credential again; a rotation must fail no job. True when there is a newer one to try, or a new token."""
+        """Read the credential again; a rotation must fail no job. True when there is something newer to try."""
         provider, used = self._providers[call.connection.provider], work.credential
         renewed = isinstance(provider, HoldsTokens) and provider.forget(call)
-        work.credential = await self._directory.credential(work.subject.effective, fresh=True)
+        try:
+            work.credential = await self._directory.credential(work.subject.effective, fresh=True)
+        except CredentialMissing:
+            return False
         return work.credential is not None and (renewed or used is None or work.credential.version != used.version)
 
     def _wait(self, state: RetryCallState) -> float:
@@ -196,14 +201,15 @@ class Attempts:
     @staticmethod
     def _tags(subject: Subject, attempt: str) -> dict[str, str]:
         connection = subject.effective.connection
+        # Ours last: no label may pass for another project.
         return {
+            **connection.labels,
+            **subject.job.labels,
             "project": subject.job.project,
             "provider": connection.provider.value,
             "role": connection.role.value,
             "job": subject.job_id,
             "attempt": attempt,
-            **connection.labels,
-            **subject.job.labels,
         }
 
     @staticmethod
@@ -244,7 +250,10 @@ def _outcome(state: RetryCallState) -> _Try:
 
 def _tries_used_up(state: RetryCallState) -> bool:
     decision = _outcome(state).decision
-    return decision is None or state.attempt_number >= decision.tries
+    if decision is None:
+        return True
+    # `again` has seen to it that these are asked for only on the last connection.
+    return state.attempt_number >= max(decision.tries, decision.tries_when_last or 0)
 
 
 def _last_try(state: RetryCallState) -> _Try:

@@ -13,7 +13,7 @@ from typing import Final
 from config.catalogue import Catalogue
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, InvalidConnection, StoreError
-from tasks.contract import AttemptRecord, ExtractionJob
+from tasks.contract import AttemptRecord, ExtractionJob, FailureCode
 from workers import extraction
 from workers.attempts import Attempts
 from workers.directory import Directory
@@ -129,7 +129,8 @@ class Engine:
         effective = _on(chain, route)
         connection = effective.connection
         model = self._catalogue.find(connection.provider, connection.model, unverified=connection.unverified)
-        return Subject(job=job, job_id=job_id, route=route, effective=effective, model=model)
+        last = next_route(chain, route, FailureCode.INTERNAL) is None
+        return Subject(job=job, job_id=job_id, route=route, effective=effective, model=model, last=last)
 
     async def _work(self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress) -> Trouble | None:
         """Work on what is not done yet, several units at once.

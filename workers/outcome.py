@@ -22,10 +22,8 @@ class Action(StrEnum):
     RETRY_REMINDED = "retry_reminded"
     #: Read the credential again; if it changed call again, else fall back.
     REFRESH_CREDENTIAL = "refresh_credential"
-    #: Resubmit to the next connection.
+    #: Resubmit to the next connection; where there is none, the job (or the episode) fails.
     FALL_BACK = "fall_back"
-    #: End the job (or the episode): no other model would do better.
-    FAIL = "fail"
 
 
 class Scope(StrEnum):
@@ -42,9 +40,10 @@ class Decision:
     """One row of the table."""
 
     action: Action
-    #: Tries of the same call in all, the first included; when they are used up, `then` follows.
+    #: Tries of the same call in all, the first included; when they are used up, the job falls back.
     tries: int = 1
-    then: Action = Action.FALL_BACK
+    #: The same where there is no connection left to fall back to: then a bad chance is better than none.
+    tries_when_last: int | None = None
     code: FailureCode
     scope: Scope = Scope.CONNECTION
     #: Why this action is right.
@@ -88,8 +87,9 @@ TABLE: dict[FaultKind, Decision] = {
     ),
     FaultKind.OVERLOADED: Decision(
         action=Action.FALL_BACK,
+        tries_when_last=4,
         code=FailureCode.PROVIDER_UNAVAILABLE,
-        why="An overloaded model stays so for minutes, and every retry adds to the load.",
+        why="An overloaded model stays so for minutes, and every retry adds to its load. Without a fallback: some.",
         mend=_UNAVAILABLE,
     ),
     FaultKind.RATE_LIMITED: Decision(

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from workers.outcome import TABLE, Action
+from workers.outcome import TABLE
 from workers.providers.faults import EMPTY, FOREIGN, Rule
 from workers.providers.registry import build_providers
 
@@ -34,7 +34,12 @@ _OURS = {FOREIGN: "(not the provider's error format)", EMPTY: EMPTY}
 
 def render() -> str:
     """The whole document."""
-    sections = [_HEAD, _table(("fault", "action", "tries", "then", "scope", "failure code", "why", "mend"), _actions())]
+    sections = [
+        _HEAD,
+        _table(
+            ("fault", "action", "tries", "tries without a fallback", "scope", "failure code", "why", "mend"), _actions()
+        ),
+    ]
     sections.append(_RULES_HEAD)
     for kind, provider in build_providers().items():
         sections += [f"## {kind.value}\n", _table(("HTTP status", "code", "fault"), map(_rule, provider.rules))]
@@ -43,8 +48,8 @@ def render() -> str:
 
 def _actions() -> Iterator[Sequence[str]]:
     for kind, row in TABLE.items():
-        then = "" if row.action in {Action.FALL_BACK, Action.FAIL} else row.then.value
-        yield f"`{kind}`", row.action.value, str(row.tries), then, row.scope.value, f"`{row.code}`", row.why, row.mend
+        last = str(row.tries_when_last or row.tries)
+        yield f"`{kind}`", row.action.value, str(row.tries), last, row.scope.value, f"`{row.code}`", row.why, row.mend
 
 
 def _rule(rule: Rule) -> Sequence[str]:

@@ -27,6 +27,8 @@ class Subject:
     route: Route
     effective: EffectiveConnection
     model: ModelFacts
+    #: Whether there is no connection left to fall back to.
+    last: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ Deciding what a fault means is `workers.outcome`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from config.catalogue import ModelFacts
 from config.connections import Connection
@@ -95,6 +95,8 @@ class FaultKind(StrEnum):
     CREDENTIAL_EXPIRED = "credential_expired"
     PERMISSION_DENIED = "permission_denied"
     MODEL_NOT_FOUND = "model_not_found"
+    #: The address may not be called, or what answers there is not the provider's API.
+    ENDPOINT_INVALID = "endpoint_invalid"
     CONTEXT_TOO_LONG = "context_too_long"
     BAD_REQUEST = "bad_request"
     REFUSED = "refused"
@@ -127,8 +129,16 @@ class Provider(Protocol):
 
     kind: ProviderKind
 
-    async def prepare(self, call: Call) -> WireRequest:
-        """The HTTP request for a call; async because some kinds must fetch a token first."""
+    async def prepare(self, call: Call) -> WireRequest | Fault:
+        """The HTTP request for a call, or why there is none; async because some kinds must fetch a token first."""
 
     def read(self, call: Call, response: WireResponse) -> Reply | Fault:
         """What the response says, usage normalised and errors told apart."""
+
+
+@runtime_checkable
+class HoldsTokens(Protocol):
+    """A provider that makes short-lived keys or tokens from the credential, and keeps them."""
+
+    def forget(self, call: Call) -> bool:
+        """Drop what was kept for a call that was refused; True when another try would be made with something new."""

@@ -147,6 +147,34 @@ async def test_a_job_that_nobody_can_do_fails_typed_and_says_what_was_tried(benc
     assert [one.status for one in failure.attempts] == ["quota_exhausted"] + ["provider_unavailable"] * 3
 
 
+async def test_an_overloaded_model_is_tried_again_only_where_there_is_no_other(bench: Bench) -> None:
+    bench.model.always["primary"] = bench.model.always["backup"] = fault(FaultKind.OVERLOADED)
+
+    failure = failure_of(await bench.run_to_the_end())
+
+    assert failure.code is FailureCode.PROVIDER_UNAVAILABLE
+    assert bench.called == ["primary"] + ["backup"] * 4
+
+
+async def test_a_credential_deleted_while_it_was_in_use_leaves_a_record_and_leads_to_the_fallback(bench: Bench) -> None:
+    def refuses(_: Call) -> Reply | Fault:
+        bench.store.delete("/byom/projects/acme/credentials/main")
+        return fault(FaultKind.CREDENTIAL_REJECTED)
+
+    bench.model.always["primary"] = refuses
+
+    outcome = await bench.run()
+
+    assert isinstance(outcome, HandOff)
+    assert [one.status for one in bench.records] == ["credential_rejected"]
+
+
+async def test_labels_cannot_pass_for_another_project(bench: Bench) -> None:
+    await bench.run(make_job(labels={"project": "globex", "job": "x"}))
+
+    assert (bench.model.calls[0].tags["project"], bench.model.calls[0].tags["job"]) == ("acme", "j")
+
+
 async def test_what_is_done_is_not_called_for_again_on_the_fallback(bench: Bench) -> None:
     def choosy(call: Call) -> Reply | Fault:
         return fault(FaultKind.REFUSED) if "Bea" in call.prompt.user else reply()

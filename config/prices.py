@@ -1,0 +1,103 @@
+"""What a call costs, from the price data inside the `genai-prices` wheel. Never from a network.
+
+The rates are resolved here, tiers included, so that a usage record can keep them: tokens times the recorded rates is
+always the recorded cost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from genai_prices import __version__ as _version
+from genai_prices.data_snapshot import DataSnapshot
+from genai_prices.types import ModelPrice, TieredPrices
+
+from tasks.contract import ProviderKind, TokenUsage
+
+_MILLION = Decimal(1_000_000)
+
+#: Our kinds → the data's providers. A compatible server is somebody's own machine or gateway: its price is not known.
+_PROVIDERS: dict[ProviderKind, str] = {
+    ProviderKind.OPENAI: "openai",
+    ProviderKind.AZURE_OPENAI: "azure",
+    ProviderKind.GEMINI: "google",
+    ProviderKind.VERTEX: "google",
+    ProviderKind.ANTHROPIC: "anthropic",
+    ProviderKind.BEDROCK: "aws",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one call costs, and by which prices."""
+
+    usd: Decimal
+    #: Kind of token (as in `TokenUsage`) → USD per million.
+    rates: Mapping[str, Decimal]
+    #: Where the prices come from.
+    source: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The prices as a usage record keeps them; decimals are strings, so that nothing is rounded."""
+        rates = {kind: format(rate, "f") for kind, rate in self.rates.items()}
+        return {"usd_per_million": rates, "source": self.source}
+
+
+def price(provider: ProviderKind, model: str, *, usage: TokenUsage, at: datetime) -> Cost | None:
+    """What `usage` costs on a model at standard rates, or None where the price is not known; never a guess of 0.
+
+    Args:
+        provider: the connection's provider.
+        model: the model that served the call; dated names such as `gpt-4.1-mini-2025-04-14` are understood.
+        usage: tokens, each counted once.
+        at: when the call was made; prices change.
+    """
+    prices = _prices(provider, model, at)
+    if prices is None:
+        return None
+    prompt = usage.input + usage.cached_input + usage.cache_write
+    input_rate = _rate(prices.input_mtok, prompt=prompt)
+    output_rate = _rate(prices.output_mtok, prompt=prompt)
+    if input_rate is None or output_rate is None:
+        return None
+    cached_rate = _rate(prices.cache_read_mtok, prompt=prompt)
+    write_rate = _rate(prices.cache_write_mtok, prompt=prompt)
+    rates = {
+        "input": input_rate,
+        # A vendor without a price of its own for these bills them as plain input.
+        "cached_input": input_rate if cached_rate is None else cached_rate,
+        "cache_write": input_rate if write_rate is None else write_rate,
+        "output": output_rate,
+    }
+    usd = sum((getattr(usage, kind) * rate for kind, rate in rates.items()), Decimal(0)) / _MILLION
+    return Cost(usd=usd, rates=rates, source=f"genai-prices {_version}")
+
+
+@cache
+def _snapshot() -> DataSnapshot:
+    """The wheel's own data; not the library's global snapshot, which code elsewhere may replace with a download."""
+    from genai_prices.data import providers  # noqa: PLC0415 - half a second of work that most commands don't need
+
+    return DataSnapshot(providers=providers, from_auto_update=False)
+
+
+def _prices(provider: ProviderKind, model: str, at: datetime) -> ModelPrice | None:
+    vendor = _PROVIDERS.get(provider)
+    if vendor is None:
+        return None
+    try:
+        _, facts = _snapshot().find_provider_model(model, None, vendor, None)
+    except LookupError:
+        return None
+    return facts.get_prices(at)
+
+
+def _rate(rate: Decimal | TieredPrices | None, *, prompt: int) -> Decimal | None:
+    """USD per million. A tier that the prompt reaches holds for the whole call, as vendors bill it."""
+    if not isinstance(rate, TieredPrices):
+        return rate
+    reached = [tier.price for tier in rate.tiers if prompt > tier.start]
+    return reached[-1] if reached else rate.base

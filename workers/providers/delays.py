@@ -1,0 +1,95 @@
+"""How long a vendor asks to wait, in all the spellings that vendors use. Pure."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+#: No wait is longer than this, in seconds: daily quotas come back within it, and nonsense is bounded by it.
+MAX_DELAY = 86_400.0
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+def vendor_delay(
+    headers: Mapping[str, str], *, limited: bool = False, retry_info: object = None, now: datetime | None = None
+) -> float | None:
+    """Seconds that the vendor asks to wait, or None if it names none that makes sense.
+
+    In the order of trust: `retry-after-ms`, `retry-after` (seconds or a date), Google's `RetryInfo`, and for a rate
+    limit the reset of the bucket that is empty.
+
+    Args:
+        headers: of the response, lower-case names.
+        limited: whether the response says that a rate limit is used up; only then do reset headers speak of it.
+        retry_info: `google.rpc.RetryInfo.retryDelay`, such as `14s`.
+        now: what dates are measured against; by default the response's own `date`, so that clocks need not agree.
+    """
+    now = now or _date(headers.get("date"))
+    milliseconds = _number(headers.get("retry-after-ms"))
+    candidates = (
+        None if milliseconds is None else milliseconds / 1000,
+        _number(headers.get("retry-after")),
+        _until(_date(headers.get("retry-after")), now),
+        _duration(retry_info) if isinstance(retry_info, str) else None,
+        _reset(headers, now) if limited else None,
+    )
+    return next((min(delay, MAX_DELAY) for delay in candidates if delay is not None and delay > 0), None)
+
+
+def _reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
+    """Seconds until the empty bucket is full; where none is, the token bucket, which held too little for the call."""
+    for form in ("x-ratelimit-{}-{}", "anthropic-ratelimit-{1}-{0}"):
+        delays = {
+            kind: delay
+            for kind in ("requests", "tokens", "input-tokens", "output-tokens")
+            if (delay := _moment(headers.get(form.format("reset", kind)), now)) is not None
+        }
+        empty = [delay for kind, delay in delays.items() if headers.get(form.format("remaining", kind)) == "0"]
+        if empty or "tokens" in delays:
+            return max(empty, default=delays.get("tokens"))
+    return None
+
+
+def _moment(value: str | None, now: datetime | None) -> float | None:
+    """Seconds until a reset, given as `6m0s` (OpenAI), `30` (Azure) or an RFC 3339 instant (Anthropic)."""
+    if value is None:
+        return None
+    plain = _number(value)
+    if plain is None:
+        plain = _duration(value)
+    if plain is None:
+        plain = _until(_date(value), now)
+    return plain if plain is not None and plain > 0 else None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else math.nan
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def _duration(value: str) -> float | None:
+    value = value.strip()
+    parts = _PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def _date(value: str | None) -> datetime | None:
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            instant = parse(value or "")
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return None
+
+
+def _until(instant: datetime | None, now: datetime | None) -> float | None:
+    return (instant - now).total_seconds() if instant and now else None

@@ -1,0 +1,197 @@
+"""Sends one call: prepare, exchange, read. The only place that does I/O to providers.
+
+httpx over aiohttp: httpx's own pool is linear in its connections and collapses above about a hundred of them.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import aiohttp
+import httpx
+from aiohttp.resolver import ThreadedResolver
+from httpx_aiohttp import AiohttpTransport
+
+from config.settings import Settings
+from workers.clock import Clock, SystemClock
+from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireRequest, WireResponse
+from workers.providers.endpoints import EndpointRefused, GuardedResolver, address_problem
+
+#: Bytes of a response, decompressed. The largest answer is some 100,000 tokens; more than this is an attack or a bug.
+MAX_RESPONSE = 4 * 1024 * 1024
+
+#: Seconds that an idle connection is kept; vendors' load balancers close theirs after a minute or more.
+_KEEPALIVE = 30
+#: Seconds that a resolved name is trusted.
+_DNS_TTL = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came of a call, and how long it took."""
+
+    answer: Reply | Fault
+    #: Seconds from the first byte out to the last byte in; 0 when nothing was sent.
+    latency: float
+
+
+class Transport:
+    """One per process. Bound to the event loop of its first call; closed at the end with `aclose`."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        clock: Clock,
+        connect_timeout: float,
+        allow_private: bool = False,
+        max_response: int = MAX_RESPONSE,
+    ) -> None:
+        """`connect_timeout` in seconds, `max_response` in bytes."""
+        self._client = client
+        self._clock = clock
+        self._connect_timeout = connect_timeout
+        self._allow_private = allow_private
+        self._max_response = max_response
+
+    async def send(self, provider: Provider, call: Call, *, timeout: float) -> Sent:  # noqa: ASYNC109 - bounds I/O here
+        """Make one call. What goes wrong on the way is a fault, never an exception.
+
+        Args:
+            provider: translates to and from the wire.
+            call: what to ask.
+            timeout: seconds for the whole call.
+        """
+        name = provider.kind.value
+        try:
+            async with asyncio.timeout(timeout):
+                prepared = await provider.prepare(call)
+        except TimeoutError:
+            prepared = Fault(kind=FaultKind.CONNECT, message=f"Nothing was sent to {name}: no token for it in time.")
+        if isinstance(prepared, Fault):
+            return Sent(answer=prepared, latency=0)
+        if problem := address_problem(prepared.url, allow_private=self._allow_private):
+            refused = Fault(kind=FaultKind.ENDPOINT_INVALID, message=f"Nothing was sent to {name}: {problem}.")
+            return Sent(answer=refused, latency=0)
+        started = self._clock.monotonic()
+        response = await self.fetch(prepared, name=name, timeout=timeout)
+        latency = self._clock.monotonic() - started
+        return Sent(answer=response if isinstance(response, Fault) else provider.read(call, response), latency=latency)
+
+    async def fetch(self, request: WireRequest, *, name: str, timeout: float) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
+        """Make one HTTP request to an address that no user chose, such as a vendor's token endpoint.
+
+        Args:
+            request: what to send.
+            name: whom messages speak of.
+            timeout: seconds for the whole exchange.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._exchange(request, timeout)
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, _Unreadable) as error:
+            return _fault(error, name)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def _exchange(self, wire: WireRequest, seconds: float) -> WireResponse:
+        timeout = httpx.Timeout(seconds, connect=self._connect_timeout, pool=self._connect_timeout)
+        request = self._client.build_request(
+            wire.method, wire.url, headers=dict(wire.headers), content=wire.content, timeout=timeout
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            content = await self._content(response)
+        finally:
+            await response.aclose()
+        return WireResponse(status=response.status_code, headers=dict(response.headers), content=content)
+
+    async def _content(self, response: httpx.Response) -> bytes:
+        # None was asked for. Stacked encodings could turn one chunk into gigabytes before it can be counted.
+        if response.headers.get("content-encoding", "identity") not in {"identity", "gzip", "deflate"}:
+            raise _Unreadable("is in an encoding that was not asked for")
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > self._max_response:
+                raise _Unreadable(f"is larger than {self._max_response} bytes")
+        return bytes(content)
+
+
+def build_transport(settings: Settings, *, clock: Clock | None = None) -> Transport:
+    """The transport of a process. Nothing is opened before the first call."""
+    # Honours SSL_CERT_FILE, for servers behind a certificate authority of one's own.
+    context = httpx.create_ssl_context()
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=settings.max_calls,
+            limit_per_host=0,
+            resolver=GuardedResolver(ThreadedResolver(), allow_private=settings.allow_private_endpoints),
+            ssl=context,
+            ttl_dns_cache=_DNS_TTL,
+            keepalive_timeout=_KEEPALIVE,
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+    client = httpx.AsyncClient(
+        transport=AiohttpTransport(verify=context, client=session),
+        # Proxies and .netrc of the environment would see the customers' keys, and would resolve names behind the
+        # guard's back.
+        trust_env=False,
+        follow_redirects=False,
+        # Projects share this client: what a server sets for one must not travel with the next.
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "byom-workers"},
+    )
+    return Transport(
+        client,
+        clock=clock or SystemClock(),
+        connect_timeout=settings.connect_timeout,
+        allow_private=settings.allow_private_endpoints,
+    )
+
+
+class _Unreadable(Exception):
+    """The response cannot be taken; the text completes 'the answer of X …'."""
+
+
+#: Exception → the fault behind it and the rest of its message; the first match wins.
+#:
+#: aiohttp's classes decide before httpx's: httpx-aiohttp reports a connection that the server dropped after the request
+#: was sent as a connect timeout, which would pass a call that may be billed for one that never left.
+_FAULTS: tuple[tuple[type[BaseException], FaultKind, str], ...] = (
+    (EndpointRefused, FaultKind.ENDPOINT_INVALID, "Nothing was sent to {name}: {error}."),
+    (aiohttp.ClientConnectorDNSError, FaultKind.CONNECT, "Nothing was sent to {name}: its host name does not resolve."),
+    (aiohttp.ClientSSLError, FaultKind.CONNECT, "Nothing was sent to {name}: TLS failed, or its certificate is bad."),
+    (aiohttp.ClientConnectorError, FaultKind.CONNECT, "Nothing was sent to {name}: it refused the connection."),
+    (aiohttp.ConnectionTimeoutError, FaultKind.CONNECT, "Nothing was sent to {name}: no connection in time."),
+    (aiohttp.ServerTimeoutError, FaultKind.TIMEOUT, "{name} gave no answer in time."),
+    (aiohttp.ClientError, FaultKind.READ, "The connection to {name} broke before the answer was complete."),
+    (_Unreadable, FaultKind.MALFORMED, "The answer of {name} {error}."),
+    (httpx.DecodingError, FaultKind.MALFORMED, "The answer of {name} cannot be decompressed."),
+    (httpx.ConnectError, FaultKind.CONNECT, "Nothing was sent to {name}: no connection."),
+    (httpx.ConnectTimeout, FaultKind.CONNECT, "Nothing was sent to {name}: no connection in time."),
+    (httpx.PoolTimeout, FaultKind.CONNECT, "Nothing was sent to {name}: all connections are busy."),
+    (TimeoutError, FaultKind.TIMEOUT, "{name} gave no answer in time."),
+    (httpx.TimeoutException, FaultKind.TIMEOUT, "{name} gave no answer in time."),
+    (Exception, FaultKind.READ, "The connection to {name} broke before the answer was complete."),
+)
+
+
+def _fault(error: BaseException, name: str) -> Fault:
+    causes = tuple(_chain(error))
+    for known, kind, message in _FAULTS:
+        for cause in causes:
+            if isinstance(cause, known):
+                return Fault(kind=kind, message=message.format(name=name, error=cause))
+    raise AssertionError("the last row matches every exception")  # pragma: no cover
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
