@@ -3,13 +3,14 @@
 import asyncio
 import random
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
 from config.credentials import Credential
 from config.errors import CredentialMissing
@@ -21,7 +22,7 @@ from workers.clock import Clock
 from workers.directory import Directory
 from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
-from workers.providers.base import Call, Fault, HoldsTokens, Prompt, Provider, Reply
+from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
 from workers.trouble import Subject, Trouble
 
@@ -30,6 +31,14 @@ _log = structlog.get_logger(__name__)
 #: First backoff and its bound, in seconds, when the vendor names no wait.
 _BACKOFF = 0.5
 _BACKOFF_MAX = 8.0
+
+_RETRIES = frozenset(Action) - {Action.FALL_BACK}
+
+#: Actions that call again with the very same request.
+_WAITS = frozenset({Action.RETRY, Action.FALL_BACK})
+
+#: Tries of one unit on one connection, whatever goes wrong with each.
+_TRIES_IN_ALL = 6
 
 
 class Sender(Protocol):
@@ -49,6 +58,8 @@ class _Work:
     credential: Credential | None
     #: Tries of this unit so far, those of earlier deliveries included.
     tries: int
+    #: What went wrong in this delivery, and how often.
+    met: Counter[FaultKind] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +69,7 @@ class _Try:
     extracted: extraction.Extracted | None = None
     fault: Fault | None = None
     decision: Decision | None = None
-    #: Whether to try again here while tries are left.
+    #: Whether to try again here.
     again: bool = False
 
 
@@ -115,7 +126,7 @@ class Attempts:
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._wait,
-            stop=_tries_used_up,
+            stop=stop_after_attempt(_TRIES_IN_ALL),
             retry=retry_if_result(lambda done: done.again),
             retry_error_callback=_last_try,
         )
@@ -154,6 +165,7 @@ class Attempts:
             checked = extraction.check(work.unit, work.subject.job, answer.text)
             if isinstance(checked, extraction.Extracted):
                 return _Try(extracted=checked)
+            reason = checked.reason
             fault = Fault(
                 kind=checked.kind,
                 message=f"The model's answer is not usable: {checked.reason}.",
@@ -162,24 +174,29 @@ class Attempts:
                 served_model=answer.served_model,
             )
         else:
-            fault = answer
+            fault, reason = answer, answer.message
         decision = decide(fault)
-        match decision.action:
-            case Action.RETRY:
-                again = (fault.retry_after or 0) <= self._patience
+        work.met[fault.kind] += 1
+        tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
+        if work.met[fault.kind] >= tries or (fault.retry_after or 0) > self._patience:
+            return _Try(fault=fault, decision=decision)
+        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision.action, reason))
+
+    async def _ready_again(self, work: _Work, call: Call, action: Action, reason: str) -> bool:
+        """Prepare the next try; False when it would only be the same again."""
+        match action:
             case Action.RETRY_LARGER:
                 larger = extraction.enlarge(work.prompt, max_output=work.subject.model.max_output)
-                again = larger.max_output_tokens > work.prompt.max_output_tokens
+                enlarged = larger.max_output_tokens > work.prompt.max_output_tokens
                 work.prompt = larger
+                return enlarged
             case Action.RETRY_REMINDED:
-                work.prompt = extraction.remind(work.unit.prompt, fault.message)
-                again = True
+                work.prompt = extraction.remind(work.prompt, reason)
+                return True
             case Action.REFRESH_CREDENTIAL:
-                again = await self._refresh(work, call)
-            case Action.FALL_BACK:
-                again = work.subject.last and decision.tries_when_last is not None
-                again = again and (fault.retry_after or 0) <= self._patience
-        return _Try(fault=fault, decision=decision, again=again)
+                return await self._refresh(work, call)
+            case Action.RETRY | Action.FALL_BACK:
+                return True
 
     async def _refresh(self, work: _Work, call: Call) -> bool:
         """Read the credential again; a rotation must fail no job. True when there is something newer to try."""
@@ -192,8 +209,10 @@ class Attempts:
         return work.credential is not None and (renewed or used is None or work.credential.version != used.version)
 
     def _wait(self, state: RetryCallState) -> float:
-        """The vendor's wait if it names one, else full-jitter backoff; in seconds."""
+        """The vendor's wait if it names one, else full-jitter backoff; none where the next try differs. In seconds."""
         done = _outcome(state)
+        if done.decision is None or done.decision.action not in _WAITS:
+            return 0
         if done.fault is not None and done.fault.retry_after is not None:
             return done.fault.retry_after
         return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
@@ -231,7 +250,7 @@ class Attempts:
             served_model=answer.served_model,
             credential_version=call.credential.version if call.credential else None,
             status="ok" if done.decision is None else done.decision.code.value,
-            action="done" if done.decision is None else done.decision.action.value,
+            action=_taken(done, last=subject.last),
             usage=answer.usage,
             cost_usd=None if cost is None else format(cost.usd, "f"),
             price=None if cost is None else cost.as_json(),
@@ -248,12 +267,13 @@ def _outcome(state: RetryCallState) -> _Try:
     return done
 
 
-def _tries_used_up(state: RetryCallState) -> bool:
-    decision = _outcome(state).decision
-    if decision is None:
-        return True
-    # `again` has seen to it that these are asked for only on the last connection.
-    return state.attempt_number >= max(decision.tries, decision.tries_when_last or 0)
+def _taken(done: _Try, *, last: bool) -> str:
+    """What was done about a try, for its record."""
+    if done.decision is None:
+        return "done"
+    if done.again:
+        return done.decision.action.value if done.decision.action in _RETRIES else Action.RETRY.value
+    return "fail" if last else Action.FALL_BACK.value
 
 
 def _last_try(state: RetryCallState) -> _Try:

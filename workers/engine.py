@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from sys import maxsize
 from typing import Final
 
+from pydantic import BaseModel, ConfigDict
+
 from config.catalogue import Catalogue
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, InvalidConnection, StoreError
@@ -41,6 +43,15 @@ class HandOff:
 
 #: What follows from a delivery.
 Outcome = Ending | HandOff
+
+
+class _Kept(BaseModel):
+    """What a unit yielded, as it is kept until the job ends."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    prompt_version: str
+    extracted: extraction.Extracted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,10 +97,7 @@ class Engine:
                     return await self._run(job, job_id=job_id, route=route, owner=owner, claimed=claim)
 
     async def _run(self, job: ExtractionJob, *, job_id: str, route: Route, owner: str, claimed: Claimed) -> Outcome:
-        progress = _Progress(
-            extracted={index: extraction.Extracted.model_validate_json(text) for index, text in claimed.units.items()},
-            records=list(claimed.attempts),
-        )
+        progress = _Progress(extracted=_kept(claimed), records=list(claimed.attempts))
         units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
         trouble: Trouble | None
@@ -151,7 +159,8 @@ class Engine:
                 progress.troubles[unit.index] = made
                 return
             progress.extracted[unit.index] = made
-            await self._jobs.keep(subject.job_id, unit=unit.index, outcome=made.model_dump_json(exclude_none=True))
+            kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=made)
+            await self._jobs.keep(subject.job_id, unit=unit.index, outcome=kept.model_dump_json(exclude_none=True))
 
         todo = [work(unit) for unit in units if unit.index not in progress.extracted]
         # Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended.
@@ -159,6 +168,12 @@ class Engine:
             if isinstance(done, BaseException):
                 raise done
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+
+def _kept(claimed: Claimed) -> dict[int, extraction.Extracted]:
+    """What earlier deliveries kept; another prompt version may have cut the job differently, so its parts don't fit."""
+    kept = {index: _Kept.model_validate_json(text) for index, text in claimed.units.items()}
+    return {index: one.extracted for index, one in kept.items() if one.prompt_version == extraction.PROMPT_VERSION}
 
 
 def _on(chain: Sequence[EffectiveConnection], route: Route) -> EffectiveConnection:

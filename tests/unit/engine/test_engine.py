@@ -13,6 +13,7 @@ from config.errors import StoreError
 from tasks.contract import FailureCode, JobStatus, Role
 from tests.support import START
 from tests.unit.engine.conftest import TEXT, USAGE, Bench, failure_of, fault, make_job, memories, reply
+from workers import extraction
 from workers.engine import HandOff
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
@@ -240,6 +241,18 @@ async def test_a_truncated_answer_is_retried_once_with_more_room(bench: Bench) -
     assert second.prompt.max_output_tokens > first.prompt.max_output_tokens
 
 
+async def test_records_say_what_was_done_about_each_try(bench: Bench) -> None:
+    bench.model.then("primary", fault(FaultKind.TRUNCATED), *[fault(FaultKind.UNAVAILABLE)] * 3)
+    bench.model.always["backup"] = fault(FaultKind.OVERLOADED)
+
+    failure = failure_of(await bench.run_to_the_end())
+
+    assert [one.action for one in failure.attempts] == [
+        *("retry_larger", "retry", "retry", "fall_back"),
+        *("retry", "retry", "retry", "fail"),
+    ]
+
+
 async def test_a_rotated_key_fails_no_job(bench: Bench) -> None:
     (effective, _) = await bench.directory.chain("acme")
     cached = await bench.directory.credential(effective)
@@ -260,6 +273,7 @@ async def test_a_rotated_key_fails_no_job(bench: Bench) -> None:
     assert ending.result is not None
     assert [one.credential_version for one in ending.result.attempts] == [1, 2]
     assert bench.called == ["primary", "primary"]
+    assert sum(bench.slept) == 0
 
 
 async def test_a_key_that_is_refused_and_was_not_rotated_is_tried_once(bench: Bench) -> None:
@@ -346,6 +360,45 @@ async def test_a_delivery_after_a_crash_goes_on_where_the_first_stopped(bench: B
     assert len(bench.called) == 3
     assert "Bea" in bench.model.calls[-1].prompt.user
     assert [one.attempt for one in ending.result.attempts] == ["1.1.1", "1.2.1"]
+
+
+async def test_parts_kept_under_another_prompt_version_are_not_used(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(_: Call) -> Reply | Fault:
+        raise RuntimeError
+
+    bench.model.then("primary", reply(), crash)
+    job = make_job(TEXT, TEXT)
+    with pytest.raises(RuntimeError):
+        await bench.run(job)
+    monkeypatch.setattr(extraction, "PROMPT_VERSION", "2")
+
+    await bench.run(job)
+
+    assert len(bench.called) == 4
+
+
+async def test_each_kind_of_fault_has_tries_of_its_own(bench: Bench) -> None:
+    bench.model.then("primary", fault(FaultKind.UNAVAILABLE), fault(FaultKind.TRUNCATED), reply("not json"))
+
+    ending = await bench.run()
+
+    assert isinstance(ending, Ending)
+    assert ending.result is not None
+    first, _, third, fourth = bench.model.calls
+    assert third.prompt.max_output_tokens == fourth.prompt.max_output_tokens > first.prompt.max_output_tokens
+    assert fourth.prompt.user != third.prompt.user
+
+
+async def test_a_unit_that_meets_a_new_fault_each_time_is_given_up_all_the_same(bench: Bench) -> None:
+    kinds = [FaultKind.UNAVAILABLE, FaultKind.READ, FaultKind.CONNECT, FaultKind.RATE_LIMITED] * 2
+    bench.model.then("primary", *map(fault, kinds))
+
+    outcome = await bench.run()
+
+    assert isinstance(outcome, HandOff)
+    assert len(bench.called) == 6
 
 
 async def test_an_unreadable_store_fails_no_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

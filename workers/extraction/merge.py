@@ -1,0 +1,157 @@
+"""One from many: duplicates within an answer, chunks of an episode, episodes of a job."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tasks.contract import Entity, EpisodeResult, ExtractionJob, Fact, Failure, ResultWarning
+from workers.extraction.instructions import OTHER_TYPE
+from workers.extraction.names import name_key, stable_id
+from workers.extraction.notes import Notes, WarningCode
+from workers.extraction.prompt import build_preface
+from workers.extraction.results import Extracted, ExtractedEntity, ExtractedFact, Unit
+
+
+def merge_entities(entities: Iterable[ExtractedEntity]) -> list[ExtractedEntity]:
+    """Each name and type once, in the order of their first mention; the longest spelling and summary win.
+
+    An entity of type `other` joins one of the same name whose type is known.
+    """
+    merged: dict[tuple[str, str], ExtractedEntity] = {}
+    for entity in entities:
+        key = (name_key(entity.name), entity.type)
+        merged[key] = _join(merged[key], entity) if key in merged else entity
+    for name, kind in [key for key in merged if key[1] == OTHER_TYPE]:
+        typed = next((key for key in merged if key[0] == name and key[1] != OTHER_TYPE), None)
+        if typed:
+            merged[typed] = _join(merged[typed], merged.pop((name, kind)))
+    return list(merged.values())
+
+
+def merge_facts(facts: Iterable[ExtractedFact], notes: Notes) -> list[ExtractedFact]:
+    """Each subject, predicate and object once, in the order of their first mention.
+
+    The first wording and its evidence stay; a date that it lacks is taken from the others.
+    """
+    merged: dict[tuple[str, str, str], ExtractedFact] = {}
+    for fact in facts:
+        key = _fact_key(fact)
+        merged[key] = _join_dates(merged[key], fact, notes) if key in merged else fact
+    return list(merged.values())
+
+
+def link_facts(facts: Iterable[ExtractedFact], entities: Sequence[ExtractedEntity]) -> list[ExtractedFact]:
+    """The same facts in the spelling of the merged entities; an object that is one of them is no literal."""
+    # Reversed, so that of two types of one name the first counts.
+    names = {name_key(entity.name): entity.name for entity in reversed(entities)}
+    return [_linked(fact, names) for fact in facts]
+
+
+def assemble(
+    job: ExtractionJob, units: Sequence[Unit], extracted: Mapping[int, Extracted], failures: Mapping[int, Failure]
+) -> tuple[list[EpisodeResult], list[ResultWarning]]:
+    """The results of all episodes, in the job's order, and all warnings.
+
+    An episode of which any chunk failed carries that failure and nothing else: half of one would pass for the whole.
+    An entity lists all episodes of the job that mention it.
+
+    Args:
+        job: what was asked for.
+        units: what `plan` made of it.
+        extracted: outputs by the index of their unit.
+        failures: failures by the index of their unit; they prevail over outputs.
+
+    Raises:
+        ValueError: a unit has neither output nor failure.
+    """
+    missing = [unit.index for unit in units if unit.index not in extracted and unit.index not in failures]
+    if missing:
+        raise ValueError(f"units {missing} have neither output nor failure; assemble once all have ended")
+    results: list[EpisodeResult] = []
+    warnings: list[ResultWarning] = []
+    job_notes = Notes()
+    if build_preface(job).context_cut:
+        job_notes.add(WarningCode.CONTEXT_CUT)
+    for episode in job.episodes:
+        indexes = sorted(unit.index for unit in units if unit.episode.id == episode.id)
+        failure = next((failures[index] for index in indexes if index in failures), None)
+        if failure:
+            failure = failure.model_copy(update={"episode_id": episode.id})
+            results.append(EpisodeResult(episode_id=episode.id, failure=failure))
+            continue
+        parts = [extracted[index] for index in indexes]
+        notes = Notes()
+        results.append(_episode_result(job.project, episode.id, parts, notes))
+        warnings += [warning for part in parts for warning in part.warnings]
+        warnings += notes.warnings(episode.id)
+    return _with_mentions(results), [*job_notes.warnings(None), *warnings]
+
+
+def _episode_result(project: str, episode_id: str, parts: Sequence[Extracted], notes: Notes) -> EpisodeResult:
+    entities = merge_entities(entity for part in parts for entity in part.entities)
+    facts = merge_facts(link_facts([fact for part in parts for fact in part.facts], entities), notes)
+    return EpisodeResult(
+        episode_id=episode_id,
+        entities=[
+            Entity(
+                id=stable_id("ent", project, name_key(entity.type), name_key(entity.name)),
+                name=entity.name,
+                type=entity.type,
+                summary=entity.summary,
+                episode_ids=[episode_id],
+            )
+            for entity in entities
+        ],
+        facts=[
+            Fact(
+                id=stable_id("fact", project, *_fact_key(fact)),
+                episode_id=episode_id,
+                **fact.model_dump(),
+            )
+            for fact in facts
+        ],
+    )
+
+
+def _with_mentions(results: list[EpisodeResult]) -> list[EpisodeResult]:
+    """The same results, each entity with all episodes that mention it."""
+    mentions: dict[str, list[str]] = {}
+    for result in results:
+        for entity in result.entities:
+            mentions.setdefault(entity.id, []).append(result.episode_id)
+    return [
+        result.model_copy(update={"entities": [_mentioned(entity, mentions[entity.id]) for entity in result.entities]})
+        for result in results
+    ]
+
+
+def _mentioned(entity: Entity, episode_ids: list[str]) -> Entity:
+    return entity if entity.episode_ids == episode_ids else entity.model_copy(update={"episode_ids": [*episode_ids]})
+
+
+def _linked(fact: ExtractedFact, names: Mapping[str, str]) -> ExtractedFact:
+    known = names.get(name_key(fact.object))
+    subject, object_ = names.get(name_key(fact.subject), fact.subject), known or fact.object
+    is_literal = known is None
+    if (subject, object_, is_literal) == (fact.subject, fact.object, fact.object_is_literal):
+        return fact
+    return fact.model_copy(update={"subject": subject, "object": object_, "object_is_literal": is_literal})
+
+
+def _fact_key(fact: ExtractedFact) -> tuple[str, str, str]:
+    return name_key(fact.subject), fact.predicate, name_key(fact.object)
+
+
+def _join(one: ExtractedEntity, other: ExtractedEntity) -> ExtractedEntity:
+    name = max(one.name, other.name, key=len)
+    summary = max(one.summary, other.summary, key=len)
+    return one.model_copy(update={"name": name, "summary": summary})
+
+
+def _join_dates(one: ExtractedFact, other: ExtractedFact, notes: Notes) -> ExtractedFact:
+    dates = [(one.valid_at, other.valid_at), (one.invalid_at, other.invalid_at)]
+    if any(first and second and first != second for first, second in dates):
+        notes.add(WarningCode.DATES_CONFLICT, f"{one.subject} {one.predicate}")
+        return one
+    valid_at, invalid_at = (first or second for first, second in dates)
+    if valid_at and invalid_at and invalid_at < valid_at:
+        return one
+    return one.model_copy(update={"valid_at": valid_at, "invalid_at": invalid_at})

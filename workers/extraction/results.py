@@ -1,0 +1,79 @@
+"""The values that pass between extraction and the engine."""
+
+from dataclasses import dataclass, field
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from tasks.contract import Episode, ResultWarning
+from workers.providers.base import FaultKind, Prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One model call's worth of work: an episode, or a chunk of a long one."""
+
+    #: From 1, over the whole job.
+    index: int
+    episode: Episode = field(repr=False)
+    #: Place of the chunk in the episode, from 1.
+    part: int
+    #: Chunks of the episode in all.
+    parts: int
+    #: The chunk.
+    text: str = field(repr=False)
+    prompt: Prompt = field(repr=False)
+
+
+class PromptTooLong(Exception):
+    """An episode does not fit the model together with what the job sends along; another model may take it.
+
+    The message names project and episode and says what to do; the engine adds the connection.
+    """
+
+    kind = FaultKind.CONTEXT_TOO_LONG
+
+
+class _Value(BaseModel):
+    """Kept between attempts; a newer worker may have written it, so unknown fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class ExtractedEntity(_Value):
+    """An entity that the checks let through."""
+
+    name: str
+    type: str
+    summary: str = ""
+
+
+class ExtractedFact(_Value):
+    """A fact that the checks let through; its subject, and its object unless literal, are entities beside it."""
+
+    subject: str
+    predicate: str
+    object: str
+    object_is_literal: bool
+    fact: str
+    valid_at: AwareDatetime | None = None
+    invalid_at: AwareDatetime | None = None
+    #: Verbatim from the chunk, line breaks included.
+    evidence: str
+
+
+class Extracted(_Value):
+    """What one unit yielded. Goes through JSON and back unchanged."""
+
+    entities: list[ExtractedEntity] = []
+    facts: list[ExtractedFact] = []
+    warnings: list[ResultWarning] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """The answer cannot be mended. A value, not an exception: the engine decides what follows."""
+
+    #: `MALFORMED` or `EMPTY`.
+    kind: FaultKind
+    #: For a log line and for a reminder to the model; never quotes the answer or the episode.
+    reason: str
