@@ -24,6 +24,8 @@ _RULES: tuple[Rule, ...] = (
         statuses=(400, 500),
         says=("maximum context length", "available context size", "context size has been exceeded"),
     ),
+    # LiteLLM's proxy, with a 400.
+    Rule(kind=FaultKind.CREDENTIAL_EXPIRED, codes=("expired_key",)),
     *ERROR_RULES,
     *HTTP_RULES,
 )

@@ -174,6 +174,12 @@ _ERRORS: list[tuple[int, object, FaultKind, Action]] = [
     (403, _error("invalid_api_key"), FaultKind.CREDENTIAL_REJECTED, Action.REFRESH_CREDENTIAL),
     (401, _error(None), FaultKind.CREDENTIAL_REJECTED, Action.REFRESH_CREDENTIAL),
     (401, b"<html>", FaultKind.CREDENTIAL_REJECTED, Action.REFRESH_CREDENTIAL),
+    (
+        401,
+        {"error": {"message": "Missing scopes: model.request.", "type": "invalid_request_error", "code": None}},
+        FaultKind.PERMISSION_DENIED,
+        Action.FALL_BACK,
+    ),
     (402, b"", FaultKind.QUOTA_EXHAUSTED, Action.FALL_BACK),
     (403, _error("unsupported_country_region_territory"), FaultKind.PERMISSION_DENIED, Action.FALL_BACK),
     (403, _error("model_not_found"), FaultKind.MODEL_NOT_FOUND, Action.FALL_BACK),
@@ -238,7 +244,7 @@ def test_every_code_of_the_table_is_met_by_one_of_these_answers(code: str) -> No
     seen = {row[1] for row in _ANSWERS_200}
     for _, body, *_ in _ERRORS:
         if isinstance(body, dict) and "error" in body:
-            seen |= {body["error"]["code"], body["error"]["type"]}
+            seen |= {body["error"].get("code"), body["error"].get("type")}
         else:
             seen.add(FOREIGN)
     assert code in seen

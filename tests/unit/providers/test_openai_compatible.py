@@ -144,6 +144,12 @@ _ANSWERS: list[tuple[int, object, FaultKind, Action]] = [
         Action.FALL_BACK,
     ),
     (422, {"detail": [{"msg": "extra field"}]}, FaultKind.BAD_REQUEST, Action.FALL_BACK),
+    (
+        400,
+        {"error": {"message": "expired", "type": "expired_key", "param": "sk-the-whole-key", "code": "400"}},
+        FaultKind.CREDENTIAL_EXPIRED,
+        Action.REFRESH_CREDENTIAL,
+    ),
     (401, {"error": "Unauthorized"}, FaultKind.CREDENTIAL_REJECTED, Action.REFRESH_CREDENTIAL),
     (
         404,

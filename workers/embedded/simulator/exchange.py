@@ -104,6 +104,7 @@ class Reason(StrEnum):
     MISSING_KEY = "missing_key"
     WRONG_KEY = "wrong_key"
     EXPIRED_KEY = "expired_key"
+    #: The key is good, but may not do this.
     FORBIDDEN = "forbidden"
     MODEL_NOT_FOUND = "model_not_found"
     PATH_NOT_FOUND = "path_not_found"
@@ -169,8 +170,12 @@ class Incoming:
 
     method: str
     path: str
+    #: The path as it came over the wire, still encoded: signatures are made over it.
+    raw_path: str = ""
     #: What the route's pattern captured, such as the model.
     params: Mapping[str, str] = field(default_factory=dict)
+    #: Still encoded, without the question mark. It may hold a key.
+    query: str = field(repr=False, default="")
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
     body: bytes = field(repr=False, default=b"")
 

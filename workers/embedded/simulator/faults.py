@@ -57,9 +57,11 @@ _REASONS = {
     503: Reason.OVERLOADED,
 }
 
-#: Reasons that a status cannot tell apart.
+
+_EXPIRED = "expired"
+#: Codes that say more than a status, whatever the vendor; the first is no code of anyone's and only chooses the reason.
 _NAMED = {
-    "expired": Reason.EXPIRED_KEY,
+    _EXPIRED: Reason.EXPIRED_KEY,
     "insufficient_quota": Reason.QUOTA_EXHAUSTED,
     "context_length_exceeded": Reason.CONTEXT_TOO_LONG,
 }
@@ -71,16 +73,19 @@ class FaultRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     kind: Injection
-    #: For `status`: 400 to 599.
+    #: For `status`: 400 to 599; absent means the vendor's own for the reason.
     status: Annotated[int, Field(ge=400, le=599)] | None = None
-    #: For `status`: the vendor's own error code. `expired`, `insufficient_quota` and `context_length_exceeded` also
-    #: choose the vendor's own words.
+    #: For `status`: which of the vendor's errors it is, such as an expired key or an empty purse; absent means the one
+    #: that fits code and status best.
+    reason: Reason | None = None
+    #: For `status`: replaces the vendor's usual error code.
     code: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     #: For `status`: seconds that the response asks to wait.
     retry_after: Annotated[float, Field(ge=0)] | None = None
     #: For `slow` and `hang`: seconds.
     seconds: Annotated[float, Field(gt=0)] | None = None
-    #: For `hang`, `reset` and `html`: the model had run when it happened, and its tokens are billed.
+    #: For faults that come instead of an answer, except `status`: the model had run when it happened, and its tokens
+    #: are billed.
     billed: bool = False
     #: Only requests whose key has this fingerprint (`fingerprint(key)`, or `key` in the books); never a key itself.
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
@@ -95,8 +100,8 @@ class FaultRule(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.kind is Injection.STATUS) != (self.status is not None):
-            raise ValueError("status belongs to kind 'status', and kind 'status' needs one")
+        if (self.kind is Injection.STATUS) != (self.status is not None or self.reason is not None):
+            raise ValueError("status and reason belong to kind 'status', and kind 'status' needs one of them")
         if self.kind is Injection.SLOW and self.seconds is None:
             raise ValueError("kind 'slow' needs seconds")
         return self
@@ -111,15 +116,10 @@ class FaultRule(BaseModel):
 
     def rejection(self, model: str | None) -> Rejection:
         """The error of a `status` rule."""
-        status = self.status or 0
-        reason = _NAMED.get(self.code or "") or _REASONS.get(status, Reason.SERVER_ERROR)
-        return Rejection(
-            reason,
-            model=model,
-            code=None if reason is Reason.EXPIRED_KEY else self.code,
-            status=status,
-            retry_after=self.retry_after,
-        )
+        named = _NAMED.get(self.code or "")
+        reason = self.reason or named or _REASONS.get(self.status or 0, Reason.SERVER_ERROR)
+        code = None if self.code == _EXPIRED else self.code
+        return Rejection(reason, model=model, code=code, status=self.status, retry_after=self.retry_after)
 
 
 def spoil(kind: Injection, text: str) -> tuple[str, Finish]:

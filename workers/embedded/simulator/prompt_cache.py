@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from workers.embedded.simulator.exchange import CachePlan, Question
+from workers.embedded.simulator.exchange import Question
 from workers.embedded.simulator.tokens import count
 
 #: Prefixes kept at most; the least recently used go first.
@@ -20,38 +20,36 @@ class PromptCache:
     def look(self, key: str, question: Question) -> tuple[int, int]:
         """Tokens of this question that are read from the cache, and tokens that are written to it."""
         plan = question.cache
-        cached = written = 0
-        for prefix, tokens in self._prefixes(plan, question):
-            if tokens < plan.minimum:
-                continue
-            place = (key, question.model, hash(prefix))
-            if self._expiry.get(place, 0.0) > self._clock():
+        cached = longest = 0
+        for prefix, tokens in _prefixes(question):
+            longest = tokens
+            if self._expiry.get((key, question.model, prefix), 0.0) > self._clock():
                 cached = tokens
-                written = 0
-            else:
-                written = tokens - cached
-            self._keep(place, plan.ttl)
-        return cached, written if plan.counts_writes else 0
+        return cached, longest - cached if plan.counts_writes else 0
+
+    def keep(self, key: str, question: Question) -> None:
+        """Write what was not there, and renew what was read."""
+        expiry = self._clock() + question.cache.ttl
+        for prefix, _ in _prefixes(question):
+            place = (key, question.model, prefix)
+            self._expiry[place] = expiry
+            self._expiry.move_to_end(place)
+            if len(self._expiry) > CAPACITY:
+                self._expiry.popitem(last=False)
 
     def reset(self) -> None:
         """Forget all prefixes."""
         self._expiry.clear()
 
-    @staticmethod
-    def _prefixes(plan: CachePlan, question: Question) -> list[tuple[tuple[str, ...], int]]:
-        prefixes: list[tuple[tuple[str, ...], int]] = []
-        system = count(question.system)
-        if plan.after_system:
-            prefixes.append(((question.system,), system))
-        if plan.after_user:
-            prefixes.append(((question.system, question.user), system + count(question.user)))
-        return prefixes
 
-    def _keep(self, place: tuple[str, str, int], ttl: float) -> None:
-        self._expiry[place] = self._clock() + ttl
-        self._expiry.move_to_end(place)
-        if len(self._expiry) > CAPACITY:
-            self._expiry.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._expiry)
+def _prefixes(question: Question) -> list[tuple[int, int]]:
+    """Hash and tokens of every cacheable prefix, shortest first."""
+    plan = question.cache
+    tokens = count(question.system)
+    prefixes: list[tuple[int, int]] = []
+    if plan.after_system and tokens >= plan.minimum:
+        prefixes.append((hash(question.system), tokens))
+    tokens += count(question.user)
+    if plan.after_user and tokens >= plan.minimum:
+        prefixes.append((hash((question.system, question.user)), tokens))
+    return prefixes

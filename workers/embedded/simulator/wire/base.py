@@ -4,7 +4,7 @@ A new vendor is one new module with one class that satisfies `Wire`, and one lin
 below a prefix. The module translates and nothing more: it holds no state and knows nothing of meters, books or faults.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -36,10 +36,13 @@ class Route:
 class Wire(Protocol):
     """One vendor's wire format."""
 
-    #: Paths that this wire format answers.
-    routes: tuple[Route, ...]
-    #: Whether requests without a key are turned away.
-    needs_key: bool
+    @property
+    def routes(self) -> Sequence[Route]:
+        """Paths that this wire format answers."""
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests without a key are turned away."""
 
     def credential(self, incoming: Incoming) -> str | None:
         """The key that a request carries."""
@@ -74,6 +77,8 @@ class Mount:
 
     #: Names the vendor in the books.
     name: str
-    #: Such as `/openai`; a client's base URL is the server's URL, the prefix and the vendor's own version path.
+    #: Such as `/openai`; routes stand below it.
     prefix: str
+    #: What a client's base URL has after the server's URL, such as `/openai/v1`.
+    base: str
     wire: Wire

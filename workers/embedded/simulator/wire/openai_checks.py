@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from workers.embedded.simulator.exchange import CachePlan, Incoming, Reason, Rejection
+from workers.embedded.simulator.schemas import malformed
 from workers.embedded.simulator.tokens import count
 from workers.embedded.simulator.wire.openai_facts import Facts
 from workers.embedded.simulator.wire.openai_schema import fault_of
@@ -56,10 +57,17 @@ def typed(body: Json, name: str, kind: type, *, param: str | None = None) -> Any
     if not fits:
         got = _TYPES.get(type(value), "a value of another type")
         shown = param or name
-        raise bad(
-            f"Invalid type for '{shown}': expected {_TYPES[kind]}, but got {got} instead.", shown, "invalid_type"
-        )
+        raise bad(f"Invalid type for '{shown}': expected {_TYPES[kind]}, but got {got} instead.", shown, "invalid_type")
     return value
+
+
+def objects(body: Json, name: str) -> list[Json]:
+    """A parameter that is a list of objects; empty when it is absent."""
+    values = typed(body, name, list) or []
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise bad(f"Invalid type for '{name}[{index}]': expected an object.", f"{name}[{index}]", "invalid_type")
+    return values
 
 
 def one_of(body: Json, name: str, values: Sequence[str], *, param: str | None = None) -> str | None:
@@ -112,9 +120,7 @@ def tags(body: Json) -> dict[str, str]:
         )
     for key, value in metadata.items():
         if not isinstance(value, str):
-            raise bad(
-                f"Invalid type for 'metadata.{key}': expected a string.", f"metadata.{key}", "invalid_type"
-            )
+            raise bad(f"Invalid type for 'metadata.{key}': expected a string.", f"metadata.{key}", "invalid_type")
         for text, limit in ((key, _TAG_KEY), (value, _TAG_VALUE)):
             if len(text) > limit:
                 raise bad(
@@ -148,8 +154,11 @@ def sampling(body: Json, facts: Facts, effort: str) -> None:
 
 
 @lru_cache(maxsize=512)
-def _schema_facts(text: str) -> tuple[str | None, int]:
-    return fault_of(json.loads(text)), count(text)
+def _schema_facts(text: str) -> tuple[str | None, str | None, int]:
+    """What is wrong with a schema as such, and in the strict dialect; and its tokens."""
+    value = json.loads(text)
+    wrong = malformed(value)
+    return wrong, wrong or fault_of(value), count(text)
 
 
 def schema(given: Json, *, param: str, code: str | None) -> tuple[Json, int]:
@@ -165,8 +174,9 @@ def schema(given: Json, *, param: str, code: str | None) -> tuple[Json, int]:
     value = given.get("schema")
     if not isinstance(value, dict):
         raise bad(f"Missing required parameter: '{param}.schema'.", f"{param}.schema", "missing_required_parameter")
-    wrong, tokens = _schema_facts(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
-    if given.get("strict") and wrong is not None:
+    wrong, wrong_if_strict, tokens = _schema_facts(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+    wrong = wrong_if_strict if given.get("strict") else wrong
+    if wrong is not None:
         raise bad(
             f"Invalid schema for response_format '{name}': {wrong}",
             param if code is None else f"{param}.schema",

@@ -53,8 +53,8 @@ MODELS: dict[str, Facts] = {
     "gpt-5.1": Facts(efforts=(NONE, LOW, MEDIUM, HIGH), default=NONE, context=272_000),
     "gpt-5-mini": Facts(efforts=(MINIMAL, LOW, MEDIUM, HIGH), default=MEDIUM, context=272_000, ends="2026-12-11"),
     "gpt-5-nano": Facts(efforts=(MINIMAL, LOW, MEDIUM, HIGH), default=MEDIUM, context=272_000, ends="2026-12-11"),
-    "gpt-4.1-mini": Facts(context=1_014_808, max_output=32_768, ends="2027-01-14"),
-    "gpt-4.1": Facts(context=1_014_808, max_output=32_768),
+    "gpt-4.1-mini": Facts(context=1_047_576, max_output=32_768, ends="2027-01-14"),
+    "gpt-4.1": Facts(context=1_047_576, max_output=32_768),
     "gpt-4o-mini": Facts(context=128_000, max_output=16_384, ends="2027-01-14"),
 }
 

@@ -66,20 +66,24 @@ def _nodes(node: Mapping[str, Any], path: Path, depth: int) -> Iterator[Found]:
 
 
 def _fault(node: Mapping[str, Any]) -> str | None:
-    for keyword in _REFUSED:
-        if keyword in node:
-            return f"'{keyword}' is not permitted."
+    refused = next((keyword for keyword in _REFUSED if keyword in node), None)
+    if refused is not None:
+        return f"'{refused}' is not permitted."
     if "$ref" in node:
         return _reference_fault(node)
     kind = node.get("type")
-    if kind is None and "anyOf" not in node and "enum" not in node and "const" not in node:
-        return "schema must have a 'type' key."
     kinds = kind if isinstance(kind, list) else [kind]
     if "object" in kinds:
         return _object_fault(node)
+    return _leaf_fault(node, kinds)
+
+
+def _leaf_fault(node: Mapping[str, Any], kinds: list[Any]) -> str | None:
+    if kinds == [None] and not {"anyOf", "enum", "const"} & node.keys():
+        return "schema must have a 'type' key."
     if "array" in kinds and "items" not in node:
         return "array schema missing items."
-    if "format" in node and node["format"] not in _FORMATS:
+    if node.get("format", _FORMATS[0]) not in _FORMATS:
         return f"'{node['format']}' is not a valid format."
     return None
 
@@ -97,13 +101,12 @@ def _reference_fault(node: Mapping[str, Any]) -> str | None:
 def _object_fault(node: Mapping[str, Any]) -> str | None:
     if node.get("additionalProperties") is not False:
         return "'additionalProperties' is required to be supplied and to be false."
-    missing = [name for name in node.get("properties", {}) if name not in node.get("required", ())]
-    if missing:
-        return (
-            "'required' is required to be supplied and to be an array including every key in properties. "
-            f"Missing '{missing[0]}'."
-        )
-    extra = [name for name in node.get("required", ()) if name not in node.get("properties", {})]
-    if extra:
-        return f"'required' is required to be supplied and to be an array including every key in properties. Extra required key '{extra[0]}' supplied."
+    rule = "'required' is required to be supplied and to be an array including every key in properties."
+    properties, required = node.get("properties", {}), node.get("required", ())
+    for name in properties:
+        if name not in required:
+            return f"{rule} Missing '{name}'."
+    for name in required:
+        if name not in properties:
+            return f"{rule} Extra required key '{name}' supplied."
     return None
