@@ -7,23 +7,34 @@ Layout in the parameter store (no value here is secret):
     /byom/accounts/<account>/connections/<name>     a default of the account
 
 A project's connection replaces the account's connection of the same name, field by field: what the project does
-not set it inherits. A project with a primary of its own does not also get the account's primary.
+not set it inherits. A project with a primary of its own does not also get the account's primary. The account's
+credential goes only where the account sends it: a project that changes the endpoint brings its own.
 """
 
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
+from config.azure import check_azure_endpoint
 from config.errors import InvalidConnection, NoConnection, UnknownProject
-from config.store import ParameterStore
+from config.store import ParameterStore, join_path
 from tasks.contract import ProviderKind, Role
-from tasks.contract.job import Identifier, Name
+from tasks.contract.fields import HttpUrl, Identifier, Name
+from tasks.contract.problems import problems
 
 #: Which level set a value.
 Origin = Literal["project", "account", "default"]
 
+#: A connection as it is stored: only the fields that its level sets, and no name.
+_Document = dict[str, Any]
+
+_PROJECTS = "/byom/projects"
+_ACCOUNTS = "/byom/accounts"
+
+#: The fields that say where a credential is sent.
+_DESTINATION = ("provider", "base_url")
 
 #: The settings that each kind of provider takes beside the common ones.
 _SETTINGS: dict[ProviderKind, set[str]] = {
@@ -32,7 +43,7 @@ _SETTINGS: dict[ProviderKind, set[str]] = {
     ProviderKind.GEMINI: {"base_url"},
     ProviderKind.VERTEX: {"base_url", "gcp_project", "location"},
     ProviderKind.ANTHROPIC: {"base_url"},
-    ProviderKind.BEDROCK: {"base_url", "region", "external_id"},
+    ProviderKind.BEDROCK: {"base_url", "region", "external_id", "structured_output"},
     ProviderKind.OPENAI_COMPATIBLE: {"base_url"},
 }
 
@@ -45,7 +56,7 @@ class Connection(BaseModel):
     name: Identifier
     provider: ProviderKind
     #: The model id as the provider wants it in a request.
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=256)]
     #: Allow a model that the catalogue does not know.
     unverified: bool = False
     #: Name of the credential, kept at the same level as the connection; absent for servers without keys.
@@ -55,7 +66,7 @@ class Connection(BaseModel):
     order: Annotated[int, Field(ge=0)] = 0
     labels: dict[Identifier, Name] = {}
     #: Replaces the provider's public endpoint; required for `azure_openai` (the resource) and `openai_compatible`.
-    base_url: str | None = None
+    base_url: HttpUrl | None = None
     #: OpenAI: the organization to bill.
     organization: Name | None = None
     #: Azure OpenAI: a dated API version; absent means the current v1.
@@ -68,23 +79,29 @@ class Connection(BaseModel):
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", max_length=64)] | None = None
     #: Bedrock: the external id that the role's trust policy asks for.
     external_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]+$", min_length=2, max_length=1_224)] | None = None
+    #: Bedrock: how an answer is held to the schema. Absent means `tool`, a forced tool call, which every model takes;
+    #: `native` is enforced by the vendor, where region and model offer it.
+    structured_output: Literal["tool", "native"] | None = None
     #: Calls in flight at once; absent means unlimited.
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
     #: Size of the token bucket.
     tpm_capacity: Annotated[int, Field(ge=1)] = 90_000
     #: Tokens added to the bucket per second.
-    tpm_refill_per_second: Annotated[float, Field(gt=0)] = 1_500
+    tpm_refill_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1_500
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        taken = _SETTINGS[self.provider]
-        for setting in sorted(set().union(*_SETTINGS.values()) - taken):
+        for setting in sorted(set().union(*_SETTINGS.values()) - _SETTINGS[self.provider]):
             if getattr(self, setting) is not None:
                 raise ValueError(f"{setting} is not a setting of {self.provider.value}; remove it")
         if self.provider is ProviderKind.AZURE_OPENAI and not self.base_url:
             raise ValueError(
                 "base_url is required for azure_openai: the resource's endpoint, such as https://NAME.openai.azure.com/"
             )
+        if self.provider is ProviderKind.AZURE_OPENAI and self.base_url:
+            check_azure_endpoint(self.base_url)
+        if self.base_url and ("?" in self.base_url or "#" in self.base_url):
+            raise ValueError("base_url must end before '?' and '#': paths and parameters of a call are added to it")
         if self.provider is ProviderKind.OPENAI_COMPATIBLE:
             if not self.base_url:
                 raise ValueError("base_url is required for openai_compatible, such as http://127.0.0.1:8000/v1")
@@ -113,18 +130,27 @@ class EffectiveConnection:
 
     @property
     def key(self) -> str:
-        """Names the connection across workers: the level that owns the credential, and the model."""
-        return f"{self.credential_path or self.credential_scope}#{self.connection.model}"
+        """Names across workers what a vendor meters: the credential, or the server without keys, and the model."""
+        server = f"{self.credential_scope.removesuffix('/credentials')}/connections/{self.connection.name}"
+        return f"{self.credential_path or server}#{self.connection.model}"
 
 
 def project_path(project: str) -> str:
-    """Parameter path of a project."""
-    return f"/byom/projects/{project}"
+    """Parameter path of a project.
+
+    Raises:
+        StoreError: this cannot be the name of a project.
+    """
+    return join_path(_PROJECTS, project)
 
 
 def account_path(account: str) -> str:
-    """Parameter path of an account."""
-    return f"/byom/accounts/{account}"
+    """Parameter path of an account.
+
+    Raises:
+        StoreError: this cannot be the name of an account.
+    """
+    return join_path(_ACCOUNTS, account)
 
 
 def effective_chain(store: ParameterStore, project: str) -> list[EffectiveConnection]:
@@ -133,111 +159,164 @@ def effective_chain(store: ParameterStore, project: str) -> list[EffectiveConnec
     Raises:
         UnknownProject: the project has no profile.
         NoConnection: it has no primary, neither of its own nor from its account.
-        InvalidConnection: a stored connection does not fit its provider, or there are two primaries.
+        InvalidConnection: a stored connection does not fit its provider, would send the account's credential
+            elsewhere, or there are two primaries.
+        StoreError: the store cannot be read, or this cannot be the name of a project.
     """
-    profile = store.get(f"{project_path(project)}/profile")
+    profile = _profile(store, project)
     if profile is None:
         raise UnknownProject(
             f"project '{project}' is not configured; create it with: byom connection add --project {project} …"
         )
-    account = _load(profile.value, f"project '{project}'").get("account")
+    account = profile.get("account")
     own = _documents(store, project_path(project))
     inherited = _documents(store, account_path(account)) if account else {}
-    if any(document.get("role", Role.PRIMARY) == Role.PRIMARY for document in own.values()):
-        inherited = {
-            name: document
-            for name, document in inherited.items()
-            if name in own or document.get("role", Role.PRIMARY) != Role.PRIMARY
-        }
-    chain = [_merge(project, account, name, own.get(name), inherited.get(name)) for name in sorted({*own, *inherited})]
-    primaries = [link.connection.name for link in chain if link.connection.role is Role.PRIMARY]
+    has_own_primary = any(_is_primary({**inherited.get(name, {}), **document}) for name, document in own.items())
+    names = [
+        name for name in {**own, **inherited} if name in own or not (has_own_primary and _is_primary(inherited[name]))
+    ]
+    chain = [_effective(project, account, name, own.get(name, {}), inherited.get(name, {})) for name in names]
+    primaries = sorted(link.connection.name for link in chain if link.connection.role is Role.PRIMARY)
     if not primaries:
         raise NoConnection(
             f"project '{project}' has no primary connection; add one with: "
             f"byom connection add --project {project} --role primary …"
         )
     if len(primaries) > 1:
-        raise InvalidConnection(
-            f"project '{project}' has {len(primaries)} primary connections ({', '.join(primaries)}); "
-            "make all but one a fallback"
-        )
+        raise InvalidConnection(f"project '{project}' has {_too_many(primaries)}")
     return sorted(
         chain,
-        key=lambda link: (
-            link.connection.role is not Role.PRIMARY,
-            link.connection.order,
-            link.connection.name,
-        ),
+        key=lambda link: (link.connection.role is not Role.PRIMARY, link.connection.order, link.connection.name),
     )
 
 
 def save_connection(store: ParameterStore, scope: str, document: dict[str, Any]) -> Connection:
     """Validate a connection and write it below `scope` (a project's or an account's path).
 
+    A project's document may leave out what it inherits from the account's connection of the same name; only what it
+    sets is written.
+
+    Returns:
+        The connection with what it inherits.
+
     Raises:
-        InvalidConnection: it does not fit its provider; nothing was written.
+        InvalidConnection: it does not fit its provider, would send the account's credential elsewhere, or would be a
+            second primary; nothing was written.
     """
-    connection = _validate(document, f"connection '{document.get('name', '?')}'")
-    stored = json.dumps(connection.model_dump(mode="json", exclude_unset=True, exclude={"name"}), sort_keys=True)
-    store.put(f"{scope}/connections/{connection.name}", SecretStr(stored), secure=False)
+    name = str(document.get("name", "?"))
+    subject = f"connection '{name}' of {scope}"
+    inherited = _inherited(store, scope)
+    defaults = inherited.get(name, {})
+    connection = _validate({**defaults, **document}, subject)
+    _check_destination(document, defaults, subject)
+    if connection.role is Role.PRIMARY:
+        others = {other: {**inherited.get(other, {}), **own} for other, own in _documents(store, scope).items()}
+        primaries = [other for other, merged in others.items() if other != name and _is_primary(merged)]
+        if primaries:
+            raise InvalidConnection(f"{scope} would have {_too_many([*primaries, name])}")
+    own = connection.model_dump(mode="json", include=document.keys() - {"name"})
+    store.put(join_path(scope, "connections", connection.name), _stored(own), secure=False)
     return connection
 
 
 def save_project(store: ParameterStore, project: str, *, account: str | None = None) -> None:
-    """Create a project, or move it to another account."""
-    document = json.dumps({"account": account} if account else {})
-    store.put(f"{project_path(project)}/profile", SecretStr(document), secure=False)
+    """Create a project, or move it to another account.
+
+    Raises:
+        StoreError: this cannot be the name of a project, or of an account.
+    """
+    if account:
+        account_path(account)
+    document = {"account": account} if account else {}
+    store.put(join_path(project_path(project), "profile"), _stored(document), secure=False)
 
 
 def list_projects(store: ParameterStore) -> list[str]:
     """Names of all configured projects."""
-    return [
-        parameter.path.split("/")[3]
-        for parameter in store.list("/byom/projects")
-        if parameter.path.endswith("/profile")
-    ]
+    below = [parameter.path.removeprefix(f"{_PROJECTS}/").split("/") for parameter in store.list(_PROJECTS)]
+    return [parts[0] for parts in below if parts[1:] == ["profile"]]
 
 
-def _documents(store: ParameterStore, scope: str) -> dict[str, dict[str, Any]]:
-    parameters = store.list(f"{scope}/connections")
+def _profile(store: ParameterStore, project: str) -> _Document | None:
+    parameter = store.get(join_path(project_path(project), "profile"))
+    if parameter is None:
+        return None
+    subject = f"the profile of project '{project}'"
+    profile = _load(parameter.value, subject)
+    if not isinstance(profile.get("account"), str | None):
+        raise InvalidConnection(f"{subject} is stored damaged: its account is not a name; save it again")
+    return profile
+
+
+def _documents(store: ParameterStore, scope: str) -> dict[str, _Document]:
     return {
         (name := parameter.path.rsplit("/", 1)[1]): _load(parameter.value, f"connection '{name}' of {scope}")
-        for parameter in parameters
+        for parameter in store.list(join_path(scope, "connections"))
     }
 
 
-def _merge(
-    project: str, account: str | None, name: str, own: dict[str, Any] | None, inherited: dict[str, Any] | None
+def _inherited(store: ParameterStore, scope: str) -> dict[str, _Document]:
+    """The account's connections, for the scope of a project that has an account."""
+    if not scope.startswith(f"{_PROJECTS}/"):
+        return {}
+    account = (_profile(store, scope.removeprefix(f"{_PROJECTS}/")) or {}).get("account")
+    return _documents(store, account_path(account)) if account else {}
+
+
+def _effective(
+    project: str, account: str | None, name: str, own: _Document, inherited: _Document
 ) -> EffectiveConnection:
-    merged = {**(inherited or {}), **(own or {}), "name": name}
-    connection = _validate(merged, f"connection '{name}' of project '{project}'")
+    subject = f"connection '{name}' of project '{project}'"
+    connection = _validate({**inherited, **own, "name": name}, subject)
+    _check_destination(own, inherited, subject)
     origins: dict[str, Origin] = {
-        field: "project" if own and field in own else "account" if inherited and field in inherited else "default"
+        field: "project" if field in own else "account" if field in inherited else "default"
         for field in Connection.model_fields
     }
-    # A credential belongs to the level that named it: an inherited name never resolves among the project's own.
-    owner = account_path(account) if account and origins["credential"] == "account" else project_path(project)
+    # A credential belongs to the level that named it: an inherited name never resolves among the project's own. A
+    # server without keys belongs to the level that gave its address.
+    origin = origins["credential" if connection.credential else "base_url"]
+    owner = account_path(account) if account and origin == "account" else project_path(project)
     return EffectiveConnection(
         connection=connection,
         project=project,
         account=account,
-        credential_scope=f"{owner}/credentials",
+        credential_scope=join_path(owner, "credentials"),
         origins=origins,
     )
 
 
-def _validate(document: dict[str, Any], subject: str) -> Connection:
+def _check_destination(own: _Document, inherited: _Document, subject: str) -> None:
+    """Who may configure a project must not be able to have the account's secret sent to a server of their choice."""
+    changed = [field for field in _DESTINATION if field in own and own[field] != inherited.get(field)]
+    if changed and inherited.get("credential") and "credential" not in own:
+        raise InvalidConnection(
+            f"{subject} changes {' and '.join(changed)} and would send the account's credential there; give it a "
+            "credential of the project's own, or set 'credential' to null for a server without keys"
+        )
+
+
+def _is_primary(document: _Document) -> bool:
+    return bool(document.get("role", Role.PRIMARY) == Role.PRIMARY)
+
+
+def _too_many(primaries: list[str]) -> str:
+    return f"{len(primaries)} primary connections ({', '.join(primaries)}); make all but one a fallback"
+
+
+def _validate(document: _Document, subject: str) -> Connection:
     try:
         return Connection.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in entry['loc']) or 'connection'}: {entry['msg'].removeprefix('Value error, ')}"
-            for entry in error.errors(include_input=False, include_url=False)
-        )
-        raise InvalidConnection(f"{subject} does not fit: {problems}") from None
+        found = "; ".join(str(problem) for problem in problems(error, whole="connection"))
+    raise InvalidConnection(f"{subject} does not fit: {found}")
 
 
-def _load(value: SecretStr, subject: str) -> dict[str, Any]:
+def _stored(document: _Document) -> SecretStr:
+    return SecretStr(json.dumps(document, sort_keys=True))
+
+
+def _load(value: SecretStr, subject: str) -> _Document:
     try:
         document = json.loads(value.get_secret_value())
     except ValueError:

@@ -1,12 +1,16 @@
 """Settings of one process: environment (`BYOM_*`), then `byom.toml`, then defaults."""
 
+import json
+import os
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -14,13 +18,33 @@ from pydantic_settings import (
 
 from config.errors import SettingsError
 from tasks.contract import ProviderKind
+from tasks.contract.problems import Problem, problems
+
+_PREFIX = "BYOM_"
+_FILE = "byom.toml"
+
+
+def _decoded(value: Any) -> Any:
+    """JSON from the environment; decoded here, so that a fault is reported like any other."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('must be a JSON object, such as {"openai": "600/m"}') from None
 
 
 class Settings(BaseSettings):
     """What one worker, CLI call or Flower process runs with. Secrets are masked in repr."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BYOM_", toml_file="byom.toml", extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix=_PREFIX,
+        toml_file=_FILE,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        # `NAME=` in an env file means that the setting is not set.
+        env_ignore_empty=True,
     )
 
     #: Redis or Valkey that carries the queues. May hold a password.
@@ -34,13 +58,15 @@ class Settings(BaseSettings):
     #: Calls in flight at once over all jobs of one process.
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = 1_000
     #: Celery's own rate limit per provider task and worker process, such as `{"openai": "600/m"}`.
-    rate_limits: dict[ProviderKind, Annotated[str, Field(pattern=r"^\d+(\.\d+)?/[smh]$")]] = {}
+    rate_limits: Annotated[
+        dict[ProviderKind, Annotated[str, Field(pattern=r"^\d+(\.\d+)?/[smh]$")]], NoDecode, BeforeValidator(_decoded)
+    ] = {}
     #: Seconds to open a connection to a provider.
-    connect_timeout: Annotated[float, Field(gt=0)] = 5
+    connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     #: Seconds for one whole call.
-    call_timeout: Annotated[float, Field(gt=0)] = 90
+    call_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 90
     #: The longest wait that a worker spends in place before a retry, in seconds.
-    patience: Annotated[float, Field(ge=0)] = 5
+    patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds after which a delivery that nobody renews is handed to another worker.
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.
@@ -52,9 +78,9 @@ class Settings(BaseSettings):
     #: Usage records kept in Redis; older ones remain in the hourly sums.
     usage_records: Annotated[int, Field(ge=0)] = 100_000
     #: Seconds that a configuration read is trusted.
-    config_cache_ttl: Annotated[float, Field(ge=0)] = 2
+    config_cache_ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2
     #: Seconds that a worker may go on after SIGTERM before it hands its jobs back.
-    shutdown_timeout: Annotated[float, Field(ge=0)] = 60
+    shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
     #: Allow provider endpoints on private and link-local addresses.
     allow_private_endpoints: bool = False
     #: `text` for people, `json` for machines.
@@ -89,15 +115,33 @@ def load_settings() -> Settings:
     """The settings of this process, read once.
 
     Raises:
-        SettingsError: with one line per setting that does not fit, naming the variable.
+        SettingsError: with one line per setting that does not fit, naming the variable and never its value.
     """
+    lines = _misspelt()
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        lines = [
-            f"  BYOM_{'.'.join(str(part) for part in entry['loc']).upper()}: {entry['msg']}"
-            for entry in error.errors(include_input=False, include_url=False)
-        ]
-        source = Path("byom.toml")
-        where = f"the environment or {source}" if source.exists() else "the environment"
-        raise SettingsError("\n".join([f"Settings do not fit; mend them in {where}:", *lines])) from None
+        lines += [_line(problem) for problem in problems(error, whole="settings")]
+    except (ValueError, OSError) as error:
+        lines.append(f"  {_FILE}: {error}")
+    else:
+        if not lines:
+            return settings
+    where = f"the environment or {_FILE}" if Path(_FILE).exists() else "the environment"
+    # Raised outside the handlers: what pydantic raised holds the values, and must not hang on this as its context.
+    raise SettingsError("\n".join([f"Settings do not fit; mend them in {where}:", *lines]))
+
+
+def _misspelt() -> list[str]:
+    """Variables that are nearly a setting's; others are let be, since orchestrators invent `BYOM_*` of their own."""
+    known = [f"{_PREFIX}{name}".upper() for name in Settings.model_fields]
+    return [
+        f"  {name}: no such setting; did you mean {close[0]}?"
+        for name in os.environ
+        if name.startswith(_PREFIX) and name not in known and (close := get_close_matches(name, known, 1, 0.85))
+    ]
+
+
+def _line(problem: Problem) -> str:
+    name, *path = problem.field.split(".")
+    return f"  {'.'.join([f'{_PREFIX}{name}'.upper(), *path])}: {problem.message}"

@@ -1,16 +1,16 @@
 """The interface of a parameter store, modelled on AWS SSM Parameter Store."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from config.errors import StoreError
 
-_PATH = re.compile(r"^(/[A-Za-z0-9][A-Za-z0-9._-]*)+$")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PATH = re.compile(rf"(/{_SEGMENT.pattern})+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,10 @@ class ParameterStore(Protocol):
         """Remove all versions; False when there was nothing."""
 
     def list(self, prefix: str) -> Iterator[Parameter]:
-        """All newest versions below `prefix` (which ends without a slash), in the order of their paths."""
+        """All newest versions below `prefix` (which ends without a slash), in the order of their paths.
+
+        What is returned is a snapshot: writing while iterating changes nothing of it.
+        """
 
 
 def check_path(path: str) -> str:
@@ -47,26 +50,42 @@ def check_path(path: str) -> str:
     Raises:
         StoreError: the path has empty, dotted or otherwise unsafe segments.
     """
-    if not _PATH.match(path):
-        raise StoreError(f"'{path}' is not a parameter path: use /name/name with letters, digits, '.', '_', '-'")
+    if not _PATH.fullmatch(path):
+        raise StoreError(f"{path!r} is not a parameter path: use /name/name with letters, digits, '.', '_', '-'")
     return path
 
 
-def open_store(url: str) -> ParameterStore:
-    """The store behind a URL: `file:///absolute/path.json`, `file:relative.json` or `memory:`.
+def join_path(base: str, *names: str) -> str:
+    """A path below `base`, one segment per name, so that no name can reach into another's branch.
 
     Raises:
-        StoreError: no store speaks this scheme.
+        StoreError: a name is not a single plain segment.
+    """
+    for name in names:
+        if not _SEGMENT.fullmatch(name):
+            raise StoreError(f"{name!r} is not a name: use letters, digits, '.', '_', '-', the first a letter or digit")
+    return "/".join((base, *names))
+
+
+def open_store(url: str) -> ParameterStore:
+    """The store behind a URL: `file:///absolute/path.json`, `file:relative.json`, `file:~/path.json` or `memory:`.
+
+    Raises:
+        StoreError: no store speaks this scheme, or the path is missing.
     """
     from .file import FileStore  # noqa: PLC0415 - the implementations import this module
     from .memory import MemoryStore  # noqa: PLC0415 - as above
 
-    parts = urlsplit(url)
-    openers: dict[str, Callable[[], ParameterStore]] = {
-        "file": lambda: FileStore(parts.path),
-        "memory": MemoryStore,
-    }
-    if parts.scheme not in openers:
-        known = ", ".join(f"{scheme}:" for scheme in openers)
-        raise StoreError(f"BYOM_STORE_URL={url!r} has no store; known schemes are {known}")
-    return openers[parts.scheme]()
+    # Not parsed as a URL: a path may hold '#', '?' and '%'.
+    scheme, _, path = url.partition(":")
+    if scheme == "memory":
+        return MemoryStore()
+    if scheme != "file":
+        raise StoreError(f"BYOM_STORE_URL has the unknown scheme {scheme!r}; use file:PATH or memory:")
+    if path.startswith("//"):
+        path = path.removeprefix("//")
+        if not path.startswith("/"):
+            raise StoreError("BYOM_STORE_URL names a host; write file:relative.json or file:///absolute/path.json")
+    if not path:
+        raise StoreError("BYOM_STORE_URL has no path; write file:relative.json or file:///absolute/path.json")
+    return FileStore(path)

@@ -1,6 +1,6 @@
 """A parameter store in one local JSON file: for a laptop and for tests, not for production.
 
-Values stand in it as plain text, so the file must be readable by its owner only; `doctor` and every read check it.
+Values stand in it as plain text, so the file must be readable by its owner only; every read checks it.
 """
 
 import fcntl
@@ -23,36 +23,59 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class FileStore:
-    """Parameters in one JSON file, written atomically under a lock."""
+    """Parameters in one JSON file, written atomically under a lock that all processes respect."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path).expanduser()
 
     def get(self, path: str) -> Parameter | None:
-        """The newest version at `path`, or None."""
+        """The newest version at `path`, or None.
+
+        Raises:
+            StoreError: the file cannot be read, is damaged, or others can read it.
+        """
         check_path(path)
         entry = self._read().get(path)
         return None if entry is None else _parameter(path, entry)
 
     def put(self, path: str, value: SecretStr, *, secure: bool) -> Parameter:
-        """Write a new version and return it."""
+        """Write a new version and return it.
+
+        Raises:
+            StoreError: as `get`, or the file cannot be written; it is then as it was.
+        """
         check_path(path)
-        with self._locked() as entries:
-            version = entries.get(path, {}).get("version", 0) + 1
+        with self._locked():
+            entries = self._read()
+            version = _parameter(path, entries[path]).version + 1 if path in entries else 1
             entries[path] = {"value": value.get_secret_value(), "version": version, "secure": secure}
+            self._write(entries)
         return Parameter(path=path, value=value, version=version, secure=secure)
 
     def delete(self, path: str) -> bool:
-        """Remove all versions; False when there was nothing."""
+        """Remove all versions; False when there was nothing.
+
+        Raises:
+            StoreError: as `put`.
+        """
         check_path(path)
-        with self._locked() as entries:
-            return entries.pop(path, None) is not None
+        with self._locked():
+            entries = self._read()
+            if path not in entries:
+                return False
+            del entries[path]
+            self._write(entries)
+        return True
 
     def list(self, prefix: str) -> Iterator[Parameter]:
-        """All newest versions below `prefix`, in the order of their paths."""
+        """All newest versions below `prefix`, in the order of their paths.
+
+        Raises:
+            StoreError: as `get`.
+        """
         below = check_path(prefix) + "/"
         entries = self._read()
-        yield from (_parameter(path, entries[path]) for path in sorted(entries) if path.startswith(below))
+        return iter([_parameter(path, entries[path]) for path in sorted(entries) if path.startswith(below)])
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -67,30 +90,32 @@ class FileStore:
             raise StoreError(f"{self._path} holds secrets and others can read it; run: chmod 600 {self._path}")
         try:
             entries = json.loads(text)
-        except ValueError:
-            # The decoder's message quotes the text around the fault, which may be a secret.
-            raise StoreError(f"{self._path} is not valid JSON; restore it from a backup or delete it") from None
+        except (ValueError, RecursionError):
+            # The decoder's message, and the exception itself, quote the text around the fault: it may be a secret.
+            entries = None
         if not isinstance(entries, dict):
-            raise StoreError(f"{self._path} must hold a JSON object of paths")
+            raise StoreError(
+                f"{self._path} is damaged: not a JSON object of paths; restore it from a backup, or delete it and "
+                "save the connections again"
+            )
         return entries
 
     @contextmanager
-    def _locked(self) -> Iterator[dict[str, Any]]:
-        """The entries under an exclusive lock; what the caller changed is written when the block ends."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, and say which store an I/O error is about."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(lock)
         except OSError as error:
             raise StoreError(f"cannot write the store {self._path}: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            entries = self._read()
-            yield entries
-            self._write(entries)
-        finally:
-            os.close(lock)
 
     def _write(self, entries: dict[str, Any]) -> None:
+        """Replace the file as a whole: a reader, or a crash at any moment, meets the old one or the new one."""
         handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -103,13 +128,8 @@ class FileStore:
             raise
 
 
-def _parameter(path: str, entry: dict[str, Any]) -> Parameter:
-    try:
-        return Parameter(
-            path=path,
-            value=SecretStr(entry["value"]),
-            version=int(entry["version"]),
-            secure=bool(entry["secure"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise StoreError(f"the parameter {path} is damaged; delete it and save it again") from None
+def _parameter(path: str, entry: Any) -> Parameter:
+    match entry:
+        case {"value": str(value), "version": int(version), "secure": bool(secure)}:
+            return Parameter(path=path, value=SecretStr(value), version=version, secure=secure)
+    raise StoreError(f"the parameter {path} is damaged; delete it and save it again")

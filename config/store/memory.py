@@ -1,5 +1,6 @@
 """A parameter store that lives and dies with its process; for tests."""
 
+import threading
 from collections.abc import Iterator
 
 from pydantic import SecretStr
@@ -8,10 +9,11 @@ from .base import Parameter, check_path
 
 
 class MemoryStore:
-    """Keeps parameters in a dict."""
+    """Keeps parameters in a dict; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._parameters: dict[str, Parameter] = {}
+        self._lock = threading.Lock()
 
     def get(self, path: str) -> Parameter | None:
         """The newest version at `path`, or None."""
@@ -19,16 +21,22 @@ class MemoryStore:
 
     def put(self, path: str, value: SecretStr, *, secure: bool) -> Parameter:
         """Write a new version and return it."""
-        old = self._parameters.get(check_path(path))
-        version = old.version + 1 if old else 1
-        self._parameters[path] = Parameter(path=path, value=value, version=version, secure=secure)
-        return self._parameters[path]
+        check_path(path)
+        with self._lock:
+            old = self._parameters.get(path)
+            parameter = Parameter(path=path, value=value, version=old.version + 1 if old else 1, secure=secure)
+            self._parameters[path] = parameter
+        return parameter
 
     def delete(self, path: str) -> bool:
         """Remove all versions; False when there was nothing."""
-        return self._parameters.pop(check_path(path), None) is not None
+        check_path(path)
+        with self._lock:
+            return self._parameters.pop(path, None) is not None
 
     def list(self, prefix: str) -> Iterator[Parameter]:
         """All newest versions below `prefix`, in the order of their paths."""
         below = check_path(prefix) + "/"
-        yield from (self._parameters[path] for path in sorted(self._parameters) if path.startswith(below))
+        with self._lock:
+            found = [parameter for path, parameter in self._parameters.items() if path.startswith(below)]
+        return iter(sorted(found, key=lambda parameter: parameter.path))

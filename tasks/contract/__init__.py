@@ -7,7 +7,6 @@ Imports in here are relative for that reason.
 
 from .errors import (
     ContractError,
-    DuplicateJob,
     ExtractionFailed,
     FailureCode,
     JobRefused,
@@ -52,7 +51,6 @@ __all__ = [
     "SCHEMAS",
     "AttemptRecord",
     "ContractError",
-    "DuplicateJob",
     "Entity",
     "EntityType",
     "Episode",

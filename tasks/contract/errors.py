@@ -2,7 +2,6 @@
 
     ContractError
     ├── JobRefused        the job never ran: its payload or its project is not acceptable
-    │   └── DuplicateJob  another job holds the same idempotency key and has not ended yet
     └── ExtractionFailed  the job ran and ended `failed`, with a typed reason
 
 Every class keeps its constructor arguments in `args`, so that it pickles and so that Celery's JSON result
@@ -19,7 +18,6 @@ class FailureCode(StrEnum):
     INVALID_JOB = "invalid_job"
     UNKNOWN_PROJECT = "unknown_project"
     NO_CONNECTION = "no_connection"
-    DUPLICATE_JOB = "duplicate_job"
     CREDENTIAL_REJECTED = "credential_rejected"
     CREDENTIAL_EXPIRED = "credential_expired"
     CREDENTIAL_MISSING = "credential_missing"
@@ -68,10 +66,6 @@ class ContractError(Exception):
 
 class JobRefused(ContractError):
     """The job was not accepted: its payload, or the configuration of its project, is not usable."""
-
-
-class DuplicateJob(JobRefused):
-    """Another job holds the same idempotency key and has not ended yet."""
 
 
 class ExtractionFailed(ContractError):

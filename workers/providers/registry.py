@@ -8,6 +8,7 @@ from workers.providers.base import Fault, FaultKind, WireRequest
 from workers.providers.bedrock import BedrockProvider
 from workers.providers.faults import RuledProvider
 from workers.providers.gemini import GeminiProvider
+from workers.providers.google_account import TOKEN_URL
 from workers.providers.google_tokens import Fetch, GoogleTokens
 from workers.providers.openai import OpenAIProvider
 from workers.providers.openai_compatible import OpenAICompatibleProvider
@@ -19,19 +20,22 @@ async def unconnected(request: WireRequest, *, name: str, timeout: float) -> Fau
     return Fault(kind=FaultKind.CONNECT, message=f"Nothing was sent to {name}: this process makes no calls.")
 
 
-def build_providers(*, fetch: Fetch = unconnected, clock: Clock | None = None) -> dict[ProviderKind, RuledProvider]:
+def build_providers(
+    *, fetch: Fetch = unconnected, clock: Clock | None = None, token_url: str = TOKEN_URL
+) -> dict[ProviderKind, RuledProvider]:
     """One provider per kind that this version can call.
 
     Args:
         fetch: makes the requests for access tokens; `Transport.fetch` in a worker.
         clock: for signatures, tokens and daily quotas.
+        token_url: Google's token endpoint; another only for tests and the simulator.
     """
     clock = clock or SystemClock()
     providers: tuple[RuledProvider, ...] = (
         OpenAIProvider(),
         AzureOpenAIProvider(),
         GeminiProvider(clock=clock),
-        VertexProvider(clock=clock, tokens=GoogleTokens(fetch=fetch, clock=clock)),
+        VertexProvider(clock=clock, tokens=GoogleTokens(fetch=fetch, clock=clock, url=token_url)),
         AnthropicProvider(),
         BedrockProvider(clock=clock),
         OpenAICompatibleProvider(),

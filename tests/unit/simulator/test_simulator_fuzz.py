@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from workers.embedded.simulator import MOUNTS, Latency, Mount, Options
 from workers.embedded.simulator.core import Core
 from workers.embedded.simulator.exchange import Incoming, Outgoing
+from workers.embedded.simulator.wire.azure import AzureResponses
 from workers.embedded.simulator.wire.openai_chat import OpenAIChat
 from workers.embedded.simulator.wire.openai_compatible import OpenAICompatible
 from workers.embedded.simulator.wire.openai_responses import OpenAIResponses
@@ -33,6 +34,7 @@ PARAMETERS = [
 ]
 VALID: dict[type, dict[str, Any]] = {
     OpenAIResponses: {"input": "Ada lives in London."},
+    AzureResponses: {"input": "Ada lives in London."},
     OpenAIChat: {"messages": [{"role": "user", "content": "Ada lives in London."}]},
     OpenAICompatible: {"messages": [{"role": "user", "content": "Ada lives in London."}]},
 }

@@ -56,7 +56,7 @@ class AccessTokens:
         """
         head, _, seal = token.rpartition(".")
         said = head.removeprefix(f"{_PREFIX}.")
-        if not hmac.compare_digest(seal.encode(), self._sealed(said).encode()):
+        if not hmac.compare_digest(seal.encode(errors="replace"), self._sealed(said).encode()):
             raise Rejection(Reason.WRONG_KEY)
         expires, email = base64.urlsafe_b64decode(said).decode().split(" ", 1)
         if float(expires) <= self.now():
@@ -64,7 +64,7 @@ class AccessTokens:
         return email
 
     def _sealed(self, said: str) -> str:
-        return hmac.new(self._seal, said.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._seal, said.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 class GoogleOAuth:
