@@ -68,7 +68,7 @@ class Child:
     def last_lines(self) -> list[str]:
         """The end of its output, oldest line first; complete once it has ended."""
         if self.exit_code is not None:
-            self._reader.join(timeout=1)
+            self.join()
         return list(self._tail)
 
     def signal(self, number: signal.Signals) -> None:
@@ -85,16 +85,15 @@ class Child:
             return False
         return True
 
-    def close(self) -> None:
-        """Free the pipe of an ended program, unless something that it left behind still writes to it."""
+    def join(self) -> None:
+        """Wait until its output is read to the end, but not for what it left behind and still writes to it."""
         self._reader.join(timeout=1)
-        if not self._reader.is_alive():
-            _pipe(self._process).close()
 
     def _read(self) -> None:
-        for line in _pipe(self._process):
-            self._tail.append(line.rstrip("\n"))
-            self._sink(self.name, line.rstrip("\n"))
+        with _pipe(self._process) as pipe:
+            for line in pipe:
+                self._tail.append(line.rstrip("\n"))
+                self._sink(self.name, line.rstrip("\n"))
 
 
 class Stack:
@@ -136,7 +135,7 @@ class Stack:
             if not child.wait(max(0.0, deadline - self._monotonic())):
                 child.signal(signal.SIGKILL)
                 child.wait(self._grace)
-            child.close()
+            child.join()
         self._children.clear()
 
     def kill(self) -> None:

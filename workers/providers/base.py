@@ -14,6 +14,7 @@ from config.catalogue import ModelFacts
 from config.connections import Connection
 from config.credentials import Credential
 from tasks.contract import ProviderKind, TokenUsage
+from workers.providers.rate_limits import RateLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class Reply:
     usage: TokenUsage
     served_model: str | None = None
     request_id: str | None = None
+    #: What the vendor's headers said of its rate limits; filled by the transport, for all providers.
+    limits: RateLimits | None = None
 
 
 class FaultKind(StrEnum):
@@ -114,7 +117,7 @@ class Fault:
     #: What happened, for people; built by us from the parts below, never the vendor's text about the input.
     message: str
     status: int | None = None
-    #: The vendor's own code, such as `insufficient_quota`; at most 64 safe characters.
+    #: The vendor's own code, such as `insufficient_quota`; at most 64 safe characters. In parentheses: one of ours.
     code: str | None = None
     #: Seconds that the vendor asks to wait.
     retry_after: float | None = None
@@ -122,6 +125,8 @@ class Fault:
     served_model: str | None = None
     #: Refused, truncated and malformed answers are billed.
     usage: TokenUsage = field(default_factory=TokenUsage)
+    #: As in `Reply`.
+    limits: RateLimits | None = None
 
 
 class Provider(Protocol):

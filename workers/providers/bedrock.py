@@ -1,13 +1,13 @@
 """AWS Bedrock: Claude through the Converse API, signed with keys of the customer's role."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from config.labels import BEDROCK_LABELS
 from tasks.contract import ProviderKind, TokenUsage
 from workers.clock import Clock
 from workers.providers import claude
@@ -16,10 +16,6 @@ from workers.providers.aws_signing import sign
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
 from workers.providers.wire import count, decode, encode, objects, part, worth_caching
-
-#: What the vendor takes of `requestMetadata`.
-_METADATA_PAIRS, _METADATA_LENGTH = 16, 256
-_METADATA_UNSAFE = re.compile(r"[^a-zA-Z0-9 :_@$#=/+,.-]")
 
 #: How region and model say that they do not enforce a schema themselves, on some days and in some accounts.
 _NATIVE_REFUSED = Rule(
@@ -182,19 +178,9 @@ def _body(call: Call, *, native: bool) -> dict[str, Any]:
         body["outputConfig"] = output
     if thinking := claude.thinking(facts):
         body["additionalModelRequestFields"] = {"thinking": thinking}
-    if metadata := _metadata(call.tags):
+    if metadata := BEDROCK_LABELS.fit(call.tags):
         body["requestMetadata"] = metadata
     return body
-
-
-def _metadata(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags within the vendor's limits; the first come first, what is too long is cut, what is not allowed is `_`."""
-    pairs = [(_fit(key), _fit(value)) for key, value in tags.items()]
-    return dict([(key, value) for key, value in pairs if key][:_METADATA_PAIRS])
-
-
-def _fit(text: str) -> str:
-    return _METADATA_UNSAFE.sub("_", text)[:_METADATA_LENGTH]
 
 
 def _error(response: WireResponse, body: Mapping[str, Any]) -> Signal:

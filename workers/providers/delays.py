@@ -27,12 +27,12 @@ def vendor_delay(
         retry_info: `google.rpc.RetryInfo.retryDelay`, such as `14s`.
         now: what dates are measured against; by default the response's own `date`, so that clocks need not agree.
     """
-    now = now or _date(headers.get("date"))
+    now = now or instant(headers.get("date"))
     milliseconds = _number(headers.get("retry-after-ms"))
     candidates = (
         None if milliseconds is None else milliseconds / 1000,
         _number(headers.get("retry-after")),
-        _until(_date(headers.get("retry-after")), now),
+        _until(instant(headers.get("retry-after")), now),
         _duration(retry_info) if isinstance(retry_info, str) else None,
         _reset(headers, now) if limited else None,
     )
@@ -45,7 +45,7 @@ def _reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
         delays = {
             kind: delay
             for kind in ("requests", "tokens", "input-tokens", "output-tokens")
-            if (delay := _moment(headers.get(form.format("reset", kind)), now)) is not None
+            if (delay := seconds_until(headers.get(form.format("reset", kind)), now)) is not None and delay > 0
         }
         empty = [delay for kind, delay in delays.items() if headers.get(form.format("remaining", kind)) == "0"]
         if empty or "tokens" in delays:
@@ -53,16 +53,19 @@ def _reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
     return None
 
 
-def _moment(value: str | None, now: datetime | None) -> float | None:
-    """Seconds until a reset, given as `6m0s` (OpenAI), `30` (Azure) or an RFC 3339 instant (Anthropic)."""
+def seconds_until(value: str | None, now: datetime | None) -> float | None:
+    """Seconds until a reset, given as `6m0s` (OpenAI), `30` (Azure) or an RFC 3339 instant (Anthropic).
+
+    Negative where it has passed; None where it is nothing of these.
+    """
     if value is None:
         return None
     plain = _number(value)
     if plain is None:
         plain = _duration(value)
     if plain is None:
-        plain = _until(_date(value), now)
-    return plain if plain is not None and plain > 0 else None
+        plain = _until(instant(value), now)
+    return plain
 
 
 def _number(value: str | None) -> float | None:
@@ -81,15 +84,16 @@ def _duration(value: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _date(value: str | None) -> datetime | None:
+def instant(value: str | None) -> datetime | None:
+    """The instant that an HTTP date or an RFC 3339 timestamp names; None where it is neither."""
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            instant = parse(value or "")
+            parsed = parse(value or "")
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
-        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return None
 
 
-def _until(instant: datetime | None, now: datetime | None) -> float | None:
-    return (instant - now).total_seconds() if instant and now else None
+def _until(then: datetime | None, now: datetime | None) -> float | None:
+    return (then - now).total_seconds() if then and now else None

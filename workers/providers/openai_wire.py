@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.catalogue import ReasoningOff
+from config.labels import OPENAI_LABELS
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
 from workers.providers.wire import decode, inclusive_usage, objects, part, worth_caching
-
-#: What the vendor takes of `metadata`.
-_METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 16, 64, 512
 
 #: Billing, by `error.code`; the first four share the type `insufficient_quota`. All come as HTTP 429.
 _QUOTA = (
@@ -90,16 +88,10 @@ def responses_body(call: Call) -> dict[str, Any]:
         if worth_caching(prompt.system, facts):
             system["prompt_cache_breakpoint"] = {"mode": "explicit"}
     if call.tags:
-        body["metadata"] = metadata(call.tags)
+        body["metadata"] = OPENAI_LABELS.fit(call.tags)
     if project := call.tags.get("project"):
         body["safety_identifier"] = hashlib.sha256(project.encode()).hexdigest()
     return body
-
-
-def metadata(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags within the vendor's limits; the first come first, what is too long is cut."""
-    pairs = list(tags.items())[:_METADATA_PAIRS]
-    return {key[:_METADATA_KEY]: value[:_METADATA_VALUE] for key, value in pairs}
 
 
 def read_responses(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Reply | Fault:

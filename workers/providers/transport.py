@@ -5,7 +5,7 @@ httpx over aiohttp: httpx's own pool is linear in its connections and collapses 
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
@@ -17,6 +17,7 @@ from config.settings import Settings
 from workers.clock import Clock, SystemClock
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireRequest, WireResponse
 from workers.providers.endpoints import EndpointRefused, GuardedResolver, address_problem
+from workers.providers.rate_limits import parse_rate_limits
 
 #: Bytes of a response, decompressed. The largest answer is some 100,000 tokens; more than this is an attack or a bug.
 MAX_RESPONSE = 4 * 1024 * 1024
@@ -77,7 +78,11 @@ class Transport:
         started = self._clock.monotonic()
         response = await self.fetch(prepared, name=name, timeout=timeout)
         latency = self._clock.monotonic() - started
-        return Sent(answer=response if isinstance(response, Fault) else provider.read(call, response), latency=latency)
+        if isinstance(response, Fault):
+            return Sent(answer=response, latency=latency)
+        answer = provider.read(call, response)
+        limits = parse_rate_limits(provider.kind, response.headers)
+        return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency)
 
     async def fetch(self, request: WireRequest, *, name: str, timeout: float) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
         """Make one HTTP request to an address that no user chose, such as a vendor's token endpoint.
@@ -180,6 +185,13 @@ _FAULTS: tuple[tuple[type[BaseException], FaultKind, str], ...] = (
     (httpx.TimeoutException, FaultKind.TIMEOUT, "{name} gave no answer in time."),
     (Exception, FaultKind.READ, "The connection to {name} broke before the answer was complete."),
 )
+#: Why no connection came about, as a code of ours.
+_CODES: dict[type[BaseException], str] = {
+    aiohttp.ClientConnectorDNSError: "(dns)",
+    aiohttp.ClientSSLError: "(tls)",
+    aiohttp.ClientConnectorError: "(refused)",
+    aiohttp.ConnectionTimeoutError: "(no answer)",
+}
 
 
 def _fault(error: BaseException, name: str) -> Fault:
@@ -187,7 +199,7 @@ def _fault(error: BaseException, name: str) -> Fault:
     for known, kind, message in _FAULTS:
         for cause in causes:
             if isinstance(cause, known):
-                return Fault(kind=kind, message=message.format(name=name, error=cause))
+                return Fault(kind=kind, message=message.format(name=name, error=cause), code=_CODES.get(known))
     raise AssertionError("the last row matches every exception")  # pragma: no cover
 
 

@@ -20,7 +20,6 @@ from tests.support import ManualClock
 from workers.providers.base import Call, Fault, FaultKind, WireRequest
 from workers.providers.gemini import GeminiProvider
 from workers.providers.google_tokens import GoogleTokens
-from workers.providers.google_wire import labels
 from workers.providers.vertex import VertexProvider
 
 _LISTED = [facts for facts in load_catalogue() if facts.provider in {ProviderKind.GEMINI, ProviderKind.VERTEX}]
@@ -243,30 +242,6 @@ async def test_a_key_that_no_header_takes_is_refused_without_quoting_it(secret: 
     assert isinstance(fault, Fault)
     assert fault.kind is FaultKind.CREDENTIAL_REJECTED
     assert not secret or secret not in repr(fault)
-
-
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ({"project": "acme", "attempt": "1.0.1"}, {"project": "acme", "attempt": "1_0_1"}),
-        ({"Cost Centre": "R&D / EU"}, {"cost_centre": "r_d___eu"}),
-        ({"équipe": "Été"}, {"équipe": "été"}),
-        ({"日本": "東京"}, {"日本": "東京"}),
-        ({"2nd": "x", "_a": "x", "": "x"}, {"l_2nd": "x", "l__a": "x", "l_": "x"}),
-        ({"k" * 80: "V" * 80, "7" * 80: ""}, {"k" * 63: "v" * 63, "l_" + "7" * 61: ""}),
-        ({"team": "first", "TEAM": "second"}, {"team": "first"}),
-        ({"job": "one per call"}, {}),
-        ({"a": "e\u0301\U0001f600\u0301"}, {"a": "é__"}),
-    ],
-)
-def test_labels_are_brought_into_the_vendors_alphabet(tags: dict[str, str], expected: dict[str, str]) -> None:
-    assert labels(tags) == expected
-
-
-def test_no_more_labels_than_the_vendor_takes() -> None:
-    kept = labels({"project": "acme"} | {f"label-{number}": "v" for number in range(100)})
-    assert len(kept) == 64
-    assert kept["project"] == "acme"
 
 
 async def test_equal_prompts_are_equal_bytes_up_to_the_episode() -> None:

@@ -170,6 +170,7 @@ async def test_calls_in_flight_with_the_refused_token_do_not_drop_its_successor(
     for _ in range(10):
         assert tokens.forget(_CALL)
         await token(tokens)
+        clock.seconds += 1
 
     assert len(endpoint.requests) == 2
 
@@ -253,7 +254,11 @@ async def test_a_token_that_lives_shorter_than_planned_is_not_asked_for_without_
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("secret", ["", "AIza-key", key_file(type="authorized_user"), key_file(private_key="CANARY")])
+@pytest.mark.parametrize(
+    "secret",
+    ["", "AIza-key", key_file(type="authorized_user"), key_file(private_key="CANARY")],
+    ids=["none", "API key", "another type", "damaged"],
+)
 async def test_a_key_file_that_cannot_be_used_is_a_fault_and_nothing_is_sent(secret: str) -> None:
     endpoint = TokenEndpoint()
     clock = ManualClock()

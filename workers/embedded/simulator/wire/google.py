@@ -198,7 +198,7 @@ def _bad(message: str) -> Rejection:
 def _validated(incoming: Incoming, kind: type[_Request]) -> _Request:
     try:
         body = json.loads(incoming.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _bad("Invalid JSON payload received. Unexpected token.") from None
     return _checked(body, kind)
 

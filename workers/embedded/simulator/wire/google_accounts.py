@@ -58,7 +58,7 @@ def verify_assertion(assertion: str, *, now: float) -> str:
     try:
         header, claims = (_object(part) for part in signed.split("."))
         raw = _decoded(signature)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _refused("Bad Request") from None
     email = claims.get("iss")
     if not isinstance(email, str) or header.get("alg") != "RS256" or header.get("kid") != _key_id(email):

@@ -1,0 +1,50 @@
+"""Gemini API (AI Studio): `generateContent` with an API key."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from tasks.contract import ProviderKind
+from workers.clock import Clock
+from workers.providers.base import Call, Fault, Reply, WireRequest, WireResponse
+from workers.providers.faults import Rule
+from workers.providers.google_wire import GOOGLE_RULES, generate_body, read_generated
+from workers.providers.wire import api_key, encode
+
+#: A connection's `base_url` replaces it; like the vendor's own SDK it ends before the version path.
+BASE_URL = "https://generativelanguage.googleapis.com"
+#: Has the newest fields: `store`, `serviceTier` and `labels` are not known to work on `v1`.
+VERSION = "v1beta"
+
+
+class GeminiProvider:
+    """Speaks to generativelanguage.googleapis.com."""
+
+    kind = ProviderKind.GEMINI
+    rules: Sequence[Rule] = GOOGLE_RULES
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    async def prepare(self, call: Call) -> WireRequest | Fault:
+        """The request; a fault if the key cannot be sent."""
+        key = api_key(call)
+        if isinstance(key, Fault):
+            return key
+        body = {
+            # Prompts would otherwise be kept for up to 55 days, in projects of late 2026 and later.
+            "store": False,
+            "serviceTier": "standard",
+            **generate_body(call),
+        }
+        base_url = (call.connection.base_url or BASE_URL).rstrip("/")
+        return WireRequest(
+            method="POST",
+            url=f"{base_url}/{VERSION}/models/{quote(call.connection.model, safe='')}:generateContent",
+            # Never `?key=`: addresses end up in logs.
+            headers={"x-goog-api-key": key, "content-type": "application/json"},
+            content=encode(body),
+        )
+
+    def read(self, call: Call, response: WireResponse) -> Reply | Fault:
+        """What the response says."""
+        return read_generated(call, response, self.rules, now=self._clock.now())
