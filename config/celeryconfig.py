@@ -108,8 +108,7 @@ def _results(settings: Settings) -> dict[str, Any]:
 def _queues(settings: Settings) -> dict[str, Any]:
     return {
         "task_queues": [
-            Queue(name, routing_key=name)
-            for name in (ENTRY_QUEUE, *(provider_queue(kind) for kind in ProviderKind))
+            Queue(name, routing_key=name) for name in (ENTRY_QUEUE, *(provider_queue(kind) for kind in ProviderKind))
         ],
         "task_routes": {
             EXTRACT_TASK: {"queue": ENTRY_QUEUE},

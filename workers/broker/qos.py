@@ -1,0 +1,149 @@
+"""Acknowledging, renewing and putting back, on top of kombu's Redis transport."""
+
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import redis
+import structlog
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+from kombu.utils.json import dumps, loads
+
+from workers.broker.unacked import Unacked
+
+_log = structlog.get_logger(__name__)
+
+#: Looks at the expired messages in one sweep. What is left waits for the next, so that the event loop goes on.
+_ROUNDS = 10
+
+
+class QoS(stock.QoS):
+    """What one channel holds: fetched, and not acknowledged.
+
+    Differs from kombu's in that fetching has registered the message already, that what is held is renewed, that an
+    acknowledgement which could not be sent is sent later, and that every step back is one script.
+    """
+
+    #: Seconds, from anywhere. A test sets its own.
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._channel = cast("Any", self.channel)
+        self._unacked: Unacked = self._channel.unacked
+        self._held: dict[str, float] = {}
+        self._owed: set[str] = set()
+        self._last: dict[str, weakref.ref[Any]] | None = None
+        # After an outage the workers that live renew within moments; nobody is to be taken for dead before that.
+        self._sweep_at = self.clock() + self._channel.renewal_interval
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Hold a message that fetching has registered."""
+        virtual.QoS.append(self, message, delivery_tag)
+        self._held[delivery_tag] = self.clock()
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message. While Redis cannot be reached this is kept for later: see `renew`."""
+        self._held.pop(delivery_tag, None)
+        try:
+            self._unacked.settle([delivery_tag])
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self._owed.add(delivery_tag)
+            _log.warning("an acknowledgement waits for Redis to come back", error=type(error).__name__)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
+        """Put a message at the end of its queue, or forget it."""
+        if requeue:
+            self._held.pop(delivery_tag, None)
+            self.restore_by_tag(delivery_tag, leftmost=True)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.ack(delivery_tag)
+
+    def renew(self) -> bool:
+        """Renew what is held and send the acknowledgements that are owed; False when there is neither.
+
+        Called from a thread of its own. What is held for longer than the limit is not renewed: whatever holds it has
+        got stuck.
+        """
+        owed = list(self._owed)
+        if owed:
+            self._unacked.settle(owed)
+            self._owed.difference_update(owed)
+        oldest = self.clock() - self._channel.renewal_limit
+        held = [tag for tag, since in list(self._held.items()) if since > oldest and self._is_wanted(tag)]
+        if held:
+            self._unacked.renew(held)
+        return bool(held or self._owed)
+
+    def outlive_channel(self) -> None:
+        """From now on hold a message only as long as somebody else has it, too.
+
+        When a connection is lost, Celery lets running jobs run on and drops those that wait for their rate limit.
+        """
+        delivered = cast("dict[str, Any]", self._delivered)
+        self._last = {tag: weakref.ref(message) for tag, message in delivered.items()}
+        delivered.clear()
+        self.restore_unacked_once()
+
+    def restore_unacked(self, client: Any | None = None) -> None:  # noqa: ARG002 - kombu's signature
+        """Put everything that is held back to the head of its queues."""
+        delivered = cast("dict[str, Any]", self._delivered)
+        for tag in list(delivered):
+            self.restore_by_tag(tag)
+        delivered.clear()
+        self._held.clear()
+
+    def restore_by_tag(self, tag: str, client: Any | None = None, leftmost: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - kombu's signature
+        """Put one message back."""
+        entry = self._unacked.entry(tag)
+        if entry is not None:
+            self._restore(tag, entry, end="tail" if leftmost else "head")
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:  # noqa: ARG002 - kombu's signature
+        """Put back the messages of workers that died, if it is time to look for them."""
+        now = self.clock()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + self._channel.unacked_restore_interval
+        timeout = float(self.visibility_timeout)
+        restored = 0
+        for _ in range(_ROUNDS):
+            expired = list(self._unacked.expired(timeout))
+            if not expired:
+                break
+            restored += sum(self._restore(one.tag, one.entry, end="head", unrenewed_for=timeout) for one in expired)
+        if restored:
+            _log.warning("messages of a worker that is gone were put back", messages=restored, unrenewed_for=timeout)
+
+    def _is_wanted(self, tag: str) -> bool:
+        if self._last is None:
+            return True
+        message = self._last.get(tag)
+        return message is not None and message() is not None
+
+    def _restore(
+        self, tag: str, entry: bytes, *, end: Literal["head", "tail"], unrenewed_for: float | None = None
+    ) -> bool:
+        try:
+            message, exchange, routing_key = loads(entry)
+            _mark_redelivered(message)
+            # A queue that was unbound meanwhile is no reason to lose what came from it.
+            queues = self._channel._lookup(exchange, routing_key) or [routing_key]  # noqa: SLF001 - a part of the channel
+            priority = self._channel._get_message_priority(message)  # noqa: SLF001 - as above
+            keys = [self._channel._q_for_pri(queue, priority) for queue in queues]  # noqa: SLF001 - as above
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            _log.error("a message could not be put back and was set aside", tag=tag, error=type(error).__name__)
+            self._unacked.quarantine(tag, entry)
+            return False
+        return self._unacked.restore(tag, dumps(message), keys, end=end, unrenewed_for=unrenewed_for)
+
+
+def _mark_redelivered(message: dict[str, Any]) -> None:
+    """As kombu does: Celery asks whether a redelivered job has a result already."""
+    properties = message["properties"]
+    message["headers"] = {**(message.get("headers") or {}), "redelivered": True}
+    properties["delivery_info"] = {**(properties.get("delivery_info") or {}), "redelivered": True}

@@ -1,0 +1,305 @@
+"""kombu's Redis transport without its loss window.
+
+kombu pops a message with BRPOP and registers it as unacknowledged in a second command; a worker killed in between
+loses it. Here one script does both (`fetch.lua`). A script cannot block, so when there was nothing to fetch the next
+fetch is sent right behind a short blocking command on a key that is normally empty: the server does the waiting,
+without timers and without a busy loop. Publishing through this transport fills that key, so that a waiting worker
+wakes at once; messages of other producers wait for `idle_wait` at most.
+
+Queues, messages and entries of unacknowledged messages keep kombu's formats: stock producers and consumers may share
+the queues.
+"""
+
+from queue import Empty
+from time import monotonic
+from typing import Any, cast
+
+import redis
+import structlog
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+from kombu.utils.json import loads
+from redis.exceptions import NoScriptError
+
+from workers.broker.qos import QoS
+from workers.broker.renewal import Renewal
+from workers.broker.unacked import Keys, Unacked
+
+_log = structlog.get_logger(__name__)
+
+#: What is overridden here and not part of kombu's public API. Were it renamed, messages would be fetched without
+#: being registered; better not to start.
+_OVERRIDDEN = ("_brpop_read", "_brpop_start", "_get", "_poll_error", "_put", "conn_or_acquire")
+_MISSING = [name for name in _OVERRIDDEN if not hasattr(stock.Channel, name)]
+if _MISSING:
+    raise ImportError(f"this kombu is not supported: its Redis channel has no {', '.join(_MISSING)}; install kombu 5.7")
+
+
+class Malformed(Exception):
+    """What a producer published is not a kombu message."""
+
+
+def _require_objects(*values: Any) -> None:
+    if not all(isinstance(value, dict) for value in values):
+        raise TypeError
+
+
+class Message(virtual.Message):
+    """A message; whatever keeps kombu from reading it is one error."""
+
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+        try:
+            super().__init__(payload, channel=channel, **kwargs)
+            _require_objects(self.headers, self.delivery_info)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Malformed(type(error).__name__) from None
+
+
+class Channel(stock.Channel):
+    """A channel that fetches and registers in one step, and renews what it holds.
+
+    Options beyond kombu's, given as transport options: `idle_wait`, `renewal_limit`, `wake_key`, `malformed_key`.
+    """
+
+    QoS = QoS
+    Message = Message
+    from_transport_options = (
+        *stock.Channel.from_transport_options,
+        "idle_wait",
+        "renewal_limit",
+        "wake_key",
+        "malformed_key",
+    )
+
+    #: Seconds that the server holds an idle worker's fetch: the most that a message of a stock producer waits.
+    idle_wait: float = 0.1
+    #: Seconds after which a message is renewed no more, held or not: a job that got stuck runs again elsewhere.
+    renewal_limit: float = 3_600
+    # Not kombu's keys: other applications in the same database sweep those by a visibility timeout of their own, and
+    # do not renew; neither is to touch what the other holds.
+    unacked_key = "byom.unacked"
+    unacked_index_key = "byom.unacked_index"
+    wake_key: str = "byom.wake"
+    malformed_key: str = "byom.malformed"
+
+    # kombu's own, which its type stubs leave out.
+    _brpop_sent_at: float
+    _create_client: Any
+    _flush_brpop_reauth: Any
+    _in_poll: Any
+    _q_for_pri: Any
+    _queue_cycle: Any
+    connection_errors: tuple[type[Exception], ...]
+
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        options = connection.client.transport_options
+        if options.get("global_keyprefix") or not options.get("ack_emulation", True):
+            raise ValueError("global_keyprefix and ack_emulation=False are not supported; use a database of its own")
+        self._unacknowledging: set[str] = set()
+        self._empty_handed = False
+        self._script_loaded = False
+        self._replies = 1
+        self._renewal: Renewal | None = None
+        self._lost = False
+        super().__init__(connection, **kwargs)
+        # One client for all commands of this channel, which outlives it: jobs that run on after the connection was
+        # lost are acknowledged through it.
+        self._commands: redis.Redis = self._create_client()
+        self.unacked = Unacked(
+            self._commands, Keys(unacked=self.unacked_key, index=self.unacked_index_key, malformed=self.malformed_key)
+        )
+
+    @property
+    def renewal_interval(self) -> float:
+        """Seconds between renewals; three may fail before a message expires."""
+        return self.visibility_timeout / 4
+
+    def conn_or_acquire(self, client: Any | None = None) -> Any:
+        """The client for commands, as a context."""
+        return _Lent(client or getattr(self, "_commands", None) or self._create_client())
+
+    def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
+        """Consume from a queue; messages that will be acknowledged are registered and renewed."""
+        if kwargs.get("no_ack", args[0] if args else False):
+            self._unacknowledging.add(queue)
+        else:
+            self._unacknowledging.discard(queue)
+            if self._renewal is None:
+                self._renewal = Renewal(cast("QoS", self.qos).renew, interval=self.renewal_interval)
+                self._renewal.start()
+        return super().basic_consume(queue, *args, **kwargs)
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's signature
+        """Fetch one message now, or None."""
+        message = super().basic_get(queue, no_ack=False, **kwargs)
+        if message is not None and no_ack:
+            message.ack()
+        return message
+
+    def lose(self) -> None:
+        """Take leave of a lost connection without handing back what is still being worked on.
+
+        kombu would put all held messages back and forget them, although the jobs run on: each would run twice. They
+        stay registered and renewed until they are acknowledged, which needs no particular connection.
+        """
+        self._lost = True
+        self._in_poll = None
+        if self._qos is not None:
+            cast("QoS", self._qos).outlive_channel()
+        if self._renewal is not None:
+            self._renewal.finish()
+
+    def close(self) -> None:
+        """Close; what is held goes back to its queues, unless the connection was lost."""
+        try:
+            super().close()
+        except self.connection_errors:
+            if not self._lost:
+                raise
+        finally:
+            if not self._lost:
+                if self._renewal is not None:
+                    self._renewal.stop()
+                self._commands.connection_pool.disconnect()
+
+    def _fetch(self, queues: list[str], unacknowledging: set[str]) -> tuple[Any, ...]:
+        keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
+        return self.unacked.fetch_arguments(keys, [(queue, queue not in unacknowledging) for queue in queues])
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002 - kombu's signature
+        count, *rest = self._fetch([queue], set())
+        reply = self.unacked.fetch_script(keys=rest[:count], args=rest[count:])
+        message = self._read(*reply) if reply else None
+        if message is None:
+            raise Empty
+        return message
+
+    def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu's signature
+        """Send the next fetch; behind a short wait if the last one brought nothing."""
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        script = self.unacked.fetch_script
+        arguments = self._fetch(queues, self._unacknowledging)
+        fetch = ("EVALSHA", script.sha) if self._script_loaded else ("EVAL", script.script)
+        commands: list[tuple[Any, ...]] = [(*fetch, *arguments)]
+        if self._empty_handed:
+            commands.insert(0, ("BLPOP", self.wake_key, self.idle_wait))
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = monotonic()
+        self._replies = len(commands)
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def _brpop_read(self, **_options: Any) -> bool:
+        """Read what the fetch brought and deliver it.
+
+        Raises:
+            queue.Empty: it brought nothing.
+        """
+        reply = self._read_replies()
+        self._empty_handed = not reply
+        if not reply:
+            raise Empty
+        message = self._read(*reply)
+        if message is not None:
+            queue = reply[0].decode()
+            self._queue_cycle.rotate(queue)
+            try:
+                cast("Any", self.connection)._deliver(message, queue)  # noqa: SLF001 - as kombu's channel does
+            except Malformed:
+                self._set_aside(*reply)
+        return True
+
+    def _read_replies(self) -> Any:
+        connection = self.client.connection
+        reply = None
+        try:
+            for _ in range(self._replies):
+                reply = None
+                reply = connection.read_response()
+            self._script_loaded = True
+        except NoScriptError:
+            # The server was restarted, or is another one than before; the next fetch brings the script along.
+            self._script_loaded = False
+        except BaseException:
+            # A reply may still be under way; nothing else may read it in place of its own.
+            connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        return reply
+
+    def _poll_error(self, type: str, **_options: Any) -> None:  # noqa: A002 - kombu's signature
+        if type == "LISTEN":
+            self.subclient.parse_response()
+        else:
+            self._read_replies()
+
+    def _read(self, queue: bytes, message: bytes | None = None, tag: bytes | None = None) -> Any:
+        """The message as kombu's dictionary; None if it cannot be read, which sets it aside."""
+        if message is not None:
+            try:
+                return loads(message)
+            except (RecursionError, ValueError):
+                pass
+        self._set_aside(queue, message, tag)
+        return None
+
+    def _set_aside(self, queue: bytes, message: bytes | None = None, tag: bytes | None = None) -> None:
+        if message is not None and tag is not None:
+            self.unacked.quarantine(tag.decode(), message)
+        _log.error("a message that is not Celery's was set aside", queue=queue.decode(), kept_in=self.malformed_key)
+
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        """Publish, and wake a worker that waits."""
+        if kwargs.get("_publish_batch") is not None:
+            super()._put(queue, message, **kwargs)
+            return
+        with self._commands.pipeline(transaction=False) as pipeline:
+            kwargs["_publish_batch"] = _Collected(pipeline)
+            super()._put(queue, message, **kwargs)
+            pipeline.lpush(self.wake_key, "")
+            pipeline.ltrim(self.wake_key, 0, 0)
+            pipeline.execute()
+
+
+class _Lent:
+    """A client that is used and left open; lighter than a generator on a path that every message takes."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __enter__(self) -> Any:
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class _Collected:
+    """Takes the commands of one publication in place of kombu's batch."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def add(self, name: str, *args: Any) -> None:
+        """One command."""
+        getattr(self._pipeline, name)(*args)
+
+
+class Transport(stock.Transport):
+    """The transport; see the module."""
+
+    Channel = Channel
+
+    # kombu's own, which its type stubs leave out or call optional.
+    _avail_channels: list[Any]
+    channels: list[Any]
+
+    def _collect(self, connection: Any) -> None:
+        """Drop a connection that was lost; kombu looks for this method before it closes one in good order."""
+        for channel in (*self._avail_channels, *self.channels):
+            channel.lose()
+        self.close_connection(connection)
