@@ -2,16 +2,13 @@
 
 import ssl
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from kombu import Queue
 
 from config.errors import SettingsError
 from config.settings import Settings
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind, provider_queue, provider_task
-
-#: Valkey speaks Redis's protocol; Celery and kombu know it by that name only.
-_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -158,18 +155,18 @@ def _worker(settings: Settings) -> dict[str, Any]:
 
 
 def _redis_url(url: str, variable: str) -> str:
-    """The URL as Celery knows it.
+    """The URL, if the pool's transport speaks it.
 
     Raises:
         SettingsError: not a single Redis or Valkey over TCP.
     """
-    parts = urlsplit(url)
-    if ";" in url or parts.scheme not in _SCHEMES:
+    scheme = urlsplit(url).scheme
+    if ";" in url or scheme not in {"redis", "rediss"}:
         raise SettingsError(
-            f"{variable} must be one URL that begins with {', '.join(f'{scheme}://' for scheme in _SCHEMES)}; "
-            f"'{parts.scheme}' is not supported"
+            f"{variable} must be one URL that begins with redis://, rediss://, valkey:// or valkeys://; "
+            f"'{scheme}' is not supported"
         )
-    return urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme]))
+    return url
 
 
 def _tls(url: str) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from config.azure import check_azure_endpoint
 from config.errors import InvalidConnection, NoConnection, UnknownProject
+from config.labels import check_labels
 from config.store import ParameterStore, join_path
 from tasks.contract import ProviderKind, Role
 from tasks.contract.fields import HttpUrl, Identifier, Name
@@ -200,8 +201,8 @@ def save_connection(store: ParameterStore, scope: str, document: dict[str, Any])
         The connection with what it inherits.
 
     Raises:
-        InvalidConnection: it does not fit its provider, would send the account's credential elsewhere, or would be a
-            second primary; nothing was written.
+        InvalidConnection: it does not fit its provider, has labels that its provider does not take, would send the
+            account's credential elsewhere, or would be a second primary; nothing was written.
     """
     name = str(document.get("name", "?"))
     subject = f"connection '{name}' of {scope}"
@@ -209,6 +210,7 @@ def save_connection(store: ParameterStore, scope: str, document: dict[str, Any])
     defaults = inherited.get(name, {})
     connection = _validate({**defaults, **document}, subject)
     _check_destination(document, defaults, subject)
+    check_labels(connection.provider, connection.labels, subject=subject)
     if connection.role is Role.PRIMARY:
         others = {other: {**inherited.get(other, {}), **own} for other, own in _documents(store, scope).items()}
         primaries = [other for other, merged in others.items() if other != name and _is_primary(merged)]

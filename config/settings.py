@@ -34,6 +34,9 @@ def _decoded(value: Any) -> Any:
         raise ValueError('must be a JSON object, such as {"openai": "600/m"}') from None
 
 
+_VALKEY_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+
+
 class Settings(BaseSettings):
     """What one worker, CLI call or Flower process runs with. Secrets are masked in repr."""
 
@@ -83,6 +86,8 @@ class Settings(BaseSettings):
     shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
     #: Allow provider endpoints on private and link-local addresses.
     allow_private_endpoints: bool = False
+    #: Where service accounts get their access tokens. The operator's to set, never a customer's: it sees signed claims.
+    google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address, not a token
     #: `text` for people, `json` for machines.
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -101,13 +106,13 @@ class Settings(BaseSettings):
 
     @property
     def redis_url(self) -> str:
-        """Broker URL in the clear, for clients only."""
-        return self.broker_url.get_secret_value()
+        """Broker URL in the clear, as Redis clients know it; for clients only."""
+        return _as_redis(self.broker_url)
 
     @property
     def backend_url(self) -> str:
-        """Result URL in the clear, for clients only."""
-        return (self.result_url or self.broker_url).get_secret_value()
+        """Result URL in the clear, as Redis clients know it; for clients only."""
+        return _as_redis(self.result_url or self.broker_url)
 
 
 @lru_cache(maxsize=1)
@@ -130,6 +135,12 @@ def load_settings() -> Settings:
     where = f"the environment or {_FILE}" if Path(_FILE).exists() else "the environment"
     # Raised outside the handlers: what pydantic raised holds the values, and must not hang on this as its context.
     raise SettingsError("\n".join([f"Settings do not fit; mend them in {where}:", *lines]))
+
+
+def _as_redis(url: SecretStr) -> str:
+    """Valkey speaks Redis's protocol; clients know it by that name only."""
+    scheme, separator, rest = url.get_secret_value().partition("://")
+    return f"{_VALKEY_SCHEMES.get(scheme, scheme)}{separator}{rest}"
 
 
 def _misspelt() -> list[str]:
