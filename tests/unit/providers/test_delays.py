@@ -84,6 +84,16 @@ def test_a_header_beats_retry_info_which_beats_a_reset() -> None:
             6,
         ),
         ({"x-ratelimit-remaining-requests": "10", "x-ratelimit-reset-requests": "8m"}, None),
+        # A bucket that is whole again at once is not what is waited for.
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "0s",
+                "x-ratelimit-remaining-tokens": "300",
+                "x-ratelimit-reset-tokens": "6s",
+            },
+            6,
+        ),
         # Azure: whole seconds; -1 and 0 mean nothing.
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "30"}, 30),
         ({"x-ratelimit-remaining-tokens": "-1", "x-ratelimit-reset-tokens": "0"}, None),
