@@ -84,12 +84,25 @@ def _boundary(*, as_json: bool) -> Iterator[None]:
     except ContractError as error:
         code = ExitCode.FAILED if isinstance(error, ExtractionFailed) else ExitCode.USAGE
         _fail(error, error.message, code, as_json=as_json, details=error.details)
-    except (redis.RedisError, OperationalError) as error:
+    except Exception as error:
+        cause = broker_trouble(error)
+        if cause is None:
+            raise
         message = (
-            f"the broker does not answer: {error}. Is it running, and is BYOM_BROKER_URL right? "
+            f"the broker does not answer: {str(cause).rstrip('.')}. Is it running, and is BYOM_BROKER_URL right? "
             "`byom up` starts one on this machine; `byom doctor` looks closer."
         )
-        _fail(error, message, ExitCode.UNREACHABLE, as_json=as_json)
+        _fail(cause, message, ExitCode.UNREACHABLE, as_json=as_json)
+
+
+def broker_trouble(error: BaseException) -> Exception | None:
+    """What the broker's client says, if that is behind an error: Celery wraps it in errors of many kinds."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, redis.RedisError | OperationalError):
+            return link
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def _fail(

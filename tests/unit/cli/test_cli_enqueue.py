@@ -1,0 +1,309 @@
+"""`byom enqueue` and `byom result`: all or nothing, in order, and honest about how jobs ended."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from config.connections import project_path, save_connection, save_project
+from config.credentials import save_credential
+from config.store import FileStore
+from tasks.contract import (
+    Entity,
+    EpisodeResult,
+    ExtractionFailed,
+    ExtractionJob,
+    ExtractionResult,
+    Fact,
+    FailureCode,
+    JobRefused,
+    JobStatus,
+)
+from tests.unit.cli.conftest import Byom
+
+LINES = [{"id": f"e{number}", "content": f"Ana likes tea no. {number}."} for number in range(1, 4)]
+FACT = Fact(
+    id="f1",
+    subject="Ana",
+    predicate="LIKES",
+    object="tea",
+    fact="Ana likes [tea].",
+    evidence="likes tea",
+    episode_id="e1",
+)
+ENTITY = Entity(id="n1", name="Ana", type="person", episode_ids=["e1"])
+FAILURE = {"code": FailureCode.RATE_LIMITED, "message": "too fast", "project": "acme"}
+
+
+def succeeded(job_id: str, status: JobStatus = JobStatus.SUCCEEDED) -> ExtractionResult:
+    episodes = [EpisodeResult(episode_id="e1", facts=[FACT], entities=[ENTITY])]
+    return ExtractionResult(job_id=job_id, project="acme", status=status, episodes=episodes)
+
+
+class FakeHandle:
+    def __init__(self, job_id: str, end: ExtractionResult | Exception | str, *, duplicate: bool) -> None:
+        self.id = job_id
+        self.duplicate = duplicate
+        self._end = end
+
+    def state(self) -> str:
+        if isinstance(self._end, str):
+            return self._end
+        return self._end.status.value if isinstance(self._end, ExtractionResult) else "failed"
+
+    def result(self, timeout: float | None = None) -> ExtractionResult:
+        if isinstance(self._end, ExtractionResult):
+            return self._end
+        raise TimeoutError(f"not after {timeout}") if isinstance(self._end, str) else self._end
+
+
+class FakeProducer:
+    """Takes jobs and ends them as the test says."""
+
+    def __init__(self) -> None:
+        self.jobs: list[ExtractionJob] = []
+        #: Episode id → how its job ends; a text is the state in which it stays.
+        self.ends: dict[str, ExtractionResult | Exception | str] = {}
+        self.breaks_after: int | None = None
+        self._keys: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def enqueue_many(self, jobs: Iterable[ExtractionJob]) -> Iterator[FakeHandle]:
+        # Reads ahead, as the real one does for its batches.
+        for job in list(jobs):
+            if len(self.jobs) == self.breaks_after:
+                raise redis.ConnectionError("gone")
+            job_id = f"job-{job.episodes[0].id}"
+            duplicate = job.idempotency_key in self._keys
+            if job.idempotency_key:
+                job_id = self._keys.setdefault(job.idempotency_key, job_id)
+            if not duplicate:
+                self.jobs.append(job)
+            yield self.handle(job_id, duplicate=duplicate)
+
+    def handle(self, job_id: str, *, duplicate: bool = False) -> FakeHandle:
+        end = self.ends.get(job_id.removeprefix("job-"), succeeded(job_id))
+        return FakeHandle(job_id, end, duplicate=duplicate)
+
+
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
+    made = FakeProducer()
+    for module in ("enqueue", "result"):
+        monkeypatch.setattr(f"workers.cli.{module}.open_producer", lambda _settings: made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def project(store: FileStore) -> None:
+    save_project(store, "acme")
+    save_credential(store, project_path("acme"), "key", SecretStr("sk-test"))
+    document = {"name": "primary", "provider": "openai", "model": "gpt-6-luna", "credential": "key"}
+    save_connection(store, project_path("acme"), document)
+
+
+@pytest.fixture
+def file(home: Path) -> Path:
+    path = home / "jobs.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in LINES), encoding="utf-8")
+    return path
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_each_line_becomes_a_job_with_an_id(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--json")
+
+    assert documents(result.stdout) == [
+        {"line": number, "project": "acme", "job_id": f"job-e{number}", "duplicate": False} for number in (1, 2, 3)
+    ]
+    assert [job.episodes[0].id for job in producer.jobs] == ["e1", "e2", "e3"]
+
+
+def test_people_see_ids_and_a_count(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme")
+
+    assert "job-e2  acme  line 2" in result.stdout
+    assert "Enqueued 3 jobs" in result.stderr
+
+
+def test_stdin_is_read_for_a_dash(byom: Byom, producer: FakeProducer) -> None:
+    byom("enqueue", "-", "--project", "acme", stdin=json.dumps(LINES[0]))
+
+    assert len(producer.jobs) == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
+def test_a_file_that_cannot_be_read_is_a_usage_error(byom: Byom, producer: FakeProducer, name: str) -> None:
+    result = byom("enqueue", name, "--project", "acme")
+
+    assert result.exit_code == 2
+    assert "cannot read" in result.stderr
+
+
+def test_one_bad_line_refuses_all_and_names_the_line(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    file.write_text(f"{file.read_text(encoding='utf-8')}\n\n{{}}\n", encoding="utf-8")
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--json")
+
+    error = json.loads(result.stderr)["error"]
+    assert result.exit_code == 2
+    assert [entry["line"] for entry in error["invalid"]] == [5]
+    assert producer.jobs == []
+
+
+def test_bad_lines_are_skipped_when_told_and_still_reported(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    file.write_text(f"{{}}\n{file.read_text(encoding='utf-8')}", encoding="utf-8")
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--skip-invalid")
+
+    assert result.exit_code == 0
+    assert "line 1" in result.stderr
+    assert len(producer.jobs) == 3
+
+
+@pytest.mark.parametrize(("text", "flags"), [("", ()), ("\n\n", ()), ("{}", ("--skip-invalid",))])
+def test_nothing_to_enqueue_is_a_usage_error(
+    byom: Byom, producer: FakeProducer, file: Path, text: str, flags: tuple[str, ...]
+) -> None:
+    file.write_text(text, encoding="utf-8")
+
+    assert byom("enqueue", "jobs.jsonl", "--project", "acme", *flags).exit_code == 2
+
+
+def test_a_project_without_connections_refuses_the_file_before_anything_is_sent(
+    byom: Byom, producer: FakeProducer, file: Path
+) -> None:
+    result = byom("enqueue", "jobs.jsonl", "--project", "nobody")
+
+    assert result.exit_code == 2
+    assert "byom connection add" in result.stderr
+    assert producer.jobs == []
+
+
+def test_the_same_file_again_runs_nothing_twice_when_idempotent(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    byom("enqueue", "jobs.jsonl", "--project", "acme", "--idempotent")
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--idempotent")
+
+    assert len(producer.jobs) == 3
+    assert "3 were known already" in result.stderr
+
+
+def test_results_come_one_per_line_in_the_order_of_the_file(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--wait", "--json")
+
+    assert result.exit_code == 0
+    assert [document["job_id"] for document in documents(result.stdout)] == ["job-e1", "job-e2", "job-e3"]
+    assert documents(result.stdout)[0]["episodes"][0]["facts"][0]["fact"] == FACT.fact
+
+
+def test_a_failed_job_prints_its_failure_in_its_place_and_ends_with_1(
+    byom: Byom, producer: FakeProducer, file: Path
+) -> None:
+    producer.ends["e2"] = ExtractionFailed("too fast", FAILURE)
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--wait", "--json")
+
+    assert result.exit_code == 1
+    assert [document["status"] for document in documents(result.stdout)] == ["succeeded", "failed", "succeeded"]
+    assert documents(result.stdout)[1] == {"job_id": "job-e2", "status": "failed", "failure": FAILURE}
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (succeeded("job-e1", JobStatus.PARTIAL), "partial"),
+        (JobRefused("no", {"code": "unknown_project"}), "failed"),
+        ("running", "unfinished"),
+    ],
+    ids=["partial", "refused", "unfinished"],
+)
+def test_less_than_everything_ends_with_1(
+    byom: Byom, producer: FakeProducer, file: Path, end: ExtractionResult | Exception | str, status: str
+) -> None:
+    producer.ends["e1"] = end
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--wait", "--timeout", "0", "--json")
+
+    assert result.exit_code == 1
+    assert documents(result.stdout)[0]["status"] == status
+
+
+def test_a_broker_that_goes_away_is_reported_with_what_was_done(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    producer.breaks_after = 2
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--json")
+
+    assert result.exit_code == 3
+    assert json.loads(result.stderr)["error"]["enqueued"] == 2
+    assert [document["job_id"] for document in documents(result.stdout)] == ["job-e1", "job-e2"]
+
+
+@pytest.mark.parametrize("command", [("enqueue", "jobs.jsonl", "-p", "acme"), ("result", "job-1"), ("usage",)])
+def test_a_broker_that_does_not_answer_is_said_in_one_line(
+    byom: Byom, file: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("BYOM_BROKER_URL", "redis://:secret-canary@127.0.0.1:1/0")
+
+    result = byom(*command)
+
+    assert result.exit_code == 3
+    assert result.stderr.count("\n") == 1
+    assert "byom up" in result.stderr
+    assert "secret-canary" not in result.output
+
+
+def test_no_output_of_enqueue_repeats_an_episode(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    file.write_text(f'{file.read_text(encoding="utf-8")}\n{{"content": "Ana likes tea"', encoding="utf-8")
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--skip-invalid")
+
+    assert "tea" not in result.output
+
+
+def test_a_result_shows_memories(byom: Byom, producer: FakeProducer) -> None:
+    result = byom("result", "job-e1")
+
+    assert result.exit_code == 0
+    assert "Ana likes [tea]." in result.stdout
+    assert "Ana (person)" in result.stdout
+
+
+def test_a_result_is_the_published_document(byom: Byom, producer: FakeProducer) -> None:
+    document = json.loads(byom("result", "job-e1", "--json").stdout)
+
+    assert ExtractionResult.model_validate(document) == succeeded("job-e1")
+
+
+@pytest.mark.parametrize("state", ["pending", "queued", "running"])
+def test_a_job_that_goes_on_is_reported_with_its_state(byom: Byom, producer: FakeProducer, state: str) -> None:
+    producer.ends["e1"] = state
+    result = byom("result", "job-e1", "--json")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"job_id": "job-e1", "status": state}
+
+
+def test_waiting_for_a_job_that_goes_on_ends_with_1(byom: Byom, producer: FakeProducer) -> None:
+    producer.ends["e1"] = "running"
+
+    assert byom("result", "job-e1", "--wait", "--timeout", "0").exit_code == 1
+
+
+def test_a_failed_job_says_why(byom: Byom, producer: FakeProducer) -> None:
+    producer.ends["e1"] = ExtractionFailed("too fast", FAILURE)
+    result = byom("result", "job-e1")
+
+    assert result.exit_code == 1
+    assert "too fast" in result.stdout

@@ -1,0 +1,5 @@
+"""The `byom` command."""
+
+from workers.cli.root import main
+
+__all__ = ["main"]

@@ -1,0 +1,66 @@
+"""What commands run with: settings, store and clients, and how flags reach them."""
+
+import json
+import os
+from typing import Any
+
+import redis
+from pydantic import SecretStr
+
+from config.errors import SettingsError
+from config.settings import Settings, load_settings
+from workers.producer import Producer
+
+#: Seconds that a command waits for the broker to answer.
+_PATIENCE = 5.0
+
+
+def put_flags(**flags: str | int | None) -> None:
+    """Put flags into the environment as `BYOM_*`, so that this process and those that it starts agree.
+
+    Flags so beat the environment, which beats `byom.toml`. Call it before settings are read.
+    """
+    for name, value in flags.items():
+        if value is not None:
+            os.environ[f"BYOM_{name.upper()}"] = str(value)
+    load_settings.cache_clear()
+
+
+def connect(url: str) -> "redis.Redis":
+    """A client of the broker or of the result store; commands fail with `redis.RedisError` when it does not answer.
+
+    Raises:
+        SettingsError: the URL is not one.
+    """
+    try:
+        return redis.Redis.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE)
+    except ValueError:
+        # The client's message may repeat the URL, which may hold a password.
+        raise SettingsError(
+            "BYOM_BROKER_URL or BYOM_RESULT_URL is not a Redis URL; write redis://HOST:PORT/DB, or rediss:// for TLS"
+        ) from None
+
+
+def open_producer(settings: Settings) -> Producer:
+    """A producer, once broker and result store have answered: Celery itself would try for minutes.
+
+    Raises:
+        redis.RedisError: one of them does not answer.
+    """
+    for url in {settings.redis_url, settings.backend_url}:
+        with connect(url) as client:
+            client.ping()
+    return Producer.from_settings(settings)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment for processes that are to run with exactly these settings, secrets included."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    values["result_url"] = settings.result_url or settings.broker_url
+    return {**os.environ, **{f"BYOM_{name.upper()}": _text(value) for name, value in values.items()}}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return value if isinstance(value, str) else json.dumps(value)

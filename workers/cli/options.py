@@ -1,0 +1,52 @@
+"""Options that several commands share, and how their values are read."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from tasks.contract.fields import IDENTIFIER
+from tasks.contract.limits import LIMITS
+
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_DURATION = re.compile(r"(\d+)([mhd])")
+
+
+def identifier(value: str | None) -> str | None:
+    """Refuse names that could not be part of a path.
+
+    Raises:
+        BadParameter: the name is not an identifier.
+    """
+    if value is not None and (len(value) > LIMITS.name_chars or not re.fullmatch(IDENTIFIER, value)):
+        raise typer.BadParameter(
+            f"use at most {LIMITS.name_chars} letters, digits, '.', '_' and '-', the first a letter or digit"
+        )
+    return value
+
+
+ProjectOption = Annotated[
+    str | None,
+    typer.Option("--project", "-p", help="The project; where it is not said elsewhere.", callback=identifier),
+]
+RequiredProject = Annotated[str, typer.Option("--project", "-p", help="The project.", callback=identifier)]
+ConnectionName = Annotated[str, typer.Option("--name", help="Name of the connection.", callback=identifier)]
+
+
+def since(text: str, *, now: datetime) -> datetime:
+    """An instant from `90m`, `24h`, `7d`, or a date or time in ISO 8601 (without an offset: UTC).
+
+    Raises:
+        BadParameter: it is none of these.
+    """
+    if match := _DURATION.fullmatch(text):
+        try:
+            return now - int(match.group(1)) * _UNITS[match.group(2)]
+        except OverflowError:
+            raise typer.BadParameter(f"'{text}' is further back than dates go") from None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is neither a span such as 24h or 7d nor an ISO 8601 date") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,87 @@
+"""`byom verify`: calls every connection of a project once, and says what is wrong with those that do not work."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from config.connections import EffectiveConnection, effective_chain
+from config.credentials import Credential, read_credential
+from config.errors import CredentialMissing
+from config.settings import load_settings
+from config.store import open_store
+from workers.cli.console import JsonFlag, out, print_json, table
+from workers.cli.errors import CommandError, ExitCode
+from workers.cli.examples import examples
+from workers.cli.options import RequiredProject, identifier
+from workers.cli.verifying import print_checks, verify_all
+from workers.clock import SystemClock
+from workers.verification import CheckName, Problem, Verification, unverifiable
+
+EXAMPLES = examples(
+    "byom verify --project acme",
+    "byom verify --project acme --connection fallback --json",
+    notes="Each connection makes one real call of some 60 tokens. Ends with 0 when all work (warnings are allowed),\n"
+    "else with 1.",
+)
+
+
+def verify(
+    project: RequiredProject,
+    connection: Annotated[
+        str | None, typer.Option("--connection", help="Only the connection of this name.", callback=identifier)
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Call every connection of a project once: address, key, permission, model, structured output, reasoning off."""
+    settings = load_settings()
+    store = open_store(settings.store_url)
+    chain = effective_chain(store, project)
+    links = [link for link in chain if connection in {None, link.connection.name}]
+    if not links:
+        names = ", ".join(link.connection.name for link in chain)
+        message = f"project '{project}' has no connection '{connection}'; it has: {names}"
+        raise CommandError(message, code=ExitCode.USAGE)
+    ready: list[tuple[EffectiveConnection, Credential | None]] = []
+    reports: dict[str, Verification] = {}
+    for link in links:
+        try:
+            ready.append((link, read_credential(store, link)))
+        except CredentialMissing as error:
+            reports[link.connection.name] = unverifiable(
+                link, CheckName.CREDENTIAL, Problem.MISSING_KEY, f"there is no such credential in the store: {error}"
+            )
+    for report in verify_all(settings, ready, clock=SystemClock(), quiet=as_json):
+        reports[report.connection] = report
+    _print([reports[link.connection.name] for link in links], as_json=as_json)
+    if not all(report.ok for report in reports.values()):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _print(reports: Sequence[Verification], *, as_json: bool) -> None:
+    if as_json:
+        print_json([report.as_json() for report in reports])
+        return
+    for report in reports:
+        heading = f"{report.connection}: {report.provider.value} {report.model}"
+        out.print(f"[bold]{escape(heading)}[/]")
+        print_checks(out, report)
+        out.print()
+    columns = ("CONNECTION", "PROVIDER", "MODEL", "RESULT", "CALLS", "TOKENS", "COST USD", "SECONDS")
+    out.print(table(columns, map(_row, reports), right=("CALLS", "TOKENS", "COST USD", "SECONDS")))
+
+
+def _row(report: Verification) -> list[str]:
+    failure, warnings = report.failure, len(report.warnings)
+    works = "works" if not warnings else f"works, {warnings} warning{'s' if warnings > 1 else ''}"
+    return [
+        report.connection,
+        report.provider.value,
+        report.model,
+        works if failure is None or failure.problem is None else failure.problem.value.replace("_", " "),
+        str(len(report.attempts)),
+        str(report.usage.total),
+        "unknown" if report.cost_usd is None else f"{report.cost_usd:.6f}",
+        f"{report.latency:.1f}",
+    ]
