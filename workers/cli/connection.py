@@ -70,8 +70,6 @@ def add(
     if provider not in build_providers():
         raise CommandError(f"this version cannot call {provider.value} yet; nothing was saved", code=ExitCode.USAGE)
     load_catalogue().find(provider, model, unverified=unverified)
-    if base_url is not None:
-        check_base_url(base_url, allow_private=settings.allow_private_endpoints)
     name = name or role.value
     secret = read_secret(provider, key_env=key_env, key_file=key_file, key_stdin=key_stdin)
     given: dict[str, Any] = {
@@ -99,6 +97,9 @@ def add(
         )
     store = open_store(settings.store_url)
     effective, complete = rehearse(store, project, document)
+    # After what the provider itself asks of its address: that says better what to give instead.
+    if base_url is not None:
+        check_base_url(base_url, allow_private=settings.allow_private_endpoints)
     report = None if no_verify else _verify(settings, effective, secret, force=force, as_json=as_json)
     version = save(store, project, document, secret)
     if as_json:

@@ -120,8 +120,6 @@ def _source_of_provider(
     secret = read_secret(provider, key_env=key_env, key_file=None, key_stdin=False)
     if secret is None and provider is not ProviderKind.OPENAI_COMPATIBLE:
         raise CommandError(f"{provider.value} needs a key; say where it is with --key-env NAME", code=ExitCode.USAGE)
-    if base_url is not None:
-        check_base_url(base_url, allow_private=settings.allow_private_endpoints)
     # Not saved anywhere; only the list is asked for, so that any model will do.
     document = {
         "name": "check",
@@ -132,8 +130,11 @@ def _source_of_provider(
         "base_url": base_url,
     }
     scope = project_path("check")
+    connection = save_connection(MemoryStore(), scope, document)
+    if base_url is not None:
+        check_base_url(base_url, allow_private=settings.allow_private_endpoints)
     effective = EffectiveConnection(
-        connection=save_connection(MemoryStore(), scope, document),
+        connection=connection,
         project="check",
         account=None,
         credential_scope=f"{scope}/credentials",

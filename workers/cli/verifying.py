@@ -17,7 +17,7 @@ from workers.clock import Clock
 from workers.providers.base import Provider
 from workers.providers.registry import build_providers
 from workers.providers.transport import Transport, build_transport
-from workers.verification import Status, Verification, verify
+from workers.verification import Check, Status, Verification, verify
 
 _T = TypeVar("_T")
 Providers = Mapping[ProviderKind, Provider]
@@ -75,12 +75,19 @@ def run_calls(settings: Settings, calls: Callable[[Providers, Transport], Awaita
 
 
 def print_checks(console: Console, report: Verification) -> None:
-    """The checks of one connection, with the mends."""
-    for check in report.checks:
-        name = check.name.value.replace("_", " ")
-        console.print(f"{_MARKS[check.status]}  [bold]{name}[/]  {escape(check.message)}")
+    """The checks of one connection, with the mends; those that had to wait for the failed one are only named."""
+    waiting = [check for check in report.checks if report.failure and check.status is Status.SKIPPED]
+    for check in (check for check in report.checks if check not in waiting):
+        console.print(f"{_MARKS[check.status]}  [bold]{_words(check)}[/]  {escape(check.message)}")
         if check.mend:
             console.print(f"        → {escape(check.mend)}")
+    if waiting:
+        names = ", ".join(map(_words, waiting))
+        console.print(f"{_MARKS[Status.SKIPPED]}  [dim]not known before that is mended: {names}[/]")
+
+
+def _words(check: Check) -> str:
+    return check.name.value.replace("_", " ")
 
 
 def spent(report: Verification) -> str:

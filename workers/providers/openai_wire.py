@@ -38,7 +38,7 @@ ERROR_RULES: tuple[Rule, ...] = (
     Rule(kind=FaultKind.CREDENTIAL_REJECTED, codes=("invalid_api_key",)),
     # A restricted key without the permission: no code, and the status of a bad key.
     Rule(kind=FaultKind.PERMISSION_DENIED, statuses=(401,), says=("missing scopes",)),
-    Rule(kind=FaultKind.ENDPOINT_INVALID, codes=("data_residency_mismatch",)),
+    Rule(kind=FaultKind.ENDPOINT_INVALID, codes=("data_residency_mismatch", "incorrect_hostname")),
     # `slow_down` is the limit on how fast a load may grow; it can come as 503.
     Rule(kind=FaultKind.RATE_LIMITED, codes=("rate_limit_exceeded", "slow_down")),
     Rule(kind=FaultKind.OVERLOADED, codes=("server_is_overloaded", "resource_unavailable")),

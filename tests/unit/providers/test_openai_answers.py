@@ -191,6 +191,7 @@ _ERRORS: list[tuple[int, object, FaultKind, Action]] = [
     (301, b"", FaultKind.ENDPOINT_INVALID, Action.FALL_BACK),
     (307, b"", FaultKind.ENDPOINT_INVALID, Action.FALL_BACK),
     (400, _error("data_residency_mismatch"), FaultKind.ENDPOINT_INVALID, Action.FALL_BACK),
+    (401, _error("incorrect_hostname"), FaultKind.ENDPOINT_INVALID, Action.FALL_BACK),
     (408, b"", FaultKind.UNAVAILABLE, Action.RETRY),
     (409, _error(None), FaultKind.UNAVAILABLE, Action.RETRY),
     (425, b"", FaultKind.UNAVAILABLE, Action.RETRY),

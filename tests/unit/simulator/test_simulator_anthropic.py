@@ -165,6 +165,15 @@ async def test_models_are_listed_with_what_they_can(claude: anthropic.AsyncAnthr
         await claude.models.retrieve("claude-nano")
 
 
+async def test_the_list_comes_in_pages(claude: anthropic.AsyncAnthropic) -> None:
+    everything = [model.id async for model in claude.models.list()]
+    first = await claude.models.list(limit=2)
+
+    assert len(first.data) == 2
+    assert first.has_more
+    assert [model.id async for model in first] == everything
+
+
 class _Lax(ModelInfo):
     """Capabilities that nothing here looks at are left shallow."""
 

@@ -134,6 +134,15 @@ async def test_counting_and_listing(simulator: Simulator) -> None:
     assert model.input_token_limit == 1_048_576
 
 
+async def test_the_list_comes_in_pages(simulator: Simulator) -> None:
+    client = gemini(simulator)
+    first = await asyncio.to_thread(lambda: client.models.list(config={"page_size": 2}))
+    everything = await asyncio.to_thread(lambda: [model.name for model in client.models.list(config={"page_size": 2})])
+
+    assert len(first.page) == 2
+    assert everything == [f"models/{name}" for name in GEMINI_MODELS]
+
+
 @pytest.mark.parametrize(
     ("model", "config", "thoughts"),
     [

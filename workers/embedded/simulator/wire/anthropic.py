@@ -23,7 +23,7 @@ from workers.embedded.simulator.exchange import (
 from workers.embedded.simulator.meter import Reading
 from workers.embedded.simulator.tokens import count
 from workers.embedded.simulator.wire.anthropic_errors import error_of, json_response
-from workers.embedded.simulator.wire.anthropic_models import listed
+from workers.embedded.simulator.wire.anthropic_models import listed, page
 from workers.embedded.simulator.wire.anthropic_request import (
     Content,
     CountRequest,
@@ -113,9 +113,8 @@ class AnthropicMessages:
             return json_response(200, {"input_tokens": sum(count(text) for text in texts)})
         wanted = incoming.params.get("model")
         if wanted is None:
-            data = [listed(name, facts) for name, facts in MODELS.items() if account.may_use(name)]
-            ids = [entry["id"] for entry in data] or [None]
-            return json_response(200, {"data": data, "has_more": False, "first_id": ids[0], "last_id": ids[-1]})
+            names = [name for name in MODELS if account.may_use(name)]
+            return json_response(200, page([listed(name, MODELS[name]) for name in names], incoming.query))
         if not account.may_use(wanted):
             raise Rejection(Reason.MODEL_NOT_FOUND, model=wanted)
         return json_response(200, listed(wanted, _facts(wanted)))

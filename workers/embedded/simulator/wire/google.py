@@ -1,9 +1,10 @@
 """Google's `generateContent`, as the Gemini API and Vertex AI speak it, with counted tokens and listed models."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import parse_qs
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
@@ -36,6 +37,9 @@ from workers.embedded.simulator.wire.google_request import (
 )
 
 _Request = TypeVar("_Request", bound=Message)
+
+#: Models per page of the list, unless the request says how many.
+_PAGE = 50
 
 
 class GoogleGenerate:
@@ -108,7 +112,7 @@ class GoogleGenerate:
         model = incoming.params.get("model")
         if model is None:
             listed = [_listed(name, facts) for name, facts in self.models.items() if account.may_use(name)]
-            return json_response(200, {"models": listed})
+            return json_response(200, _page(listed, incoming.query))
         if model not in self.models or not account.may_use(model):
             raise Rejection(Reason.MODEL_NOT_FOUND, model=model)
         if incoming.method == "GET":
@@ -239,6 +243,15 @@ def _usage(answer: Answer) -> dict[str, Any]:
         "totalTokenCount": usage.total,
     }
     return {name: tokens for name, tokens in counts.items() if tokens}
+
+
+def _page(models: Sequence[dict[str, Any]], query: str) -> dict[str, Any]:
+    """The page of the list that a request's `pageSize` and `pageToken` ask for."""
+    asked = parse_qs(query)
+    start = int(asked.get("pageToken", ["0="])[0].removesuffix("="))
+    end = start + int(asked.get("pageSize", [str(_PAGE)])[0])
+    # Tokens are opaque; this one holds a character that addresses must escape, as real ones may.
+    return {"models": models[start:end]} | ({"nextPageToken": f"{end}="} if end < len(models) else {})
 
 
 def _listed(name: str, facts: Facts) -> dict[str, Any]:

@@ -37,7 +37,6 @@ class Error:
 
 
 _SERVER: dict[Reason, Error] = {
-    Reason.PATH_NOT_FOUND: Error(status=404, words="The requested URL was not found on this server."),
     Reason.BAD_REQUEST: Error(status=400, words="Request contains an invalid argument."),
     Reason.CONTEXT_TOO_LONG: Error(
         status=400, words="The input token count exceeds the maximum number of tokens allowed 1048576."
@@ -125,6 +124,13 @@ VERTEX_ERRORS: Mapping[Reason, Error] = {
 }
 
 
+#: A path that no API has: the front end answers, and knows no JSON.
+_NO_PATH = (
+    b"<!DOCTYPE html><html lang=en><title>Error 404 (Not Found)!!1</title>"
+    b"<p><b>404.</b> <ins>That is an error.</ins><p>The requested URL was not found on this server.</html>"
+)
+
+
 def json_response(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Outgoing:
     """A response with a JSON body."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -139,6 +145,8 @@ def error_of(rejection: Rejection, errors: Mapping[Reason, Error], *, names_wait
         errors: the vendor's error of each reason.
         names_wait: whether the vendor says how long to wait when its own meter refused.
     """
+    if rejection.reason is Reason.PATH_NOT_FOUND:
+        return Outgoing(status=rejection.status or 404, body=_NO_PATH, content_type="text/html")
     error = errors[rejection.reason]
     status = rejection.status or error.status
     details: list[dict[str, Any]] = []

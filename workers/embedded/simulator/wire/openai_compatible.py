@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from workers.embedded.simulator.accounts import Account
 from workers.embedded.simulator.exchange import Incoming, Outgoing, Reason, Receipt, Rejection
 from workers.embedded.simulator.meter import Reading
 from workers.embedded.simulator.wire import openai_checks as checks
@@ -29,6 +30,13 @@ class OpenAICompatible(OpenAIChat):
     def find(self, model: str) -> Facts | None:
         """Any model is served."""
         return self.models.get(model, ANY_MODEL)
+
+    def look_up(self, incoming: Incoming, account: Account) -> Outgoing:
+        """The models that the key is limited to, where it is; the list cannot name any model."""
+        if "model" in incoming.params or account.models is None:
+            return super().look_up(incoming, account)
+        data = [{"id": name, "object": "model", "owned_by": "simulator"} for name in sorted(account.models)]
+        return Outgoing(status=200, body=dumped({"object": "list", "data": data}))
 
     def cap(self, body: checks.Json, facts: Facts) -> int:
         """Caps may be as small as one token."""
