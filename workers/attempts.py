@@ -123,18 +123,29 @@ class Attempts:
             credential=await self._directory.credential(subject.effective),
             tries=sum(record.attempt.startswith(prefix) for record in records),
         )
+        done = await self._try(work, records)
+        if done.again:
+            done = await self._again(done, work, records)
+        if done.extracted is not None:
+            return done.extracted
+        assert done.fault is not None and done.decision is not None  # noqa: S101, PT018 - the other half of _Try
+        return Trouble.of_fault(done.fault, done.decision, subject)
+
+    async def _again(self, first: _Try, work: _Work, records: list[AttemptRecord]) -> _Try:
+        """Try again while the table says so; the first try is made already, so that a good one costs no retrying."""
+        made = iter((first,))
+
+        async def attempt() -> _Try:
+            return next(made, None) or await self._try(work, records)
+
         retrying = AsyncRetrying(
             sleep=self._sleep,
             wait=self._wait,
             stop=stop_after_attempt(_TRIES_IN_ALL),
             retry=retry_if_result(lambda done: done.again),
-            retry_error_callback=_last_try,
+            retry_error_callback=_outcome,
         )
-        done: _Try = await retrying(self._try, work, records)
-        if done.extracted is not None:
-            return done.extracted
-        assert done.fault is not None and done.decision is not None  # noqa: S101, PT018 - the other half of _Try
-        return Trouble.of_fault(done.fault, done.decision, subject)
+        return await retrying(attempt)
 
     async def _try(self, work: _Work, records: list[AttemptRecord]) -> _Try:
         work.tries += 1
@@ -172,6 +183,7 @@ class Attempts:
                 usage=answer.usage,
                 request_id=answer.request_id,
                 served_model=answer.served_model,
+                limits=answer.limits,
             )
         else:
             fault, reason = answer, answer.message
@@ -220,7 +232,7 @@ class Attempts:
     @staticmethod
     def _tags(subject: Subject, attempt: str) -> dict[str, str]:
         connection = subject.effective.connection
-        # Ours last: no label may pass for another project.
+        # Ours last: no label may pass for another project. The model is not among them: the request itself names it.
         return {
             **connection.labels,
             **subject.job.labels,
@@ -274,7 +286,3 @@ def _taken(done: _Try, *, last: bool) -> str:
     if done.again:
         return done.decision.action.value if done.decision.action in _RETRIES else Action.RETRY.value
     return "fail" if last else Action.FALL_BACK.value
-
-
-def _last_try(state: RetryCallState) -> _Try:
-    return _outcome(state)

@@ -61,6 +61,8 @@ class _Progress:
     #: Unit index → its memories.
     extracted: dict[int, extraction.Extracted]
     records: list[AttemptRecord]
+    #: Indexes of units whose memories are stored.
+    kept: set[int]
     #: Unit index → why it has no memories yet.
     troubles: dict[int, Trouble] = field(default_factory=dict)
 
@@ -97,7 +99,8 @@ class Engine:
                     return await self._run(job, job_id=job_id, route=route, owner=owner, claimed=claim)
 
     async def _run(self, job: ExtractionJob, *, job_id: str, route: Route, owner: str, claimed: Claimed) -> Outcome:
-        progress = _Progress(extracted=_kept(claimed), records=list(claimed.attempts))
+        extracted = _kept(claimed)
+        progress = _Progress(extracted=extracted, records=list(claimed.attempts), kept=set(extracted))
         units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
         trouble: Trouble | None
@@ -115,7 +118,9 @@ class Engine:
             trouble = Trouble.of_fault(fault, decide(fault), subject)
         onward = next_route(chain, route, trouble.code) if trouble is not None else None
         if onward is not None:
+            await self._keep(job_id, progress)
             await self._jobs.hand_over(job_id, owner=owner, route=onward)
+            self._leases.gone(job_id, owner=owner)
             return HandOff(route=onward)
         units = units or extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
         failures = {
@@ -131,7 +136,9 @@ class Engine:
             failures=failures,
             records=progress.records,
         )
-        return await self._jobs.end(job_id, owner=owner, ending=ending)
+        stands = await self._jobs.end(job_id, owner=owner, ending=ending)
+        self._leases.gone(job_id, owner=owner)
+        return stands
 
     def _subject(self, job: ExtractionJob, job_id: str, route: Route, chain: Sequence[EffectiveConnection]) -> Subject:
         effective = _on(chain, route)
@@ -159,8 +166,9 @@ class Engine:
                 progress.troubles[unit.index] = made
                 return
             progress.extracted[unit.index] = made
-            kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=made)
-            await self._jobs.keep(subject.job_id, unit=unit.index, outcome=kept.model_dump_json(exclude_none=True))
+            # The last to come is in the ending a moment later.
+            if len(progress.extracted) + len(progress.troubles) < len(units):
+                await self._keep(subject.job_id, progress)
 
         todo = [work(unit) for unit in units if unit.index not in progress.extracted]
         # Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended.
@@ -168,6 +176,13 @@ class Engine:
             if isinstance(done, BaseException):
                 raise done
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+    async def _keep(self, job_id: str, progress: _Progress) -> None:
+        """Store what is done, for deliveries to come."""
+        for index in progress.extracted.keys() - progress.kept:
+            progress.kept.add(index)
+            kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=progress.extracted[index])
+            await self._jobs.keep(job_id, unit=index, outcome=kept.model_dump_json(exclude_none=True))
 
 
 def _kept(claimed: Claimed) -> dict[int, extraction.Extracted]:

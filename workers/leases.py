@@ -41,8 +41,13 @@ class Leases:
         try:
             yield claim
         finally:
-            self._held.discard((job_id, owner))
-            await self._jobs.release(job_id, owner=owner)
+            if (job_id, owner) in self._held:
+                self._held.discard((job_id, owner))
+                await self._jobs.release(job_id, owner=owner)
+
+    def gone(self, job_id: str, *, owner: str) -> None:
+        """Note that a held lease went with the job's ending or hand-over, and need not be given back."""
+        self._held.discard((job_id, owner))
 
     async def renew_forever(self) -> None:
         """Renew all held leases three times per lease; run it beside the engine and cancel it at the end."""

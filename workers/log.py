@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -12,12 +13,14 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 MASK = "***"
 
 #: Libraries that log secrets or message bodies below these levels: parameters as SSM returned them, tokens, signed
-#: requests, Celery's arguments.
+#: requests, Celery's arguments. `celery.worker.strategy` says of each task that it was received, which its event says
+#: too.
 _FLOORS = {
     "aiohttp": logging.INFO,
     "boto3": logging.INFO,
     "botocore": logging.INFO,
     "celery.pool": logging.INFO,
+    "celery.worker.strategy": logging.WARNING,
     "google.auth": logging.INFO,
     "httpcore": logging.INFO,
     "httpx": logging.WARNING,
@@ -44,6 +47,10 @@ _SECRET_TEXT = re.compile(
     | (?:(?<=x-goog-api-key:\ )|(?<=SecretAccessKey":\ "))[^\s'",]+
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+#: What no such text is without, in lower case: a look for it is ten times cheaper than the search above.
+_SECRET_MARK = re.compile(
+    r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|bearer |basic |-----begin|://|api-key: |secretaccesskey"
 )
 
 #: Nesting that is looked into; what lies deeper is shown as text.
@@ -114,8 +121,10 @@ def _masked(name: str, value: Any, depth: int) -> Any:
         return [_masked(name, part, depth - 1) for part in value]
     if _is_secret_name(name):
         return MASK
-    return _SECRET_TEXT.sub(MASK, value if isinstance(value, str) else repr(value))
+    text = value if isinstance(value, str) else repr(value)
+    return _SECRET_TEXT.sub(MASK, text) if _SECRET_MARK.search(text.lower()) else text
 
 
+@lru_cache(maxsize=1_000)
 def _is_secret_name(name: str) -> bool:
     return name not in _HARMLESS and _SECRET_NAME.search(name) is not None

@@ -5,6 +5,7 @@ A task hands its job to the loop and waits.
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -47,6 +48,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self._closing = threading.Event()
+        self._in_hand: set[Future[Outcome]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
         self._thread.start()
@@ -70,7 +72,7 @@ class Runtime:
         self._transport = build_transport(settings)
         attempts = Attempts(
             directory=directory,
-            providers=build_providers(fetch=self._transport.fetch, clock=clock),
+            providers=build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url),
             transport=self._transport,
             admission=LocalAdmission(max_calls=settings.max_calls),
             jobs=jobs,
@@ -95,8 +97,22 @@ class Runtime:
         return accepted
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route) -> Outcome:
-        """Take a job through the connection of its route; blocks the calling thread, never the loop."""
-        return self._run(self._engine.run(job, job_id=job_id, route=route)).result()
+        """Take a job through the connection of its route; blocks the calling thread, never the loop.
+
+        Raises:
+            concurrent.futures.CancelledError: the worker stops and has waited long enough.
+        """
+        future = self._run(self._engine.run(job, job_id=job_id, route=route))
+        self._in_hand.add(future)
+        try:
+            return future.result()
+        finally:
+            self._in_hand.discard(future)
+
+    def abandon(self) -> None:
+        """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""
+        for future in list(self._in_hand):
+            future.cancel()
 
     def pause(self) -> None:
         """Wait a moment, or until the runtime closes."""
@@ -140,8 +156,24 @@ def runtime() -> Runtime:
     with _lock:
         if _runtime is None:
             _runtime = Runtime(load_settings())
+            # What start-up made lives as long as the process: the garbage collector need not walk it time and again.
+            gc.collect()
+            gc.freeze()
+            signals.worker_shutting_down.connect(_on_worker_shutting_down, weak=False, dispatch_uid="byom.drain")
             signals.worker_shutdown.connect(_on_worker_shutdown, weak=False, dispatch_uid="byom.runtime")
         return _runtime
+
+
+def _on_worker_shutting_down(**_options: Any) -> None:
+    """Celery waits for running tasks as long as they take; a deploy does not."""
+    timer = threading.Timer(load_settings().shutdown_timeout, _abandon)
+    timer.daemon = True
+    timer.start()
+
+
+def _abandon() -> None:
+    if _runtime is not None:
+        _runtime.abandon()
 
 
 def _on_worker_shutdown(**_options: Any) -> None:

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import redis
@@ -54,6 +55,9 @@ def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause:
         _log.warning("job_put_back", job=job_id, task=task.name, error=type(error).__name__)
         pause()
         raise Reject(type(error).__name__, requeue=True) from None
+    except CancelledError:
+        _log.info("job_put_back", job=job_id, task=task.name, error="the worker stops")
+        raise Reject("the worker stops", requeue=True) from None
     except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
         # The message of an unforeseen error may quote the payload: the type and the lines of code must do.
         where = "".join(traceback.format_tb(error.__traceback__))

@@ -1,4 +1,4 @@
-"""Celery's consumer, made to keep message bodies out of the log.
+"""Celery's consumer, made to keep message bodies out of the log and to send events by the hundred.
 
 Celery prints the body of a message that it cannot take in: unknown task, wrong arguments, broken encoding. On these
 queues the body is what a customer said.
@@ -18,9 +18,28 @@ from workers.broker.redaction import is_id
 #: What Celery needs of the headers to say which task failed.
 _NEEDED = ("id", "task", "root_id")
 
+#: Seconds that events of tasks gather before they are sent, and how many at most. Celery sends them at once, one or two
+#: at a time, which costs more than all else that it does for a task; Flower reads large batches faster too.
+_EVENTS_GATHER = 0.2
+_EVENTS_AT_ONCE = 200
+
 
 class Consumer(StockConsumer):
     """Reports messages by id and task name only, and drops what is no task message at all."""
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Begin to send events."""
+        super().register_with_event_loop(hub)
+        self.event_dispatcher.buffer_limit = _EVENTS_AT_ONCE
+        hub.call_repeatedly(_EVENTS_GATHER, self._flush_events)
+
+    def on_send_event_buffered(self) -> None:
+        """An event was made; it is sent with the others."""
+
+    def stop(self) -> None:
+        """Stop; the last events go out before."""
+        self._flush_events()
+        super().stop()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """The callback for messages."""

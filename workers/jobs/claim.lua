@@ -6,7 +6,8 @@ local ending = redis.call('HGET', KEYS[1], 'ending')
 if ending then
   return {'ended', ending}
 end
-if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+-- The same owner asks twice when the answer to its first claim was lost on the way.
+if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) and redis.call('GET', KEYS[2]) ~= ARGV[2] then
   return {'busy', redis.call('PTTL', KEYS[2])}
 end
 local route = redis.call('HGET', KEYS[1], 'route')

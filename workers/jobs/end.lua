@@ -1,7 +1,7 @@
 -- Note how a job ended, or that it goes on to its next hop; the first ending stands.
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route
--- Returns the ending that stands, or '' when there is none
+-- Returns the ending that stood already, or '' when there was none
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
@@ -24,4 +24,4 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 redis.call('HSET', KEYS[1], 'ending', ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
-return ARGV[4]
+return ''

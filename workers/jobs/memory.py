@@ -37,7 +37,7 @@ class MemoryJobs:
         now = self._clock.monotonic()
         if job.ending is not None:
             return Ended(ending=job.ending)
-        if job.owner is not None and job.lease_until > now:
+        if job.owner not in {None, owner} and job.lease_until > now:
             return Busy(seconds=job.lease_until - now)
         if job.route is not None and job.route.hop > hop:
             job.owner = None

@@ -1,13 +1,13 @@
 """The job store on Redis or Valkey."""
 
-from collections.abc import Awaitable
+import asyncio
 from importlib.resources import files
-from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
 from workers.ledger import RECORDS_KEY, SUMS_TTL, hour_key, increments
+from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
 from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
@@ -27,13 +27,14 @@ class RedisJobs:
     """Keeps each job in one hash with a lifetime, and its lease beside it."""
 
     def __init__(self, client: Redis, *, state_ttl: int, records_kept: int) -> None:
-        self._client = client
         self._state_ttl = state_ttl
         self._records_kept = records_kept
-        self._claim = client.register_script(_lua("claim"))
-        self._settle = client.register_script(_lua("settle"))
-        self._end = client.register_script(_lua("end"))
-        self._lease = client.register_script(_lua("lease"))
+        pipelining = Pipelining(client)
+        self._claim = Script(pipelining, _lua("claim"))
+        self._settle = Script(pipelining, _lua("settle"))
+        self._keep = Script(pipelining, _lua("keep"))
+        self._end = Script(pipelining, _lua("end"))
+        self._lease = Script(pipelining, _lua("lease"))
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
         """Take the job in hand for `lease` seconds."""
@@ -59,10 +60,10 @@ class RedisJobs:
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for job_id, owner in job_ids_and_owners:
-                await self._lease(keys=[lease_key(job_id)], args=[owner, _milliseconds(lease)], client=pipeline)
-            await pipeline.execute()
+        milliseconds = _milliseconds(lease)
+        await asyncio.gather(
+            *(self._lease(keys=[lease_key(job_id)], args=[owner, milliseconds]) for job_id, owner in job_ids_and_owners)
+        )
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt and add it to the sums; False if it was there already."""
@@ -82,10 +83,7 @@ class RedisJobs:
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
-        async with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hsetnx(job_key(job_id), f"unit:{unit}", outcome)
-            pipeline.expire(job_key(job_id), self._state_ttl)
-            await pipeline.execute()
+        await self._keep(keys=[job_key(job_id)], args=[unit, outcome, self._state_ttl])
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
@@ -97,14 +95,14 @@ class RedisJobs:
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
         """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
         text = ending.model_dump_json(exclude_none=True)
-        stands = await self._end(
+        earlier = await self._end(
             keys=[job_key(job_id), lease_key(job_id)], args=[owner, self._state_ttl, "ending", text, 0]
         )
-        return ending if stands.decode() == text else Ending.parse(stands)
+        return Ending.parse(earlier) if earlier else ending
 
     async def release(self, job_id: str, *, owner: str) -> None:
         """Give the lease back without an ending."""
-        await cast("Awaitable[Any]", self._lease(keys=[lease_key(job_id)], args=[owner, 0]))
+        await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
 
 
 def _lua(name: str) -> str:

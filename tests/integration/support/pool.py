@@ -75,6 +75,8 @@ class Pool:
     store_path: Path
     logs: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    #: Settings of workers to come.
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,6 +89,7 @@ class Pool:
             "BYOM_VISIBILITY_TIMEOUT": "10",
             "BYOM_CONFIG_CACHE_TTL": "0",
             "BYOM_LOG_LEVEL": "DEBUG",
+            **self.extra,
         }
 
     @property

@@ -97,6 +97,12 @@ async def test_a_claimed_job_is_busy_for_others_until_its_lease_lapses(subject: 
     assert isinstance(await subject.jobs.claim("j", hop=1, owner="b", lease=15), Claimed)
 
 
+async def test_a_claim_that_is_sent_twice_holds(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+
+    assert await subject.jobs.claim("j", hop=1, owner="a", lease=15) == Claimed()
+
+
 async def test_a_released_job_can_be_claimed_and_only_its_owner_releases_it(subject: Subject) -> None:
     await subject.jobs.claim("j", hop=1, owner="a", lease=15)
 
