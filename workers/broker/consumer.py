@@ -27,13 +27,17 @@ _EVENTS_AT_ONCE = 200
 class Consumer(StockConsumer):
     """Reports messages by id and task name only, and drops what is no task message at all."""
 
+    # Celery's own, which its type stubs leave out.
+    event_dispatcher: Any
+    _flush_events: Callable[[], None]
+
     def register_with_event_loop(self, hub: Any) -> None:
         """Begin to send events."""
         super().register_with_event_loop(hub)
         self.event_dispatcher.buffer_limit = _EVENTS_AT_ONCE
         hub.call_repeatedly(_EVENTS_GATHER, self._flush_events)
 
-    def on_send_event_buffered(self) -> None:
+    def on_send_event_buffered(self) -> None:  # type: ignore[override]  # the stubs take it for a property
         """An event was made; it is sent with the others."""
 
     def stop(self) -> None:
