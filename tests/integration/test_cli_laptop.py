@@ -126,6 +126,9 @@ def connect_project(up: Up, simulator: SimulatorThread, project: str = "acme") -
         "--base-url", base_url, "--key-env", "MY_KEY",
     )  # fmt: skip
     assert added.returncode == 0, added.stderr
+    # Saving has made its test call; from here on the books hold what jobs call for, and nothing else.
+    assert simulator.books(entries=0).served > 0
+    simulator.reset()
 
 
 def documents(text: str) -> list[dict[str, Any]]:
