@@ -9,7 +9,7 @@ from celery import Celery
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
 
-from config.connections import effective_chain
+from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore, open_store
 from tasks.contract import ContractError, ExtractionFailed, ExtractionJob, ExtractionResult, FailureCode, parse_job
@@ -83,8 +83,11 @@ class Producer:
     def __init__(self, *, app: Celery, store: ParameterStore, client: redis.Redis, settings: Settings) -> None:
         self._app = app
         self._client = client
+        self._store = store
+        #: The connections of the projects of one batch, so that the store is not read for each job.
+        self._chains: dict[str, list[EffectiveConnection]] = {}
         self._intake = Intake(
-            chain=lambda project: effective_chain(store, project),
+            chain=self._chain,
             client=client,
             key_ttl=settings.idempotency_ttl,
         )
@@ -140,7 +143,13 @@ class Producer:
         """The handle of a job that was enqueued earlier, by anybody."""
         return JobHandle(self._app.AsyncResult(job_id))
 
+    def _chain(self, project: str) -> list[EffectiveConnection]:
+        if project not in self._chains:
+            self._chains[project] = effective_chain(self._store, project)
+        return self._chains[project]
+
     def _publish(self, jobs: list[ExtractionJob]) -> list[JobHandle]:
+        self._chains.clear()
         handles: list[JobHandle] = []
         published: list[tuple[ExtractionJob, str]] = []
         with self._app.producer_pool.acquire(block=True) as producer, producer.batch(_BATCH):  # type: ignore[attr-defined]  # new in kombu 5.7
