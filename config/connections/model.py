@@ -1,0 +1,114 @@
+"""A connection: one configured provider of an account or project, and what its options may be."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from config.azure import check_azure_endpoint
+from config.connections.profiles import OnSpendCap, Usd
+from tasks.contract import ProviderKind, Role
+from tasks.contract.fields import HttpUrl, Identifier, Name
+
+#: The settings that each kind of provider takes beside the common ones.
+_SETTINGS: dict[ProviderKind, set[str]] = {
+    ProviderKind.OPENAI: {"base_url", "organization"},
+    ProviderKind.AZURE_OPENAI: {"base_url", "api_version"},
+    ProviderKind.GEMINI: {"base_url"},
+    ProviderKind.VERTEX: {"base_url", "gcp_project", "location"},
+    ProviderKind.ANTHROPIC: {"base_url"},
+    ProviderKind.BEDROCK: {"base_url", "region", "external_id", "structured_output"},
+    ProviderKind.OPENAI_COMPATIBLE: {"base_url"},
+}
+
+
+#: The fields that meter a credential; they belong together, whichever level sets them.
+LIMIT_FIELDS = (
+    "max_concurrency",
+    "tpm_capacity",
+    "tpm_refill_per_second",
+    "output_tpm_capacity",
+    "output_tpm_refill_per_second",
+    "rpm_capacity",
+    "rpm_refill_per_second",
+)
+
+
+class Connection(BaseModel):
+    """One configured provider of an account or project."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: Identifier
+    provider: ProviderKind
+    #: The model id as the provider wants it in a request.
+    model: Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=256)]
+    #: Allow a model that the catalogue does not know.
+    unverified: bool = False
+    #: Name of the credential, kept at the same level as the connection; absent for servers without keys.
+    credential: Identifier | None = None
+    role: Role = Role.PRIMARY
+    #: Order among the fallbacks, lowest first.
+    order: Annotated[int, Field(ge=0)] = 0
+    labels: dict[Identifier, Name] = {}
+    #: Replaces the provider's public endpoint; required for `azure_openai` (the resource) and `openai_compatible`.
+    base_url: HttpUrl | None = None
+    #: OpenAI: the organization to bill.
+    organization: Name | None = None
+    #: Azure OpenAI: a dated API version; absent means the current v1.
+    api_version: Name | None = None
+    #: Vertex AI: the GCP project; absent means the service account's own.
+    gcp_project: Name | None = None
+    #: Vertex AI: where the model runs.
+    location: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*\d*$", max_length=64)] | None = None
+    #: Bedrock: the AWS region.
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", max_length=64)] | None = None
+    #: Bedrock: the external id that the role's trust policy asks for.
+    external_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]+$", min_length=2, max_length=1_224)] | None = None
+    #: Bedrock: how an answer is held to the schema. Absent means `tool`, a forced tool call, which every model takes;
+    #: `native` is enforced by the vendor, where region and model offer it.
+    structured_output: Literal["tool", "native"] | None = None
+    #: Calls in flight at once, over all workers; absent means unlimited.
+    max_concurrency: Annotated[int, Field(ge=1)] | None = None
+    #: Size of the token bucket.
+    tpm_capacity: Annotated[int, Field(ge=1)] = 90_000
+    #: Tokens added to the bucket per second.
+    tpm_refill_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1_500
+    #: The same for output tokens alone, where the vendor meters them apart; the two above then mean input. Both or
+    #: neither.
+    output_tpm_capacity: Annotated[int, Field(ge=1)] | None = None
+    output_tpm_refill_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    #: The same for requests; absent means unlimited. A refill that is absent is a sixtieth of the capacity.
+    rpm_capacity: Annotated[int, Field(ge=1)] | None = None
+    rpm_refill_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    #: Spend of this connection in one project, by calendar day and month in UTC.
+    spend_cap_day_usd: Usd | None = None
+    spend_cap_month_usd: Usd | None = None
+    on_spend_cap: OnSpendCap = "wait"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for setting in sorted(set().union(*_SETTINGS.values()) - _SETTINGS[self.provider]):
+            if getattr(self, setting) is not None:
+                raise ValueError(f"{setting} is not a setting of {self.provider.value}; remove it")
+        if self.provider is ProviderKind.AZURE_OPENAI and not self.base_url:
+            raise ValueError(
+                "base_url is required for azure_openai: the resource's endpoint, such as https://NAME.openai.azure.com/"
+            )
+        if self.provider is ProviderKind.AZURE_OPENAI and self.base_url:
+            check_azure_endpoint(self.base_url)
+        if self.base_url and ("?" in self.base_url or "#" in self.base_url):
+            raise ValueError("base_url must end before '?' and '#': paths and parameters of a call are added to it")
+        if self.provider is ProviderKind.OPENAI_COMPATIBLE:
+            if not self.base_url:
+                raise ValueError("base_url is required for openai_compatible, such as http://127.0.0.1:8000/v1")
+        elif not self.credential:
+            raise ValueError(f"a credential is required for {self.provider.value}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if (self.output_tpm_capacity is None) != (self.output_tpm_refill_per_second is None):
+            raise ValueError("output_tpm_capacity and output_tpm_refill_per_second go together; give both or neither")
+        if self.rpm_refill_per_second is not None and self.rpm_capacity is None:
+            raise ValueError("rpm_refill_per_second needs rpm_capacity, the size of the bucket that it fills")
+        return self
