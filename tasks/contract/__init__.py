@@ -16,6 +16,7 @@ from .job import (
     Episode,
     EpisodeKind,
     ExtractionJob,
+    Priority,
     parse_job,
 )
 from .limits import LIMITS, Limits
@@ -65,6 +66,7 @@ __all__ = [
     "JobRefused",
     "JobStatus",
     "Limits",
+    "Priority",
     "Provenance",
     "ProviderKind",
     "ResultWarning",

@@ -25,6 +25,12 @@ class FailureCode(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXHAUSTED = "quota_exhausted"
+    #: A spend cap of our own is reached; never the vendor's doing, and never to be retried like a rate limit.
+    BUDGET_EXCEEDED = "budget_exceeded"
+    #: Too many jobs of the project wait already.
+    BACKLOG_FULL = "backlog_full"
+    #: An operator ended it.
+    CANCELLED = "cancelled"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     PROVIDER_TIMEOUT = "provider_timeout"
     BAD_REQUEST = "bad_request"

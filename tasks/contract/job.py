@@ -86,6 +86,15 @@ class Episode(Payload):
         return json.dumps(self.content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+class Priority(StrEnum):
+    """How long a job may wait."""
+
+    #: Somebody waits for it.
+    LIVE = "live"
+    #: It can wait: it gets what live jobs leave, and a small share in any case.
+    BACKFILL = "backfill"
+
+
 class EntityType(Payload):
     """A kind of entity that this job wants told apart."""
 
@@ -100,6 +109,8 @@ class ExtractionJob(Payload):
     episodes: Annotated[list[Episode], Field(min_length=1, max_length=LIMITS.episodes)]
     #: The same key of the same project never runs twice.
     idempotency_key: Name | None = None
+    #: `live`, or `backfill` for what can wait.
+    priority: Priority = Priority.LIVE
     #: Earlier episodes, for reference only: nothing is extracted from them.
     context: Annotated[list[Episode], Field(max_length=LIMITS.context_episodes)] = []
     #: Replaces the default set of entity types.

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Literal
 
 import redis
+
+from workers.lua import lua
 
 #: Entries that one look at the expired messages brings back; each may hold a whole job.
 _BATCH = 100
@@ -39,12 +40,12 @@ class Unacked:
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self.keys = keys
-        self.fetch_script = client.register_script(_lua("fetch"))
-        self._settle = client.register_script(_lua("settle"))
-        self._renew = client.register_script(_lua("renew"))
-        self._expired = client.register_script(_lua("expired"))
-        self._restore = client.register_script(_lua("restore"))
-        self._quarantine = client.register_script(_lua("quarantine"))
+        self.fetch_script = client.register_script(lua("workers.broker", "fetch"))
+        self._settle = client.register_script(lua("workers.broker", "settle"))
+        self._renew = client.register_script(lua("workers.broker", "renew"))
+        self._expired = client.register_script(lua("workers.broker", "expired"))
+        self._restore = client.register_script(lua("workers.broker", "restore"))
+        self._quarantine = client.register_script(lua("workers.broker", "quarantine"))
         self._client = client
 
     def fetch_arguments(self, queue_keys: Iterable[str], queues: Iterable[tuple[str, bool]]) -> tuple[Any, ...]:
@@ -97,7 +98,3 @@ class Unacked:
     def quarantine(self, tag: str, message: bytes) -> None:
         """Set a message aside that no worker can read."""
         self._quarantine(keys=[self.keys.unacked, self.keys.index, self.keys.malformed], args=[tag, message])
-
-
-def _lua(name: str) -> str:
-    return files("workers.broker").joinpath(f"{name}.lua").read_text(encoding="utf-8")

@@ -1,12 +1,12 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
-from importlib.resources import files
 
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
 from workers.ledger import RECORDS_KEY, SUMS_TTL, hour_key, increments
+from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
@@ -30,11 +30,11 @@ class RedisJobs:
         self._state_ttl = state_ttl
         self._records_kept = records_kept
         pipelining = Pipelining(client)
-        self._claim = Script(pipelining, _lua("claim"))
-        self._settle = Script(pipelining, _lua("settle"))
-        self._keep = Script(pipelining, _lua("keep"))
-        self._end = Script(pipelining, _lua("end"))
-        self._lease = Script(pipelining, _lua("lease"))
+        self._claim = Script(pipelining, lua("workers.jobs", "claim"))
+        self._settle = Script(pipelining, lua("workers.jobs", "settle"))
+        self._keep = Script(pipelining, lua("workers.jobs", "keep"))
+        self._end = Script(pipelining, lua("workers.jobs", "end"))
+        self._lease = Script(pipelining, lua("workers.jobs", "lease"))
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
         """Take the job in hand for `lease` seconds."""
@@ -103,10 +103,6 @@ class RedisJobs:
     async def release(self, job_id: str, *, owner: str) -> None:
         """Give the lease back without an ending."""
         await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
-
-
-def _lua(name: str) -> str:
-    return files("workers.jobs").joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _milliseconds(seconds: float) -> int:
