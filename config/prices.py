@@ -6,9 +6,9 @@ always the recorded cost.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from genai_prices import __version__ as _version
@@ -101,3 +101,14 @@ def _rate(rate: Decimal | TieredPrices | None, *, prompt: int) -> Decimal | None
         return rate
     reached = [tier.price for tier in rate.tiers if prompt > tier.start]
     return reached[-1] if reached else rate.base
+
+
+@lru_cache(maxsize=1_000)
+def pico_usd_per_token(provider: ProviderKind, model: str, day: date) -> tuple[int, int] | None:
+    """Price of one input and one output token on a day, in whole pico-USD, by the tier of short prompts.
+
+    For estimates before a call; what a call really costs is `price`. None where the price is not known.
+    """
+    usage = TokenUsage(input=1, output=1)
+    cost = price(provider, model, usage=usage, at=datetime(day.year, day.month, day.day, tzinfo=UTC))
+    return None if cost is None else (int(cost.rates["input"] * _MILLION), int(cost.rates["output"] * _MILLION))

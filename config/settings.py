@@ -68,8 +68,12 @@ class Settings(BaseSettings):
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     #: Seconds for one whole call.
     call_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 90
-    #: The longest wait that a worker spends in place before a retry, in seconds.
+    #: The longest wait that a worker spends in place before a retry, in seconds; a longer one is spent in the lane.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
+    #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.
+    fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    #: Seconds that a job waits on its last connection before it fails.
+    max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
     #: Seconds after which a delivery that nobody renews is handed to another worker.
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.

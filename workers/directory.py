@@ -55,6 +55,9 @@ class Directory:
         credential: Credential | None = await self._cached(key, lambda: read_credential(self._store, effective))
         return credential
 
+    def refuse(self, effective: EffectiveConnection, version: int, code: object) -> None:
+        """Stub."""
+
     async def _cached(self, key: str, read: Callable[[], Any]) -> Any:
         """One read at a time per key; a failed read is not kept."""
         now = self._clock.monotonic()

@@ -20,9 +20,12 @@ from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import ExtractionJob
-from workers.admission import LocalAdmission
+from workers.address import patience_of
+from workers.admission import RedisAdmission
+from workers.alerts import RedisAlerts
 from workers.attempts import Attempts
 from workers.clock import SystemClock
+from workers.delivery import Delivery
 from workers.directory import Directory
 from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
@@ -58,6 +61,7 @@ class Runtime:
             chain=lambda project: effective_chain(self._store, project),
             client=self._sync_client,
             key_ttl=settings.idempotency_ttl,
+            patience=patience_of(settings),
         )
         self._run(self._open(settings)).result()
 
@@ -69,19 +73,27 @@ class Runtime:
         jobs = RedisJobs(self._client, state_ttl=settings.job_state_ttl, records_kept=settings.usage_records)
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         leases = Leases(jobs, seconds=_LEASE)
+        alerts = RedisAlerts(self._client)
         self._transport = build_transport(settings)
         attempts = Attempts(
             directory=directory,
             providers=build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url),
             transport=self._transport,
-            admission=LocalAdmission(max_calls=settings.max_calls),
+            admission=RedisAdmission(self._client, alerts=alerts),
             jobs=jobs,
+            alerts=alerts,
             clock=clock,
+            max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
             patience=settings.patience,
         )
         self._engine = Engine(
-            directory=directory, catalogue=load_catalogue(), jobs=jobs, attempts=attempts, leases=leases
+            directory=directory,
+            catalogue=load_catalogue(),
+            jobs=jobs,
+            attempts=attempts,
+            leases=leases,
+            patience=patience_of(settings),
         )
         self._renewal = asyncio.create_task(leases.renew_forever())
 
@@ -96,13 +108,13 @@ class Runtime:
             self._intake.published(job, job_id=job_id)
         return accepted
 
-    def attempt(self, job: ExtractionJob, job_id: str, route: Route) -> Outcome:
+    def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.
 
         Raises:
             concurrent.futures.CancelledError: the worker stops and has waited long enough.
         """
-        future = self._run(self._engine.run(job, job_id=job_id, route=route))
+        future = self._run(self._engine.run(job, job_id=job_id, route=route, delivery=delivery))
         self._in_hand.add(future)
         try:
             return future.result()

@@ -1,6 +1,5 @@
-"""Admission: who may call now. Today a bound on calls in flight, per process and per connection."""
+"""Admission: who may call now."""
 
-from .base import Admission, Lease
-from .local import LocalAdmission
+from .base import Admission, Demand, Health, Lease, Observation, Reason, Refusal
 
-__all__ = ["Admission", "Lease", "LocalAdmission"]
+__all__ = ["Admission", "Demand", "Health", "Lease", "Observation", "Reason", "Refusal"]
