@@ -20,8 +20,11 @@ local BUCKET_ROUNDING = 1e-6
 -- Answers after which their average is trusted; before that the cap is set aside, or this many tokens without one.
 local BUCKET_TRUSTED = 5
 local BUCKET_UNKNOWN = 1000
--- Mean deviations of the output above its average that are set aside.
-local BUCKET_SAFETY = 1
+-- Mean deviations above the average that are set aside, of the output and of the input's ratio.
+local BUCKET_SAFETY = 2
+-- What has to stay in a bucket of output when a call is let in, so that one answer may be far longer than others: so
+-- many mean deviations, but no more than a share of the bucket. It is not taken, so that it serves all calls under way.
+local BUCKET_CUSHION = {deviations = 10, share = 0.1}
 -- Seconds after which to ask again where only an answer is waited for, which may come at any moment.
 local BUCKET_ASK_AGAIN = 0.5
 -- Expired leases that one call clears away at most.
@@ -39,22 +42,18 @@ local BUCKETS = {
 }
 local BUCKET_REASONS = {requests = 'requests', tokens = 'tokens', output_tokens = 'tokens'}
 
-local BUCKET_NUMBERS = {
-  'at', 'max_concurrency', 'blocked_until',
+-- The state: texts, numbers that taking looks at, and numbers that only answers and operators do.
+local BUCKET_FIELDS = {
+  'holds', 'breaker', 'breaker_code', 'probe',
+  'at', 'max_concurrency', 'blocked_until', 'breaker_until',
   'rpm_capacity', 'rpm_refill', 'seen_requests', 'requests',
   'tpm_capacity', 'tpm_refill', 'seen_tokens', 'tokens',
   'output_tpm_capacity', 'output_tpm_refill', 'seen_output_tokens', 'output_tokens',
-  'share', 'share_at', 'share_rate', 'cut_at',
-  'answers', 'average', 'deviation', 'ratio', 'error',
-  'breaker_since', 'breaker_until', 'trips', 'closed_at', 'slot', 'good', 'bad', 'good_before', 'bad_before',
+  'share', 'share_at', 'share_rate',
+  'answers', 'average', 'deviation', 'ratio', 'spread',
+  'error', 'cut_at', 'breaker_since', 'trips', 'closed_at', 'slot', 'good', 'bad', 'good_before', 'bad_before',
 }
-local BUCKET_TEXTS = {'holds', 'breaker', 'breaker_code', 'probe'}
-local BUCKET_FIELDS = {}
-for _, fields in ipairs({BUCKET_NUMBERS, BUCKET_TEXTS}) do
-  for _, field in ipairs(fields) do
-    BUCKET_FIELDS[#BUCKET_FIELDS + 1] = field
-  end
-end
+local BUCKET_TEXTS, BUCKET_TAKING = 4, 28
 
 -- As text, with nothing rounded away.
 local function bucket_number(number)
@@ -166,6 +165,10 @@ local function bucket_save(keys, meter)
   end
   redis.call('HSET', keys.state, unpack(fields))
   meter.changes = {}
+  -- Once an hour is often enough.
+  if math.floor((meter.at or 0) / 3600) ~= math.floor(meter.now / 3600) then
+    redis.call('EXPIRE', keys.state, BUCKET_TTL)
+  end
 end
 
 -- Leases that ran out: their places are free. What was set aside at fetching comes back, for no call was made; a call
@@ -186,13 +189,13 @@ local function bucket_sweep(keys, meter)
   redis.call('HDEL', keys.held, unpack(names))
 end
 
--- The meter as it is now: refilled, and without the leases that have run out.
-local function bucket_load(keys, now)
-  local values = redis.call('HMGET', keys.state, unpack(BUCKET_FIELDS))
+-- The meter as it is now: refilled, and without the leases that have run out. `whole`: with what taking does not need.
+local function bucket_load(keys, now, whole)
+  local values = redis.call('HMGET', keys.state, unpack(BUCKET_FIELDS, 1, whole and #BUCKET_FIELDS or BUCKET_TAKING))
   local meter = {changes = {}, buckets = {}}
   for position, field in ipairs(BUCKET_FIELDS) do
     if values[position] and values[position] ~= '' then
-      meter[field] = position > #BUCKET_NUMBERS and values[position] or tonumber(values[position])
+      meter[field] = position <= BUCKET_TEXTS and values[position] or tonumber(values[position])
     end
   end
   -- A clock that steps back counts as standing still.
@@ -203,7 +206,8 @@ local function bucket_load(keys, now)
       local bucket = {level = kind.level}
       bucket.size, bucket.refill = bucket_limits(meter, kind)
       local amount = meter[kind.level] or bucket.size
-      bucket.amount = math.min(bucket.size, amount + bucket.refill * bucket_seconds(meter, meter.at or meter.now, meter.now))
+      local passed = bucket_seconds(meter, meter.at or meter.now, meter.now)
+      bucket.amount = math.min(bucket.size, amount + bucket.refill * passed)
       meter.buckets[#meter.buckets + 1] = bucket
     end
   end
@@ -222,8 +226,16 @@ local function bucket_costs(meter, demand)
   if demand.output > 0 then
     output = demand.whole and demand.output or math.min(output, demand.output)
   end
-  return {requests = demand.calls, input = math.ceil(demand.input * (meter.ratio or 1)), output = output * demand.calls,
+  local ratio = (meter.ratio or 1) + BUCKET_SAFETY * (meter.spread or 0)
+  return {requests = demand.calls, input = math.ceil(demand.input * ratio), output = output * demand.calls,
     estimate = demand.input}
+end
+
+local function bucket_cushion(meter, bucket)
+  if bucket.level == 'requests' or meter.apart and bucket.level == 'tokens' then
+    return 0
+  end
+  return math.min(bucket.size * BUCKET_CUSHION.share, BUCKET_CUSHION.deviations * (meter.deviation or 0))
 end
 
 -- What stands in the way beside the buckets: each by `short(seconds, reason, code)`. Returns whether the call is to be
@@ -280,7 +292,7 @@ local function bucket_plan(keys, now, demand, lease)
   plan.taken = bucket_costs(meter, demand)
   for _, bucket in ipairs(meter.buckets) do
     -- What is larger than the bucket has to wait until it is full, and leaves a debt.
-    local needed = math.min(bucket.size, bucket_amount(meter, bucket, plan.taken))
+    local needed = math.min(bucket.size, bucket_amount(meter, bucket, plan.taken) + bucket_cushion(meter, bucket))
     local lacking = (needed - bucket.amount) / bucket.refill
     if lacking > BUCKET_ROUNDING then
       short(bucket_time(meter, lacking), BUCKET_REASONS[bucket.level])
@@ -307,7 +319,6 @@ local function bucket_commit(keys, plan, lease)
   end
   redis.call('ZADD', keys.leases, bucket_number(meter.now + lease.seconds), lease.name)
   redis.call('HSET', keys.held, lease.name, bucket_encode(taken))
-  redis.call('EXPIRE', keys.state, BUCKET_TTL)
   redis.call('EXPIRE', keys.leases, BUCKET_TTL)
   redis.call('EXPIRE', keys.held, BUCKET_TTL)
 end
@@ -322,7 +333,7 @@ end
 
 -- Take a lease out of the books: the meter as it is now and what the lease took, or nothing when it is not held.
 local function bucket_close(keys, now, name)
-  local meter = bucket_load(keys, now)
+  local meter = bucket_load(keys, now, true)
   local record = redis.call('HGET', keys.held, name)
   if not record then
     return nil

@@ -16,14 +16,23 @@ local function declared_write(keys, now, declared)
     bucket_set(meter, DECLARED_FIELDS[position], tonumber(value))
   end
   bucket_save(keys, meter)
-  -- A bucket that is gone leaves no level: should it come back it starts full.
-  for _, bucket in ipairs(BUCKETS) do
-    if not meter[bucket.capacity] then
-      redis.call('HDEL', keys.state, bucket.level)
+  redis.call('HSET', keys.state, 'declared', declared)
+  for _, kind in ipairs(BUCKETS) do
+    if not meter[kind.capacity] then
+      redis.call('HDEL', keys.state, kind.level)
     end
   end
-  redis.call('HSET', keys.state, 'declared', declared)
-  redis.call('EXPIRE', keys.state, BUCKET_TTL)
+  -- A bucket that is new starts full, but for what was taken while it was not there.
+  local renewed = bucket_load(keys, now)
+  local records = redis.call('HVALS', keys.held)
+  for _, bucket in ipairs(renewed.buckets) do
+    if not meter[bucket.level] then
+      for _, record in ipairs(records) do
+        bucket.amount = bucket.amount - bucket_amount(renewed, bucket, bucket_decode(record))
+      end
+    end
+  end
+  bucket_save(keys, renewed)
 end
 
 -- What a caller says of the limits. One that has not heard yet of limits that were pushed is not believed.

@@ -21,7 +21,7 @@ if what == 'declare' then
 elseif what == 'release' then
   return bucket_refund(keys, now, ARGV[3]) and 1 or 0
 elseif what == 'reset' then
-  local meter = bucket_load(keys, now)
+  local meter = bucket_load(keys, now, true)
   for _, field in ipairs(BUCKET_FIELDS) do
     if not HOLD_KEPT[field] then
       bucket_set(meter, field, nil)
@@ -32,7 +32,7 @@ elseif what == 'reset' then
   bucket_save(keys, meter)
   return 0
 end
-local meter = bucket_load(keys, now)
+local meter = bucket_load(keys, now, true)
 local holds, found = '', 0
 for reason, till, code in string.gmatch(meter.holds or '', '(%S+) (%S+) (%S+)\n') do
   if reason == ARGV[3] then
@@ -46,5 +46,4 @@ if what == 'hold' then
 end
 bucket_set(meter, 'holds', holds ~= '' and holds or nil)
 bucket_save(keys, meter)
-redis.call('EXPIRE', keys.state, BUCKET_TTL)
 return found

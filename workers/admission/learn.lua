@@ -23,7 +23,9 @@ local function learn_usage(meter, taken, input, output)
   bucket_set(meter, 'average', learn_average(before, output, 1 / answers))
   bucket_set(meter, 'deviation', learn_average(meter.deviation or miss, miss, 1 / (answers + 1)))
   if input > 0 and taken.estimate > 0 then
-    bucket_set(meter, 'ratio', learn_average(meter.ratio or 1, input / taken.estimate, 1 / (answers + 1)))
+    local ratio, known = input / taken.estimate, meter.ratio or 1
+    bucket_set(meter, 'spread', learn_average(meter.spread or 0, math.abs(ratio - known), 1 / (answers + 1)))
+    bucket_set(meter, 'ratio', learn_average(known, ratio, 1 / (answers + 1)))
   end
   local excess = (taken.input + taken.output) / (input + output) - 1
   bucket_set(meter, 'error', learn_average(meter.error or 0, excess, 1 / answers))

@@ -69,7 +69,9 @@ def learn_usage(books: Books, taken: Taken, *, given: float, output: float) -> N
     learned.average = _average(learned.average, output, 1 / learned.answers)
     learned.deviation = _average(miss if first else learned.deviation, miss, 1 / (learned.answers + 1))
     if given > 0 and taken.estimate > 0:
-        learned.ratio = _average(learned.ratio, given / taken.estimate, 1 / (learned.answers + 1))
+        ratio = given / taken.estimate
+        learned.spread = _average(learned.spread, abs(ratio - learned.ratio), 1 / (learned.answers + 1))
+        learned.ratio = _average(learned.ratio, ratio, 1 / (learned.answers + 1))
     excess = (taken.amounts.input + taken.amounts.output) / (given + output) - 1
     learned.error = _average(learned.error, excess, 1 / learned.answers)
 

@@ -69,8 +69,11 @@ class _Tenant:
     def _write(self, declared: Declared, *, now: float) -> None:
         books = self.meter.load(now)  # until now the old limits held
         books.declared = self.declared = declared
-        kept = {bucket.level for bucket in books.buckets()}
-        books.levels = {level: amount for level, amount in books.levels.items() if level in kept}
+        # A bucket that is new starts full, but for what was taken while it was not there.
+        known, books.levels = books.levels, {}
+        for bucket in books.buckets():
+            taken = sum(books.amount(bucket.level, lease.amounts) for lease in books.leases.values())
+            books.levels[bucket.level] = min(bucket.size, known.get(bucket.level, bucket.size - taken))
         self.meter.books = books
 
 

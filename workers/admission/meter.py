@@ -21,8 +21,12 @@ ROUNDING = 1e-6
 #: Answers after which their average is trusted; before that the cap is set aside, or this many tokens without one.
 TRUSTED = 5
 UNKNOWN = 1_000
-#: Mean deviations of the output above its average that are set aside.
-SAFETY = 1
+#: Mean deviations above the average that are set aside, of the output and of the input's ratio.
+SAFETY = 2
+#: What has to stay in a bucket of output when a call is let in, so that one answer may be far longer than others: so
+#: many mean deviations, but no more than a share of the bucket. It is not taken, so that it serves all calls under way.
+CUSHION_DEVIATIONS = 10
+CUSHION_SHARE = 0.1
 #: Seconds after which to ask again where only an answer is waited for, which may come at any moment.
 ASK_AGAIN = 0.5
 #: Expired leases that one call clears away at most.
@@ -128,6 +132,8 @@ class Learned:
     average: float = 0
     deviation: float = 0
     ratio: float = 1
+    #: Mean deviation of that ratio.
+    spread: float = 0
     error: float = 0
 
 
@@ -234,8 +240,16 @@ class Books:
         if wish.output > 0:
             output = wish.output if wish.whole else min(output, wish.output)
         return Amounts(
-            requests=wish.calls, input=math.ceil(wish.input * self.learned.ratio), output=output * wish.calls
+            requests=wish.calls,
+            input=math.ceil(wish.input * (self.learned.ratio + SAFETY * self.learned.spread)),
+            output=output * wish.calls,
         )
+
+    def cushion(self, bucket: Bucket) -> float:
+        """What has to stay in a bucket when a call is let in."""
+        if bucket.level == "requests" or (self.apart and bucket.level == "tokens"):
+            return 0.0
+        return min(bucket.size * CUSHION_SHARE, CUSHION_DEVIATIONS * self.learned.deviation)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -304,7 +318,7 @@ class Meter:
         self._hindrances(plan, replaces)
         for bucket in books.buckets():
             # What is larger than the bucket has to wait until it is full, and leaves a debt.
-            needed = min(bucket.size, books.amount(bucket.level, plan.taken))
+            needed = min(bucket.size, books.amount(bucket.level, plan.taken) + books.cushion(bucket))
             lacking = (needed - books.levels[bucket.level]) / bucket.refill
             if lacking > ROUNDING:
                 plan.short.append((books.time(lacking), _REASONS[bucket.level], "-"))

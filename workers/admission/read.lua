@@ -5,7 +5,7 @@
 -- Returns {now, fields, buckets, share, in flight, reserved, spends}: fields {name, value, …}; buckets {level, amount,
 --       size, refill per second, …}; reserved {requests, input, output, pico-USD}; all numbers as text
 local keys = {state = KEYS[1], leases = KEYS[2], held = KEYS[3]}
-local meter = bucket_load(keys, bucket_now(ARGV[1]))
+local meter = bucket_load(keys, bucket_now(ARGV[1]), true)
 local fields, buckets, spends = {}, {}, {}
 for _, field in ipairs(BUCKET_FIELDS) do
   if meter[field] then
