@@ -183,7 +183,10 @@ local function from_lanes(queue, acked)
     return nil
   end
   waits_end(queue, now)
-  if tonumber(found[1]) <= 0 then
+  -- The count is not all: an entry that somebody wrote by hand was never counted.
+  if tonumber(found[1]) <= 0
+    and redis.call('EXISTS', LANES .. 'meters:' .. queue .. '\tlive', LANES .. 'meters:' .. queue .. '\tbackfill') == 0
+  then
     -- Nobody is left whom anybody could overtake.
     idle_forget(queue .. '\tlive', '+inf')
     idle_forget(queue .. '\tbackfill', '+inf')

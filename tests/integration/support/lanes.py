@@ -74,7 +74,10 @@ class LaneBench:
     def fetch(self, *queues: str) -> Fetched | None:
         """The next job for a worker that serves these queues."""
         count, *rest = self.unacked.fetch_arguments(
-            queues or [QUEUE], [(queue, True) for queue in queues or [QUEUE]], backfill_floor=self.floor, now=str(self.now)
+            queues or [QUEUE],
+            [(queue, True) for queue in queues or [QUEUE]],
+            backfill_floor=self.floor,
+            now=str(self.now),
         )
         reply = self.unacked.fetch_script(keys=rest[:count], args=rest[count:])
         if not reply or len(reply) == 1:
@@ -123,7 +126,9 @@ class LaneBench:
             fetched.tag, raw, [fetched.queue], end=end, place=self.place(fetched), now=str(self.now)
         )
 
-    def limit(self, project: str, *, capacity: float, refill: float, tenant: str | None = None, meter: str = "") -> None:
+    def limit(
+        self, project: str, *, capacity: float, refill: float, tenant: str | None = None, meter: str = ""
+    ) -> None:
         """Declare the limits of a meter, full as it is at first; tokens, and tokens per second."""
         key = f"byom:{{{tenant or f'p/{project}'}}}:meter:{meter or f'/keys/{project}#m'}"
         self.client.hset(key, mapping={"tpm_capacity": capacity, "tpm_refill": refill})
@@ -138,6 +143,10 @@ class LaneBench:
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
+
+    def wake_for(self, reason: str) -> int:
+        """End all waits of one kind."""
+        return self.lanes.wake(reason=reason)
 
     def keys(self) -> set[str]:
         """What the lanes keep in Redis."""
