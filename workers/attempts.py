@@ -178,7 +178,7 @@ class Attempts:
         Raises:
             redis.RedisError: it cannot be given back; it runs out by itself.
         """
-        await self._admission.give_back(effective, reservation)
+        await self._admission.release(effective, reservation=reservation)
 
     async def _again(self, first: _Try, work: _Work, records: list[AttemptRecord]) -> _Try:
         """Try again while the table says so; the first try is made already, so that a good one costs no retrying."""
@@ -246,13 +246,18 @@ class Attempts:
             output_price=prices[1] if prices else None,
         )
         left = _MOMENT
+        reservation = work.reservation.take()
         while True:
-            reservation = work.reservation.take()
             answer = await self._admission.admit(work.subject.effective, demand, reservation=reservation)
-            if not isinstance(answer, Refusal) or answer.reason not in _MOMENTARY or answer.wait > left:
+            if not isinstance(answer, Refusal):
                 return answer
+            if answer.reason not in _MOMENTARY or answer.wait > left:
+                break
             left -= max(answer.wait, _LEAST_WAIT)
             await self._sleep(max(answer.wait, _LEAST_WAIT))
+        if reservation is not None:
+            await self._admission.release(work.subject.effective, reservation=reservation)
+        return answer
 
     async def _judge(self, work: _Work, call: Call, answer: Reply | Fault) -> _Try:
         """Check an answer and decide what follows; prepares the next try where there is to be one."""

@@ -42,6 +42,9 @@ _T = TypeVar("_T")
 _LEASE = 15.0
 
 
+#: Seconds that the lease of a call outlives the longest call.
+_LEASE_MARGIN = 10.0
+
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
 
@@ -79,7 +82,7 @@ class Runtime:
             directory=directory,
             providers=build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url),
             transport=self._transport,
-            admission=RedisAdmission(self._client, alerts=alerts),
+            admission=RedisAdmission(self._client, alerts=alerts, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
             jobs=jobs,
             alerts=alerts,
             clock=clock,
