@@ -5,7 +5,14 @@ from typing import Self
 
 from config.catalogue import ModelFacts
 from config.connections import EffectiveConnection
-from config.errors import ConfigError, CredentialMissing, UnknownModel, UnknownProject
+from config.errors import (
+    ConfigError,
+    CredentialDisabled,
+    CredentialMissing,
+    CredentialRefused,
+    UnknownModel,
+    UnknownProject,
+)
 from tasks.contract import ExtractionJob, Failure, FailureCode
 from workers.outcome import Decision, Scope
 from workers.providers.base import Fault
@@ -14,6 +21,8 @@ from workers.routing import Route
 _CONFIG_CODES: dict[type[ConfigError], FailureCode] = {
     UnknownProject: FailureCode.UNKNOWN_PROJECT,
     CredentialMissing: FailureCode.CREDENTIAL_MISSING,
+    CredentialDisabled: FailureCode.CREDENTIAL_MISSING,
+    CredentialRefused: FailureCode.CREDENTIAL_REJECTED,
     UnknownModel: FailureCode.MODEL_NOT_FOUND,
 }
 
