@@ -40,12 +40,12 @@ WHO: dict[str, Any] = {"by": "ada", "now": START}
 CONNECTION = {"name": "primary", "provider": "openai", "model": "gpt-6-luna", "credential": "main"}
 
 
-def add(store: ParameterStore, secret: str = "sk-1", **changes: Any) -> int:
-    return add_credential(store, SCOPE, "main", SecretStr(secret), **{**WHO, **changes}).version
+def add(store: ParameterStore, key: str = "sk-1", **changes: Any) -> int:
+    return add_credential(store, SCOPE, "main", SecretStr(key), **{**WHO, **changes}).version
 
 
-def verified(store: ParameterStore, secret: str = "sk-1") -> int:
-    version = add(store, secret)
+def verified(store: ParameterStore, key: str = "sk-1") -> int:
+    version = add(store, key)
     note_verification(store, SCOPE, "main", version, now=START, problem=None)
     return version
 
@@ -149,7 +149,7 @@ def test_the_active_version_is_not_deleted_unless_forced(store: ParameterStore) 
     link = connect(store)
     save_credential(store, SCOPE, "main", SecretStr("sk-1"))
 
-    with pytest.raises(InvalidCredential, match="cannot delete version 1 .*it is active"):
+    with pytest.raises(InvalidCredential, match=r"cannot delete version 1 .*it is active"):
         delete_version(store, SCOPE, "main", 1, **WHO)
     assert secrets(store) == {"1": "sk-1"}
     delete_version(store, SCOPE, "main", 1, force=True, **WHO)
@@ -207,8 +207,8 @@ def test_a_disabled_credential_is_told_apart_from_a_missing_one_with_the_mend(st
 
     with pytest.raises(
         CredentialDisabled,
-        match=r"connection 'primary' of project 'acme' names the credential 'main', which has no active version \(it has: "
-        r"1 \(disabled\), 2 \(pending\)\); activate one with: byom credential activate --project acme --name main",
+        match=r"connection 'primary' of project 'acme' names the credential 'main', which has no active version "
+        r"\(it has: 1 \(disabled\), 2 \(pending\)\); activate one with: byom credential activate --project acme --name main",
     ):
         read_credential(store, link)
     assert type(missing.value) is CredentialMissing
@@ -227,7 +227,7 @@ def test_any_version_that_is_left_can_be_read_to_try_it(store: ParameterStore) -
             read_version(store, link, gone)
 
 
-@pytest.mark.parametrize("text", ["sk-CANARY", '{"CANARY": 1}', "[]", '{"versions": {"1": {"state": "CANARY"}}}'])
+@pytest.mark.parametrize("text", ["sk-CANARY", '{"next": "CANARY"}', "[]", '{"versions": {"1": {"state": "CANARY"}}}'])
 def test_a_damaged_credential_is_reported_without_quoting_it(store: ParameterStore, text: str) -> None:
     link = connect(store)
     store.put(f"{SCOPE}/credentials/main", SecretStr(text), secure=False)
@@ -347,7 +347,7 @@ def test_a_secret_that_is_gone_is_said_and_not_activated(store: ParameterStore) 
     save_credential(store, SCOPE, "main", SecretStr("sk-1"))
     store.delete(f"{SCOPE}/secrets/main/1")
 
-    with pytest.raises(CredentialMissing, match="the secret of version 1 of credential 'main' .* is not in the store"):
+    with pytest.raises(CredentialMissing, match=r"the secret of version 1 of credential 'main' .* is not in the store"):
         read_credential(store, link)
     disable_credential(store, SCOPE, "main", 1, **WHO)
     with pytest.raises(CredentialMissing, match="add a new one"):
