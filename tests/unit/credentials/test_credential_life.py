@@ -208,7 +208,8 @@ def test_a_disabled_credential_is_told_apart_from_a_missing_one_with_the_mend(st
     with pytest.raises(
         CredentialDisabled,
         match=r"connection 'primary' of project 'acme' names the credential 'main', which has no active version "
-        r"\(it has: 1 \(disabled\), 2 \(pending\)\); activate one with: byom credential activate --project acme --name main",
+        r"\(it has: 1 \(disabled\), 2 \(pending\)\); "
+        r"activate one with: byom credential activate --project acme --name main",
     ):
         read_credential(store, link)
     assert type(missing.value) is CredentialMissing
