@@ -92,7 +92,8 @@ class Follower:
             url,
             decode_responses=True,
             max_connections=1,
-            socket_timeout=_SILENCE,
+            # The client's own timeouts are kept by `asyncio.wait_for`, which may swallow a cancellation in Python 3.11.
+            socket_timeout=None,
             socket_connect_timeout=5,
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
@@ -121,7 +122,8 @@ class Follower:
 
     async def _read(self, position: str) -> str:
         """Wait for notices, pass them on, and return where to read on."""
-        answer: Any = await self._client.xread({CHANGES_KEY: position}, block=_BLOCK)
+        async with asyncio.timeout(_SILENCE):
+            answer: Any = await self._client.xread({CHANGES_KEY: position}, block=_BLOCK)
         if not answer:
             newest = await self._newest()
             if _order(newest) < _order(position):
@@ -148,7 +150,8 @@ class Follower:
 
     async def _newest(self) -> str:
         """The number of the newest notice."""
-        newest: Any = await self._client.xrevrange(CHANGES_KEY, count=1)
+        async with asyncio.timeout(_SILENCE):
+            newest: Any = await self._client.xrevrange(CHANGES_KEY, count=1)
         return str(newest[0][0]) if newest else "0-0"
 
 
