@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import redis
 from pydantic import SecretStr
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.connections import (
     AccountProfile,
@@ -73,7 +75,11 @@ class Admin:
         """
         try:
             client = redis.Redis.from_url(
-                settings.redis_url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE
+                settings.redis_url,
+                socket_connect_timeout=_PATIENCE,
+                socket_timeout=_PATIENCE,
+                # Who waits is a person, and the caches of the workers are the second line.
+                retry=Retry(NoBackoff(), 0),
             )
         except ValueError:
             # The client's message may repeat the URL, which may hold a password.

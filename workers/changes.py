@@ -54,8 +54,7 @@ class Announcer:
         try:
             # The stubs want a dict of a wider type.
             self._client.xadd(CHANGES_KEY, fields, maxlen=_KEPT, approximate=True)  # type: ignore[arg-type]
-        except redis.RedisError as error:
-            _log.debug("change_not_announced", scope=change.scope, error=type(error).__name__)
+        except redis.RedisError:
             return False
         return True
 
