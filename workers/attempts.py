@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from config.connections import EffectiveConnection
 from config.credentials import Credential
-from config.errors import CredentialMissing
+from config.errors import CredentialMissing, CredentialRefused
 from config.prices import pico_usd_per_token, price
 from tasks.contract import AttemptRecord, FailureCode, ProviderKind
 from workers import extraction
@@ -154,11 +154,15 @@ class Attempts:
             CredentialMissing: nothing was called.
         """
         prefix = f"{subject.route.hop}.{unit.index}."
+        try:
+            credential = await self._directory.credential(subject.effective)
+        except CredentialRefused:
+            return Trouble.of_refused_credential(subject)
         work = _Work(
             subject=subject,
             unit=unit,
             prompt=unit.prompt,
-            credential=await self._directory.credential(subject.effective),
+            credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
         )
@@ -219,7 +223,7 @@ class Attempts:
         answer = sent.answer
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await lease.settle(observe(answer, provider=connection.provider, cost=cost))
+        await lease.settle(observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
@@ -305,7 +309,7 @@ class Attempts:
         renewed = isinstance(provider, HoldsTokens) and provider.forget(call)
         try:
             work.credential = await self._directory.credential(work.subject.effective, fresh=True)
-        except CredentialMissing:
+        except (CredentialMissing, CredentialRefused):
             return False
         if work.credential is None or used is None:
             return renewed
@@ -316,7 +320,9 @@ class Attempts:
 
     async def _leave_alone(self, subject: Subject, credential: Credential, code: FailureCode) -> None:
         """The newest credential was refused: no other job needs to find that out by a call."""
-        self._directory.refuse(subject.effective, credential.version, code)
+        news = self._directory.refuse(subject.effective, credential.version)
+        if not news:
+            return
         await self._admission.hold_back(
             subject.effective, reason=Reason.CREDENTIAL, seconds=_CREDENTIAL_REST, code=code
         )

@@ -168,6 +168,7 @@ class Bench:
         outcome = await self.run(job)
         while isinstance(outcome, HandOff):
             outcome = await self.run(job, route=outcome.route)
+        assert isinstance(outcome, Ending)
         return outcome
 
     @property
