@@ -204,6 +204,9 @@ def delete_credential(
 ) -> list[Changed]:
     """Delete all versions of a credential that no connection names. Their numbers are not given again.
 
+    Returns:
+        What became of those that were not deleted before.
+
     Raises:
         CredentialMissing: there is no such credential.
         InvalidCredential: connections name it; nothing was deleted.
@@ -215,9 +218,12 @@ def delete_credential(
             f"the credential '{name}' of {owner(scope)} is named by the connections {', '.join(users)}; remove them or "
             "give them another credential first. Nothing was deleted"
         )
+    for version in history.versions.keys() - history.left:
+        # Of one that is deleted already, what may be left because it could not be removed then.
+        store.delete(secret_path(scope, name, version))
     return [
         delete_version(store, scope, name, version, by=by, now=now, reason=reason, force=True)
-        for version in sorted(history.versions)
+        for version in history.left
     ]
 
 

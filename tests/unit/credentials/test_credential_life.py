@@ -180,6 +180,19 @@ def test_a_connection_of_another_level_keeps_no_credential(store: ParameterStore
     assert list(store.list(f"{corp}/secrets")) == []
 
 
+def test_a_credential_with_many_versions_is_deleted_as_a_whole(store: ParameterStore) -> None:
+    for _ in range(5):
+        add(store)
+    for version in (2, 4):
+        delete_version(store, SCOPE, "main", version, **WHO)
+    store.put(f"{SCOPE}/secrets/main/4", SecretStr("left over"), secure=True)
+
+    deleted = delete_credential(store, SCOPE, "main", **WHO)
+
+    assert [changed.version for changed in deleted] == [1, 3, 5]
+    assert secrets(store) == {}
+
+
 def test_numbers_go_on_after_a_credential_was_deleted(store: ParameterStore) -> None:
     save_credential(store, SCOPE, "main", SecretStr("sk-1"))
     delete_credential(store, SCOPE, "main", **WHO)
