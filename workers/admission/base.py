@@ -118,7 +118,7 @@ class Admission(Protocol):
             effective: the connection to call on.
             demand: what the call is expected to take.
             reservation: name of what was set aside for this call when its job was fetched; it is replaced by the
-                lease, in one step. One that is gone already is as good as none.
+                lease in one step, and stays where leave is refused. One that is gone already is as good as none.
 
         Raises:
             redis.RedisError: the meters cannot be reached.
