@@ -243,6 +243,17 @@ async def test_a_call_takes_the_place_of_what_was_set_aside_for_it(subject: Subj
     assert (await subject.read(SMALL)).in_flight == 2
 
 
+async def test_a_call_that_comes_late_takes_its_tokens_from_a_bucket_that_is_full_by_then(subject: Subject) -> None:
+    await subject.admission.declare(SMALL)
+    name = await subject.set_aside(SMALL, tokens=299, seconds=100)
+    subject.clock.seconds += 60
+    assert await subject.level(SMALL) == SIZE
+
+    await subject.lease(SMALL, demand(299), reservation=name)
+
+    assert await subject.level(SMALL) == SIZE - 300
+
+
 async def test_a_place_that_was_set_aside_is_the_calls_own(subject: Subject) -> None:
     effective = limited(max_concurrency=1)
     (await subject.admission.admit(effective, demand(1)))
