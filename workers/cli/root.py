@@ -12,6 +12,7 @@ from workers.cli import (
     demo,
     doctor,
     enqueue,
+    limits,
     models,
     result,
     schema,
@@ -91,6 +92,7 @@ app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")
 app.add_typer(audit.app, name="audit")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 app.command(epilog=simulator.EXAMPLES)(simulator.simulator)
