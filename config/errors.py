@@ -3,6 +3,7 @@
 ConfigError
 ├── SettingsError        the process's own settings do not fit
 ├── StoreError           the parameter store cannot be read or written
+│   └── StoreConflict    somebody else wrote the value first
 ├── UnknownProject       no such project
 ├── NoConnection         the project has no connection to call
 ├── InvalidConnection    a stored or given connection does not fit its provider
@@ -21,6 +22,10 @@ class SettingsError(ConfigError):
 
 class StoreError(ConfigError):
     """The parameter store cannot be read or written."""
+
+
+class StoreConflict(StoreError):
+    """A value is not the version that the writer expected: somebody else wrote it first."""
 
 
 class UnknownProject(ConfigError):

@@ -36,7 +36,7 @@ def verify(
 ) -> None:
     """Call every connection of a project once: address, key, permission, model, structured output, reasoning off."""
     settings = load_settings()
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     chain = effective_chain(store, project)
     links = [link for link in chain if connection in {None, link.connection.name}]
     if not links:
