@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,12 +48,18 @@ class MotoServer:
         for line in self._process.stderr:
             if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", line):
                 self.url = found.group(1)
+                # It logs every request; a pipe that nobody empties would stop it.
+                self._reader = threading.Thread(target=self._process.stderr.read, daemon=True)
+                self._reader.start()
                 return self
         raise AssertionError("moto ended before it listened")
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.communicate()
+        self._process.wait()
+        self._reader.join()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
 
     @contextmanager
     def as_environment(self) -> Iterator[pytest.MonkeyPatch]:
@@ -78,15 +86,22 @@ class Calls:
     def actions(self) -> set[str]:
         return set(self.made)
 
-    def watch(self, client: Any) -> None:
-        service = client.meta.service_model.service_name
-        client.meta.events.register(f"before-call.{service}", self._on_call)
-        client.meta.events.register(f"before-send.{service}", self._on_send)
-
-    def forget(self, client: Any) -> None:
-        service = client.meta.service_model.service_name
-        client.meta.events.unregister(f"before-call.{service}", self._on_call)
-        client.meta.events.unregister(f"before-send.{service}", self._on_send)
+    @contextmanager
+    def watching(self, *clients: Any) -> Iterator[Self]:
+        """See, and answer, the calls of these clients."""
+        hooks = {"before-call": self._on_call, "before-send": self._on_send}
+        hooked = [
+            (client.meta.events, f"{event}.{client.meta.service_model.service_name}", hook)
+            for client in clients
+            for event, hook in hooks.items()
+        ]
+        for events, name, hook in hooked:
+            events.register(name, hook)
+        try:
+            yield self
+        finally:
+            for events, name, hook in hooked:
+                events.unregister(name, hook)
 
     def _on_call(self, model: Any, params: Mapping[str, Any], **_: Any) -> None:
         action = f"{model.service_model.endpoint_prefix}:{model.name}"
@@ -105,6 +120,23 @@ class Calls:
         body = json.dumps({"__type": code, "message": message}).encode()
         headers = HTTPHeaders.from_dict({"Content-Type": "application/x-amz-json-1.1"})
         return AWSResponse(request.url, status, headers, _Raw(body))
+
+
+class Unhurried:
+    """Stands for the module `time` in libraries that pause before they try again: counts the pauses and takes none."""
+
+    def __init__(self) -> None:
+        self.pauses = 0
+        #: After how many pauses something happens, and what.
+        self.after: tuple[int, Callable[[], None]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def sleep(self, _seconds: float) -> None:
+        self.pauses += 1
+        if self.after is not None and self.after[0] == self.pauses:
+            self.after[1]()
 
 
 class _Raw:

@@ -6,7 +6,7 @@ import fakeredis
 import pytest
 import redis
 
-from tests.aws import MotoServer
+from tests.aws import MotoServer, Unhurried
 from workers.embedded.valkey import EmbeddedValkey
 
 
@@ -48,3 +48,12 @@ def aws(moto_server: MotoServer) -> Iterator[pytest.MonkeyPatch]:
     """Has this process's boto3 talk to moto. Its state is everybody's: use names of your own."""
     with moto_server.as_environment() as patch:
         yield patch
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> Unhurried:
+    """The pauses of boto3 and of our own repetitions are counted and not taken."""
+    time = Unhurried()
+    monkeypatch.setattr("botocore.endpoint.time", time)
+    monkeypatch.setattr("tenacity.nap.time", time)
+    return time

@@ -1,7 +1,7 @@
 """Parameter stores of every kind, empty."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,25 @@ from config.store.aws import build_client
 from config.store.ssm import SsmStore
 from tests.aws import Calls, MotoServer
 
-MakeStore = Callable[[], ParameterStore]
-
 
 @pytest.fixture(scope="session")
-def ssm_client(moto_server: MotoServer) -> Any:
-    """A client of moto; one for all, since making one takes a tenth of a second."""
+def aws_clients(moto_server: MotoServer) -> dict[str, Any]:
+    """Clients of moto; shared by all, since making one takes a tenth of a second."""
     with moto_server.as_environment():
-        return build_client("ssm", None)
+        return {service: build_client(service, None) for service in ("ssm", "kms", "sts")}
 
 
 @pytest.fixture
-def calls(ssm_client: Any) -> Iterator[Calls]:
-    """What the client of this test calls."""
-    calls = Calls()
-    calls.watch(ssm_client)
-    yield calls
-    calls.forget(ssm_client)
+def calls(aws_clients: dict[str, Any]) -> Iterator[Calls]:
+    """What the clients of this test call."""
+    with Calls().watching(*aws_clients.values()) as calls:
+        yield calls
 
 
 @pytest.fixture
-def ssm(ssm_client: Any, calls: Calls) -> SsmStore:
+def ssm(aws_clients: dict[str, Any], calls: Calls) -> SsmStore:
     """An empty store in SSM: below a prefix of its own."""
-    return SsmStore(prefix=f"/t-{uuid.uuid4().hex}", client=ssm_client)
+    return SsmStore(prefix=f"/t-{uuid.uuid4().hex}", client=aws_clients["ssm"])
 
 
 @pytest.fixture(params=["memory", "file", "ssm"])
