@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -31,6 +32,19 @@ ENVIRONMENT = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
+
+
+#: The policies that the documentation asks for, by the name that stands before each.
+POLICIES: dict[str, dict[str, Any]] = {
+    name: json.loads(text)
+    for name, text in re.findall(
+        r"<!-- policy: ([a-z-]+) -->\n```json\n(.*?)```",
+        (Path(__file__).parents[1] / "docs" / "store.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+}
+#: What AWS lets everybody do.
+FREE = frozenset({"sts:GetCallerIdentity"})
 
 
 class MotoServer:
@@ -174,6 +188,16 @@ def allows(policy: Mapping[str, Any], action: str, resource: str) -> bool:
 def parameter_arn(name: str) -> str:
     """As IAM names a parameter; its version is no part of it."""
     return f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{name.partition(':')[0]}"
+
+
+def documented_actions(*policies: str) -> set[str]:
+    """The actions that policies of the documentation allow; without names, all of them."""
+    return {
+        action
+        for name in policies or POLICIES
+        for statement in POLICIES[name]["Statement"]
+        for action in _list(statement["Action"])
+    }
 
 
 def _list(value: str | list[str]) -> list[str]:

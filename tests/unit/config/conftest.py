@@ -10,7 +10,7 @@ import pytest
 from config.store import FileStore, MemoryStore, ParameterStore
 from config.store.aws import build_client
 from config.store.ssm import SsmStore
-from tests.aws import Calls, MotoServer
+from tests.aws import FREE, Calls, MotoServer, documented_actions
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,7 @@ def calls(aws_clients: dict[str, Any]) -> Iterator[Calls]:
     """What the clients of this test call."""
     with Calls().watching(*aws_clients.values()) as calls:
         yield calls
+    assert calls.actions - FREE <= documented_actions(), "docs/store.md must have every action that is called"
 
 
 @pytest.fixture
