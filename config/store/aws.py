@@ -1,6 +1,7 @@
 """What the clients of AWS have in common: quiet, patient, and on this process's own credentials."""
 
 import logging
+import os
 from typing import Any
 
 from botocore.config import Config
@@ -17,8 +18,8 @@ _CONFIG = Config(
 def build_client(service: str, region: str | None) -> Any:
     """A client of an AWS service, which may be shared by threads.
 
-    Credentials, the default region and endpoints (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SSM`) are found as boto3 finds
-    them.
+    Credentials and endpoints (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SSM`) are found as boto3 finds them. So is the
+    region when none is given, after `AWS_REGION`, which AWS's other tools and its containers use and boto3 does not.
 
     Raises:
         BotoCoreError: no region is known, or boto3's own configuration does not fit.
@@ -28,7 +29,7 @@ def build_client(service: str, region: str | None) -> Any:
     quiet()
     # A session of its own: the default one is not made for threads. Any: the types know services by literal names.
     session: Any = boto3.Session()
-    return session.client(service, region_name=region, config=_CONFIG)
+    return session.client(service, region_name=region or os.environ.get("AWS_REGION"), config=_CONFIG)
 
 
 def quiet() -> None:

@@ -261,6 +261,17 @@ def test_a_url_says_region_and_prefix(aws: pytest.MonkeyPatch, url: str, region:
     assert (store.region, store.prefix) == (region, prefix)
 
 
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_without_a_region_in_the_url_either_variable_says_it(aws: pytest.MonkeyPatch, variable: str) -> None:
+    aws.delenv("AWS_REGION")
+    aws.delenv("AWS_DEFAULT_REGION")
+    aws.setenv(variable, "ap-southeast-2")
+    store = open_store("ssm:")
+
+    assert isinstance(store, SsmStore)
+    assert store.region == "ap-southeast-2"
+
+
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
