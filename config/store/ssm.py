@@ -148,17 +148,14 @@ class SsmStore:
             StoreError: as `get`; also when a single secret cannot be decrypted.
         """
         check_path(prefix)
-        kinds = (_PLAIN, _SECURE) if secure is None else (_SECURE,) if secure else (_PLAIN,)
+        request: dict[str, Any] = {"Path": self._name(prefix), "Recursive": True, "WithDecryption": secure is not False}
+        if secure is not None:
+            kind = _SECURE if secure else _PLAIN
+            request["ParameterFilters"] = [{"Key": "Type", "Option": "Equals", "Values": [kind]}]
 
         def read() -> Iterator[Parameter]:
             pages = self._ssm().get_paginator("get_parameters_by_path")
-            for page in pages.paginate(
-                Path=self._name(prefix),
-                Recursive=True,
-                WithDecryption=secure is not False,
-                ParameterFilters=[{"Key": "Type", "Option": "Equals", "Values": kinds}],
-                PaginationConfig={"PageSize": _PAGE},
-            ):
+            for page in pages.paginate(**request, PaginationConfig={"PageSize": _PAGE}):
                 for answer in page["Parameters"]:
                     yield self._parameter(str(answer["Name"]).removeprefix(self.prefix), answer)
 

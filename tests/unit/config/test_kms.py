@@ -18,8 +18,9 @@ from config.errors import StoreError
 from config.kms import kms_key_for
 from config.kms_check import KeyCheck, Status, check_kms_key, set_kms_key
 from config.store import MemoryStore, ParameterStore
+from config.store.aws import build_client
 from config.store.ssm import SsmStore
-from tests.aws import ACCOUNT, REGION, Calls, denial
+from tests.aws import ACCOUNT, REGION, Calls, MotoServer, denial
 
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OK, FAILED, SKIPPED = Status.OK, Status.FAILED, Status.SKIPPED
@@ -33,9 +34,11 @@ def clients(aws_clients: dict[str, Any], calls: Calls) -> Clients:
     return lambda service, _region: aws_clients[service]
 
 
-@pytest.fixture
-def kms(aws_clients: dict[str, Any]) -> Any:
-    return aws_clients["kms"]
+@pytest.fixture(scope="module")
+def kms(moto_server: MotoServer) -> Any:
+    """The customer's own client: what it does is not counted."""
+    with moto_server.as_environment():
+        return build_client("kms", None)
 
 
 @pytest.fixture

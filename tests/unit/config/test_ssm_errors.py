@@ -1,7 +1,8 @@
 """What the store in SSM makes of AWS's refusals: which mend it gives, and that no secret is in it."""
 
+import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -29,6 +30,15 @@ from tests.aws import REGION, Calls, Unhurried, denial, parameter_arn
 
 SECRET = SecretStr("sk-CANARY")
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.fixture(autouse=True)
+def logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever fails in these tests, no secret is logged, not even at DEBUG."""
+    for name in ("", "botocore", "boto3", "urllib3"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    yield
+    assert "CANARY" not in caplog.text
 
 
 def refusing(calls: Calls, action: str, error: ClientError) -> None:

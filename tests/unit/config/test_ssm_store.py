@@ -135,7 +135,7 @@ def test_projects_are_listed_while_the_key_of_one_is_disabled(ssm: SsmStore, cal
 
     def refuse(action: str, request: Mapping[str, Any]) -> None:
         kinds = [value for one in request.get("ParameterFilters", []) for value in one["Values"]]
-        if action == "ssm:GetParametersByPath" and "SecureString" in kinds:
+        if action == "ssm:GetParametersByPath" and kinds != ["String"]:
             raise ClientError({"Error": {"Code": "InvalidKeyId", "Message": f"{KEY} is disabled."}}, action)
 
     calls.before = refuse
