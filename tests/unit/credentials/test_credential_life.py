@@ -272,10 +272,18 @@ class Meddled(MemoryStore):
         super().__init__()
         self.before_write: list[Callable[[], object]] = []
 
-    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+    def put(
+        self,
+        path: str,
+        value: SecretStr,
+        *,
+        secure: bool,
+        expected_version: int | None = None,
+        kms_key: str | None = None,
+    ) -> Parameter:
         if expected_version is not None and self.before_write:
             self.before_write.pop()()
-        return super().put(path, value, secure=secure, expected_version=expected_version)
+        return super().put(path, value, secure=secure, expected_version=expected_version, kms_key=kms_key)
 
 
 def test_two_who_add_at_the_same_time_get_two_numbers_and_keep_both_secrets() -> None:
@@ -373,10 +381,18 @@ class Failing(MemoryStore):
 
     failing = False
 
-    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+    def put(
+        self,
+        path: str,
+        value: SecretStr,
+        *,
+        secure: bool,
+        expected_version: int | None = None,
+        kms_key: str | None = None,
+    ) -> Parameter:
         if self.failing and "/secrets/" in path:
             raise StoreError("throttled")
-        return super().put(path, value, secure=secure, expected_version=expected_version)
+        return super().put(path, value, secure=secure, expected_version=expected_version, kms_key=kms_key)
 
     def delete(self, path: str) -> bool:
         if self.failing and "/secrets/" in path:
