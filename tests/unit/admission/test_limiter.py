@@ -192,7 +192,7 @@ async def test_calls_in_flight_are_bounded_until_one_ends(subject: Subject) -> N
     lease = await subject.lease(effective, demand(1))
     await subject.lease(effective, demand(1))
 
-    assert await subject.refusal(effective, demand(1)) == Refusal(reason=Reason.CONCURRENCY, wait=0.5)
+    assert await subject.refusal(effective, demand(1)) == Refusal(reason=Reason.CONCURRENCY, wait=0.1)
     await lease.settle(used(1))
     await subject.lease(effective, demand(1))
 
@@ -200,8 +200,8 @@ async def test_calls_in_flight_are_bounded_until_one_ends(subject: Subject) -> N
 async def test_a_lost_worker_frees_its_place_when_its_lease_runs_out(subject: Subject) -> None:
     effective = limited(tpm=1_000, refill=0.001, max_concurrency=1)
     lost = await subject.lease(effective, demand(399))
-    subject.clock.seconds = LEASE - 0.1
-    assert (await subject.refusal(effective, demand(1))).wait == pytest.approx(0.1)
+    subject.clock.seconds = LEASE - 0.04
+    assert (await subject.refusal(effective, demand(1))).wait == pytest.approx(0.04)
     subject.clock.seconds = LEASE
 
     state = await subject.read(effective)
