@@ -43,7 +43,7 @@ ConnectionOption = Annotated[
 def show(project: ProjectOption = None, as_json: JsonFlag = False) -> None:
     """Show what is declared, learned and used of every connection's limits, its breaker and its spend."""
     settings = load_settings()
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     projects = [project] if project else list_projects(store)
     links = [link for name in projects for link in effective_chain(store, name)]
 

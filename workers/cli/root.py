@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from workers.cli import (
+    account,
     audit,
     connection,
     credential,
@@ -17,6 +18,7 @@ from workers.cli import (
     result,
     schema,
     simulator,
+    store,
     up,
     usage,
     verify,
@@ -91,6 +93,8 @@ app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")
 app.add_typer(audit.app, name="audit")
+app.add_typer(account.app, name="account")
+app.add_typer(store.app, name="store")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
