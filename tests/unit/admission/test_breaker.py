@@ -98,7 +98,7 @@ async def test_exactly_one_call_tries_it_again(subject: Subject) -> None:
     await probe(subject, after=5)
 
     assert await state(subject) is BreakerState.HALF_OPEN
-    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.5, code=DOWN)
+    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.1, code=DOWN)
 
 
 async def test_an_answer_of_the_probe_closes_it_and_calls_come_back_on_a_ramp(subject: Subject) -> None:
@@ -149,10 +149,10 @@ async def test_opening_again_soon_after_it_closed_is_for_longer_too(subject: Sub
 async def test_a_probe_without_an_answer_makes_way_for_another_when_it_runs_out(subject: Subject) -> None:
     await opened(subject)
     await probe(subject, after=5)
-    subject.clock.seconds += LEASE - 0.1
-    assert (await subject.refusal(LINE, demand(0))).wait == pytest.approx(0.1)
+    subject.clock.seconds += LEASE - 0.04
+    assert (await subject.refusal(LINE, demand(0))).wait == pytest.approx(0.04)
 
-    await (await probe(subject, after=0.1)).settle(GOOD)
+    await (await probe(subject, after=0.04)).settle(GOOD)
 
     assert await state(subject) is BreakerState.CLOSED
 
