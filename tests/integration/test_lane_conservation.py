@@ -160,7 +160,7 @@ class Lanes(RuleBasedStateMachine):
         for project in PROJECTS:
             self.bench.lanes.resume(project=project)
         for _ in range(1_000):
-            if not self.waiting and not self.bench.keys() - {"byom:lanes:weights"}:
+            if not self.waiting and not self.bench.kept() - {"byom:lanes:weights"}:
                 break
             fetched = self.bench.fetch()
             if fetched is None:
@@ -169,7 +169,7 @@ class Lanes(RuleBasedStateMachine):
                 self.waiting.remove(fetched.name)
                 self.bench.ack(fetched)
         assert not self.waiting
-        assert not self.bench.keys() - {"byom:lanes:weights"}
+        assert not self.bench.kept() - {"byom:lanes:weights"}
 
     def _back(self, fetched: Fetched) -> None:
         self.in_hand.remove(fetched.name)

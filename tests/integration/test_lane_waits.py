@@ -238,7 +238,7 @@ def test_a_pause_can_be_for_one_class_or_queue(bench: LaneBench) -> None:
     assert bench.fetch("q", "r") is None
     bench.lanes.resume(project="acme")
     assert bench.fetch("q", "r") is not None
-    assert "byom:lanes:paused" not in bench.keys()
+    assert "byom:lanes:paused" not in bench.kept()
 
 
 def test_what_is_parked_while_its_project_is_paused_stays(bench: LaneBench) -> None:
@@ -281,7 +281,7 @@ def test_nothing_is_left_behind_when_all_is_done(bench: LaneBench) -> None:
     for _ in range(5):
         assert bench.fetch() is None
 
-    assert bench.keys() == set()
+    assert bench.kept() == set()
 
 
 def test_idle_meters_are_forgotten_while_others_go_on(bench: LaneBench) -> None:
@@ -290,7 +290,7 @@ def test_idle_meters_are_forgotten_while_others_go_on(bench: LaneBench) -> None:
         bench.put(f"p{number}")
     bench.served(200)
 
-    assert {key for key in bench.keys() if "/keys/p" in key} == set()
+    assert {key for key in bench.kept() if "/keys/p" in key} == set()
     assert bench.client.zcard("byom:lanes:idle:q\tlive") == 0
 
 

@@ -148,6 +148,6 @@ class LaneBench:
         """End all waits of one kind."""
         return self.lanes.wake(reason=reason)
 
-    def keys(self) -> set[str]:
+    def kept(self) -> set[str]:
         """What the lanes keep in Redis."""
         return {key.decode() for key in self.client.scan_iter("byom:lanes:*")}
