@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     call_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 90
     #: The longest wait that a worker spends in place before a retry, in seconds.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
+    #: Share of backfill jobs in what is handed out while live jobs wait too.
+    backfill_floor: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
     #: Seconds after which a delivery that nobody renews is handed to another worker.
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.

@@ -200,7 +200,7 @@ def test_no_small_job_overtakes_a_big_one_at_its_meter_for_ever(bench: LaneBench
     big = bench.put("big", input=9_000, **shared)
     bench.put_many(200, "small", input=100, **shared)
 
-    before = []
+    before: list[str] = []
     while not before or before[-1] != big:
         fetched = bench.fetch()
         if fetched is None:

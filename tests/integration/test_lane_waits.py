@@ -137,7 +137,7 @@ def test_what_was_settled_cannot_be_parked(bench: LaneBench) -> None:
 def test_parking_costs_a_project_nothing_of_its_share(bench: LaneBench) -> None:
     bench.put_many(50, "unlucky")
     bench.put_many(50, "lucky")
-    served = []
+    served: list[str] = []
     for _ in range(60):
         fetched = bench.take()
         if fetched.project == "unlucky" and len(served) % 2:

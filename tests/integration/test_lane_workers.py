@@ -45,7 +45,7 @@ def send(bench: Bench, task: str, project: str, *, job: dict[str, Any] | None = 
 
 def limit(bench: Bench, project: str, *, jobs_per_minute: int) -> None:
     """Declare a limit of tokens that so many jobs use up, and let the meter be full."""
-    limits = {"tpm_capacity": 1_000 * jobs_per_minute, "tpm_refill": 1_000 * jobs_per_minute / 60}
+    limits: dict[Any, Any] = {"tpm_capacity": 1_000 * jobs_per_minute, "tpm_refill": 1_000 * jobs_per_minute / 60}
     bench.client.hset(f"byom:{{p/{project}}}:meter:/keys/{project}#m", mapping=limits)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import redis
 from celery import signals
@@ -81,5 +81,5 @@ def park(self: Any, job: dict[str, Any]) -> str:
     """Go back to the lane so many times; note what the broker says of each delivery."""
     traces.rpush(f"test.told:{job['project']}", json.dumps(self.request.byom))
     if traces.hincrby("test.runs", job["project"], 1) <= job["times"]:
-        raise Reject(Parked(seconds=job["seconds"], reason="tokens"), requeue=True)
+        raise Reject(cast("Any", Parked(seconds=job["seconds"], reason="tokens")), requeue=True)
     return str(self.request.id)
