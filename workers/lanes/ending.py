@@ -32,7 +32,7 @@ def cancel(app: Celery, taken: Taken) -> None:
     except ValueError:
         # Nobody could have run it; whoever waits for it is told all the same.
         args, kwargs, embedded = [], {}, {}
-    request = Context({**embedded, **taken.headers, "args": args, "kwargs": kwargs})
+    request = Context({**embedded, **taken.headers, "args": args, "kwargs": kwargs, "delivery_info": {}})
     app.backend.mark_as_failure(taken.job_id, error, request=request)
 
 
