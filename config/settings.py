@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
     #: Seconds that a job waits on its last connection before it fails.
     max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
+    #: Share of backfill jobs in what is handed out while live jobs wait too.
+    backfill_floor: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
     #: Seconds after which a delivery that nobody renews is handed to another worker.
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.

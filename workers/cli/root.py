@@ -13,6 +13,7 @@ from workers.cli import (
     demo,
     doctor,
     enqueue,
+    lanes,
     limits,
     models,
     result,
@@ -95,6 +96,7 @@ app.add_typer(credential.app, name="credential")
 app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
+app.add_typer(lanes.app, name="lanes")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
