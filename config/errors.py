@@ -7,7 +7,9 @@ ConfigError
 ├── NoConnection         the project has no connection to call
 ├── InvalidConnection    a stored or given connection does not fit its provider
 ├── UnknownModel         the model is not in the catalogue and was not marked unverified
-└── CredentialMissing    a connection refers to a credential that is not there
+├── CredentialMissing    a connection refers to a credential that is not there
+├── InvalidCredential    a secret has not the shape of its provider's credentials
+└── InvalidFile          a configuration file cannot be used
 """
 
 
@@ -41,3 +43,11 @@ class UnknownModel(ConfigError):
 
 class CredentialMissing(ConfigError):
     """A connection refers to a credential that is not there."""
+
+
+class InvalidCredential(ConfigError):
+    """A secret has not the shape of its provider's credentials. The message never quotes it."""
+
+
+class InvalidFile(ConfigError):
+    """A configuration file cannot be used: it is not YAML or JSON of the right shape, or it holds a secret."""

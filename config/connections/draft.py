@@ -1,0 +1,130 @@
+"""A draft of the configuration: a copy of some scopes, changed and judged in memory before anything is written.
+
+A draft holds profiles and connections only. Secrets are never copied into it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from config.connections.chain import account_connections, project_connections
+from config.connections.documents import Document, connection_documents
+from config.connections.paths import Level, account_path
+from config.connections.profiles import read_project
+from config.errors import InvalidConnection, UnknownProject
+from config.store import MemoryStore, ParameterStore, join_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One document that is to be written or removed."""
+
+    path: str
+    #: As the store held it when the draft was taken; None when it held nothing.
+    before: SecretStr | None
+    #: As it is to be; None removes it.
+    after: SecretStr | None
+
+
+class Draft:
+    """A copy of scopes, to be changed through `store` with the functions that write to any store."""
+
+    def __init__(self, original: ParameterStore, levels: Iterable[Level]) -> None:
+        """Copy levels, and the accounts that projects among them inherit from.
+
+        Raises:
+            ConfigError: the store cannot be read, or the profile of a project is damaged.
+        """
+        self.store = MemoryStore()
+        self._original = original
+        self._before: dict[str, SecretStr] = {}
+        self._copied: set[str] = set()
+        for level in levels:
+            self.include(level)
+
+    def include(self, level: Level) -> None:
+        """Copy one more level, unless it is here already.
+
+        Raises:
+            ConfigError: as the constructor.
+        """
+        if level.path in self._copied:
+            return
+        self._copied.add(level.path)
+        profile = self._original.get(join_path(level.path, "profile"))
+        connections = self._original.list(join_path(level.path, "connections"))
+        for parameter in (*([profile] if profile else []), *connections):
+            self._before[parameter.path] = parameter.value
+            self.store.put(parameter.path, parameter.value, secure=False)
+        if level.kind == "project" and profile is not None:
+            stored = read_project(self.store, level.name)
+            if stored is not None and stored.account:
+                self.include(Level.account(stored.account))
+
+    def changes(self) -> list[Change]:
+        """What differs from the store as it was copied, in an order in which no reader meets what is half there.
+
+        Connections come before the profile that makes their project known, and removals last, profiles first.
+        """
+        after = {parameter.path: parameter.value for parameter in self.store.list("/byom")}
+        found = [
+            Change(path=path, before=self._before.get(path), after=after.get(path))
+            for path in sorted({*self._before, *after})
+        ]
+        return sorted((change for change in found if change.before != change.after), key=_turn)
+
+
+def _turn(change: Change) -> tuple[bool, bool]:
+    removal = change.after is None
+    is_profile = change.path.endswith("/profile")
+    return removal, is_profile is not removal
+
+
+def projects_of(store: ParameterStore, account: str, names: Iterable[str]) -> list[str]:
+    """Those among projects that inherit from an account.
+
+    Raises:
+        ConfigError: the store cannot be read, or a profile is damaged.
+    """
+    profiles = {name: read_project(store, name) for name in names}
+    return [name for name, profile in profiles.items() if profile is not None and profile.account == account]
+
+
+def broken(store: ParameterStore, level: Level) -> str | None:
+    """Why the connections of a level cannot be resolved; None when they can, though there may be no primary.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    try:
+        if level.kind == "project":
+            project_connections(store, level.name)
+        else:
+            account_connections(store, level.name)
+    except UnknownProject:
+        return None
+    except InvalidConnection as error:
+        return str(error)
+    return None
+
+
+def level_document(store: ParameterStore, level: Level, name: str) -> Document | None:
+    """What a level itself sets of a connection; None when it sets nothing.
+
+    Raises:
+        InvalidConnection: it is stored damaged.
+    """
+    return connection_documents(store, level.path).get(name)
+
+
+def inherited_document(store: ParameterStore, level: Level, name: str) -> Document | None:
+    """What a project inherits of a connection; None when there is nothing.
+
+    Raises:
+        InvalidConnection: it is stored damaged.
+    """
+    profile = read_project(store, level.name) if level.kind == "project" else None
+    account = profile.account if profile is not None else None
+    return connection_documents(store, account_path(account)).get(name) if account else None
+
