@@ -5,6 +5,7 @@ vendor, another region, or for one call instead of all.
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from tasks.contract import ProviderKind
@@ -46,28 +47,34 @@ def base_url_problem(
         region: its region, for `bedrock`; None stands for the default.
         location: its location, for `vertex`; None stands for the default.
     """
-    if provider is ProviderKind.AZURE_OPENAI:
-        return None  # `config.azure` knows more about these.
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
     except ValueError:
         return "base_url is not a URL; give the base URL alone, such as https://api.example.com/v1"
+    return next(_problems(url, host, parts.path, provider, region=region, location=location), None)
+
+
+def _problems(
+    url: str, host: str, path: str, provider: ProviderKind, *, region: str | None, location: str | None
+) -> Iterator[str]:
+    if provider is ProviderKind.AZURE_OPENAI:
+        return  # `config.azure` knows more about these.
     owner = next((kind for pattern, kind in _HOSTS if pattern.fullmatch(host)), None)
-    if owner not in {None, provider} and provider is not ProviderKind.OPENAI_COMPATIBLE and owner is not None:
-        return (
+    # A vendor's own answer to OpenAI's format is called as a compatible server.
+    if owner is not None and provider not in {owner, ProviderKind.OPENAI_COMPATIBLE}:
+        yield (
             f"base_url is {owner.value}'s, where the credential of {provider.value} would be sent; leave base_url "
             f"out, or set provider to {owner.value}"
         )
-    if call := _CALL.search(parts.path):
-        return f"base_url is the address of one call; paste {_base(url, call[0], provider)} instead"
-    if owner is provider and (own := _OWN.get(provider)) and parts.path.rstrip("/"):
-        return f"base_url must end before the version; leave it out, or paste {own} instead"
-    if owner is ProviderKind.BEDROCK and provider is owner:
-        return _bedrock_problem(host, region or "us-east-1")
-    if owner is ProviderKind.VERTEX and provider is owner:
-        return _vertex_problem(host, location or "us-central1")
-    return None
+    if call := _CALL.search(path):
+        yield f"base_url is the address of one call; paste {_base(url, call[0], provider)} instead"
+    if owner is provider and (own := _OWN.get(provider)) and path.rstrip("/"):
+        yield f"base_url must end before the version; leave it out, or paste {own} instead"
+    if provider is ProviderKind.BEDROCK and (problem := _bedrock_problem(host, region or "us-east-1")):
+        yield problem
+    if provider is ProviderKind.VERTEX and (problem := _vertex_problem(host, location or "us-central1")):
+        yield problem
 
 
 def _base(url: str, call: str, provider: ProviderKind) -> str:

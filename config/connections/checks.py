@@ -10,7 +10,7 @@ from config.azure import DEPLOYMENT_RULE, check_azure_endpoint
 from config.base_urls import base_url_problem
 from config.catalogue import Catalogue, ReasoningOff
 from config.connections.chain import EffectiveConnection
-from config.connections.model import Connection
+from config.connections.model import LIMIT_FIELDS, Connection
 from config.connections.profiles import ProjectProfile
 from config.errors import InvalidConnection, UnknownModel
 from config.labels import check_labels
@@ -57,10 +57,11 @@ def check_chain(
         concerning: name of the connection that is saved; without it, all are judged.
 
     Raises:
-        InvalidConnection: a connection falls back to itself under another name, or the project's spend cap covers a
-            model whose price is not known.
+        InvalidConnection: a connection falls back to itself under another name, two set different limits for what a
+            vendor meters as one, or the project's spend cap covers a model whose price is not known.
     """
     seen: dict[tuple[str | None, ...], str] = {}
+    meters: dict[str, Connection] = {}
     for link in chain:
         name, connection = link.connection.name, link.connection
         first = seen.setdefault(_destination(link), name)
@@ -69,6 +70,12 @@ def check_chain(
                 f"{subject} would fall back to itself: '{name}' and '{first}' call the same model of the same provider "
                 "with the same credential, so what fails for one fails for the other; choose another model, credential "
                 "or provider for one of them"
+            )
+        twin = meters.setdefault(link.key, connection)
+        if concerning in {None, twin.name, name} and (differ := _differing_limits(twin, connection)):
+            raise InvalidConnection(
+                f"{subject} would have two limits for one thing: '{twin.name}' and '{name}' call the same model with "
+                f"the same credential, which is metered as one; give both the same {' and '.join(differ)}"
             )
         if _is_capped(link.profile) and concerning in {None, name} and not _is_priced(connection, at):
             raise InvalidConnection(
@@ -105,6 +112,10 @@ def _problems(connection: Connection, at: datetime) -> Iterator[str]:
         )
 
 
+def _differing_limits(one: Connection, other: Connection) -> list[str]:
+    return [name for name in LIMIT_FIELDS if getattr(one, name) != getattr(other, name)]
+
+
 def _is_capped(settings: Connection | ProjectProfile) -> bool:
     return settings.spend_cap_day_usd is not None or settings.spend_cap_month_usd is not None
 
@@ -139,7 +150,7 @@ def _model_warnings(connection: Connection, catalogue: Catalogue) -> Iterator[st
     if facts.reasoning is ReasoningOff.LOWEST:
         yield (
             f"{model} cannot switch reasoning off; it is turned down to its lowest level ({facts.reasoning_value}). "
-            "Every call still pays for reasoning tokens and takes longer; `byom models` shows models that can go without"
+            "Every call still pays for reasoning tokens and takes longer; `byom models` shows which can go without"
         )
     if provider is ProviderKind.OPENAI_COMPATIBLE or facts.verified:
         return
@@ -162,8 +173,8 @@ def _limit_warnings(connection: Connection) -> Iterator[str]:
             )
     if connection.tpm_capacity < SMALLEST_CALL:
         yield (
-            f"tpm_capacity ({connection.tpm_capacity} tokens) is less than a small job takes (some {SMALLEST_CALL}), so "
-            "jobs have to wait for a full bucket each; raise it"
+            f"tpm_capacity ({connection.tpm_capacity} tokens) is less than a small job takes (some {SMALLEST_CALL}), "
+            "so jobs have to wait for a full bucket each; raise it"
         )
 
 

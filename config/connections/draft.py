@@ -3,17 +3,21 @@
 A draft holds profiles and connections only. Secrets are never copied into it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from config.connections.chain import account_connections, project_connections
 from config.connections.documents import Document, connection_documents
-from config.connections.paths import Level, account_path
+from config.connections.paths import ACCOUNTS, PROJECTS, Level, account_path
 from config.connections.profiles import read_project
+from config.connections.save import list_projects
 from config.errors import InvalidConnection, UnknownProject
-from config.store import MemoryStore, ParameterStore, join_path
+from config.store import MemoryStore, Parameter, ParameterStore, join_path
+
+#: Levels that are read one by one.
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,28 +43,34 @@ class Draft:
         self.store = MemoryStore()
         self._original = original
         self._before: dict[str, SecretStr] = {}
-        self._copied: set[str] = set()
-        for level in levels:
-            self.include(level)
+        self._copied: set[Level] = set()
+        self.include(*levels)
 
-    def include(self, level: Level) -> None:
-        """Copy one more level, unless it is here already.
+    def include(self, *levels: Level) -> None:
+        """Copy more levels, those that are here already aside.
 
         Raises:
             ConfigError: as the constructor.
         """
-        if level.path in self._copied:
-            return
-        self._copied.add(level.path)
-        profile = self._original.get(join_path(level.path, "profile"))
-        connections = self._original.list(join_path(level.path, "connections"))
-        for parameter in (*([profile] if profile else []), *connections):
+        wanted = [level for level in dict.fromkeys(levels) if level not in self._copied]
+        self._copied.update(wanted)
+        for parameter in _documents(self._original, wanted):
             self._before[parameter.path] = parameter.value
             self.store.put(parameter.path, parameter.value, secure=False)
-        if level.kind == "project" and profile is not None:
-            stored = read_project(self.store, level.name)
-            if stored is not None and stored.account:
-                self.include(Level.account(stored.account))
+        profiles = [read_project(self.store, level.name) for level in wanted if level.kind == "project"]
+        accounts = [Level.account(profile.account) for profile in profiles if profile and profile.account]
+        if accounts:
+            self.include(*accounts)
+
+    def include_heirs(self, account: str) -> list[Level]:
+        """Copy the projects that inherit from an account, as the store has them; returns them in their order.
+
+        Raises:
+            ConfigError: as the constructor.
+        """
+        heirs = heirs_of(self._original, account)
+        self.include(*heirs)
+        return heirs
 
     def changes(self) -> list[Change]:
         """What differs from the store as it was copied, in an order in which no reader meets what is half there.
@@ -75,20 +85,40 @@ class Draft:
         return sorted((change for change in found if change.before != change.after), key=_turn)
 
 
+def _documents(store: ParameterStore, levels: Sequence[Level]) -> Iterator[Parameter]:
+    """Profiles and connections of levels. Of many levels they are read in one go: each read may be a whole file."""
+    if len(levels) <= _FEW:
+        for level in levels:
+            profile = store.get(join_path(level.path, "profile"))
+            yield from (*([profile] if profile else []), *store.list(join_path(level.path, "connections")))
+        return
+    scopes = {level.path for level in levels}
+    for parent in (PROJECTS, ACCOUNTS):
+        for parameter in store.list(parent):
+            name, _, rest = parameter.path.removeprefix(f"{parent}/").partition("/")
+            if f"{parent}/{name}" in scopes and (rest == "profile" or rest.startswith("connections/")):
+                yield parameter
+
+
 def _turn(change: Change) -> tuple[bool, bool]:
     removal = change.after is None
     is_profile = change.path.endswith("/profile")
     return removal, is_profile is not removal
 
 
-def projects_of(store: ParameterStore, account: str, names: Iterable[str]) -> list[str]:
-    """Those among projects that inherit from an account.
+def heirs_of(store: ParameterStore, account: str) -> list[Level]:
+    """The projects that inherit from an account.
 
     Raises:
         ConfigError: the store cannot be read, or a profile is damaged.
     """
-    profiles = {name: read_project(store, name) for name in names}
-    return [name for name, profile in profiles.items() if profile is not None and profile.account == account]
+    # Read in one go, for the same reason as above.
+    read = MemoryStore()
+    for parameter in store.list(PROJECTS):
+        if parameter.path.endswith("/profile"):
+            read.put(parameter.path, parameter.value, secure=False)
+    profiles = ((Level.project(name), read_project(read, name)) for name in list_projects(read))
+    return [level for level, profile in profiles if profile is not None and profile.account == account]
 
 
 def broken(store: ParameterStore, level: Level) -> str | None:
@@ -127,4 +157,3 @@ def inherited_document(store: ParameterStore, level: Level, name: str) -> Docume
     profile = read_project(store, level.name) if level.kind == "project" else None
     account = profile.account if profile is not None else None
     return connection_documents(store, account_path(account)).get(name) if account else None
-

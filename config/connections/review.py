@@ -32,9 +32,7 @@ def level_connections(store: ParameterStore, level: Level) -> list[EffectiveConn
     Raises:
         ConfigError: as `effective_chain`, but for `NoConnection`.
     """
-    return (
-        project_connections(store, level.name) if level.kind == "project" else account_connections(store, level.name)
-    )
+    return project_connections(store, level.name) if level.kind == "project" else account_connections(store, level.name)
 
 
 def review(store: ParameterStore, levels: Iterable[Level], *, catalogue: Catalogue, at: datetime) -> Review:

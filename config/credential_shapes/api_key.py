@@ -11,10 +11,43 @@ _VENDORS: tuple[tuple[str, str, ProviderKind], ...] = (
     ("sk-svcacct-", "an OpenAI key", ProviderKind.OPENAI),
     ("AIza", "a Google API key", ProviderKind.GEMINI),
 )
-#: What AWS's credentials begin with.
-_AWS = re.compile(r"arn:|AKIA[A-Z0-9]{12,}$|ASIA[A-Z0-9]{12,}$|ABSK")
-_ASSIGNMENT = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9]*_[A-Z0-9_]*\s*=\s*\S")
-_PLACEHOLDER = re.compile(r"<.*>|\$\{?[A-Za-z_]+\}?|your[-_ ](?:\w+[-_ ])*key(?:[-_ ]here)?", re.IGNORECASE)
+#: What was pasted that is no key at all → what to say; the first that fits. `{kind}` is the provider.
+_OTHER_THINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, flags), words)
+    for pattern, flags, words in (
+        (
+            r'[\[{].*"client_email"',
+            re.DOTALL,
+            "is a service account's JSON, which is for --provider vertex; {kind} needs an API key, which is one word",
+        ),
+        (r"[\[{]", 0, "is JSON; {kind} needs an API key, which is one word without quotes or braces"),
+        (r"-----BEGIN", 0, "is a private key or a certificate; {kind} needs an API key"),
+        (
+            r"arn:|AKIA[A-Z0-9]{12,}$|ASIA[A-Z0-9]{12,}$|ABSK",
+            0,
+            "is a credential of AWS, which is for --provider bedrock; {kind} needs an API key",
+        ),
+        (r"https?://", 0, "is an address, not a key; give {key} here, and the address with --base-url"),
+        (r"bearer\s", re.IGNORECASE, "begins with 'Bearer'; leave that word out and give the key alone"),
+        (r"""(["'`]).*\1$""", re.DOTALL, "stands in quotes; give the key without them"),
+        (
+            r"(?:export\s+)?[A-Z][A-Z0-9]*_[A-Z0-9_]*\s*=\s*\S",
+            0,
+            "is a line of the form NAME=VALUE; give only what stands behind '='",
+        ),
+        (
+            r"(?:<.*>|\$\{?[A-Za-z_]+\}?|your[-_ ](?:\w+[-_ ])*key(?:[-_ ]here)?)$",
+            re.IGNORECASE,
+            "is a placeholder out of an example; give the key itself",
+        ),
+        (
+            r".*(?:…|\.\.\.|\*\*\*|•)",
+            0,
+            "is a key as consoles show it, with its middle hidden; create a new key and copy it whole",
+        ),
+    )
+)
+_SIGN_IN_TOKEN = re.compile(r"eyJ[^.]*\.[^.]*\.[^.]*")
 
 
 def api_key_problem(text: str, *, provider: ProviderKind, own_server: bool) -> str | None:
@@ -36,26 +69,9 @@ def api_key_problem(text: str, *, provider: ProviderKind, own_server: bool) -> s
 
 def _other_thing(text: str, kind: str) -> str | None:
     """What was pasted that is no key at all."""
-    if text.startswith(("{", "[")):
-        document = "a service account's JSON, which is for --provider vertex" if '"client_email"' in text else "JSON"
-        return f"is {document}; {kind} needs an API key: one word, without quotes or braces"
-    if text.startswith("-----BEGIN"):
-        return f"is a private key or a certificate; {kind} needs an API key"
-    if _AWS.match(text):
-        return f"is a credential of AWS, which is for --provider bedrock; {kind} needs an API key"
-    if re.match(r"https?://", text):
-        what = "the resource's KEY 1 (in the Azure portal: Keys and Endpoint)" if kind == "azure_openai" else "the key"
-        return f"is an address, not a key; give {what} here, and the address with --base-url"
-    if re.match(r"bearer\s", text, re.IGNORECASE):
-        return "begins with 'Bearer'; leave that word out and give the key alone"
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
-        return "stands in quotes; give the key without them"
-    if _ASSIGNMENT.match(text):
-        return "is a line of the form NAME=VALUE; give only what stands behind '='"
-    if text.startswith("eyJ") and text.count(".") == 2 and kind == "azure_openai":  # noqa: PLR2004 - parts of a JWT
+    is_azure = kind == ProviderKind.AZURE_OPENAI
+    if is_azure and _SIGN_IN_TOKEN.fullmatch(text):
         return "is a sign-in token, which expires within the hour; give the resource's KEY 1 (Keys and Endpoint)"
-    if _PLACEHOLDER.fullmatch(text):
-        return "is a placeholder out of an example; give the key itself"
-    if "…" in text or "..." in text or "***" in text or "•" in text:
-        return "is a key as consoles show it, with its middle hidden; create a new key and copy it whole"
-    return None
+    key = "the resource's KEY 1 (in the Azure portal: Keys and Endpoint)" if is_azure else "the key"
+    words = next((words for pattern, words in _OTHER_THINGS if pattern.match(text)), None)
+    return None if words is None else words.format(kind=kind, key=key)

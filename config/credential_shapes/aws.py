@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 _ROLE = "arn:aws:iam::ACCOUNT:role/NAME"
@@ -32,6 +33,37 @@ _NOT_ROLES = {
 }
 
 
+#: What else was pasted → what to say; the first that fits.
+_OTHER_THINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, flags), words)
+    for pattern, flags, words in (
+        (
+            r"(?:AKIA|ASIA)[A-Z0-9]{12,}$",
+            0,
+            f"is an access key's id without its secret; {_GIVE}, or for development {_KEYS}",
+        ),
+        (r"ABSK|bedrock-api-key-", 0, f"is a Bedrock API key, which this version does not use; {_GIVE}"),
+        (
+            r"\[|.*aws_access_key_id\s*=",
+            re.IGNORECASE | re.DOTALL,
+            f"is AWS's credentials file; {_GIVE}, or for development write it as {_KEYS}",
+        ),
+        (
+            r"access key id",
+            re.IGNORECASE,
+            f"is the table that the console offers for download; {_GIVE}, or for development write it as {_KEYS}",
+        ),
+        (r"\d{12}$", 0, f"is an account's number; {_GIVE}"),
+        (
+            r"arn|.*:role/",
+            re.DOTALL,
+            f"is not a whole ARN: one has five colons, and two of them stand together behind 'iam'; {_GIVE}",
+        ),
+        (r"", 0, f"is not the ARN of a role; {_GIVE}"),
+    )
+)
+
+
 def aws_problem(text: str, *, region: str | None) -> str | None:
     """Why a text cannot be a credential of Bedrock, with the mend; None when it may be one.
 
@@ -40,42 +72,34 @@ def aws_problem(text: str, *, region: str | None) -> str | None:
         region: the connection's region, if it names one.
     """
     if match := _ARN.fullmatch(text):
-        return _arn_problem(*match.groups(), region=region)
+        partition, service, place, account, resource = match.groups()
+        no_role = _no_role(service, resource)
+        return no_role or next(_role_problems(place, account, resource), None) or _partition_problem(partition, region)
     if text.startswith("{"):
         return _keys_problem(text)
-    if re.fullmatch(r"(?:AKIA|ASIA)[A-Z0-9]{12,}", text):
-        return f"is an access key's id without its secret; {_GIVE}, or for development {_KEYS}"
-    if text.startswith(("ABSK", "bedrock-api-key-")):
-        return f"is a Bedrock API key, which this version does not use; {_GIVE}"
-    if re.search(r"aws_access_key_id\s*=", text, re.IGNORECASE) or text.startswith("["):
-        return f"is AWS's credentials file; {_GIVE}, or for development write it as {_KEYS}"
-    if text.lower().startswith("access key id"):
-        return f"is the table that the console offers for download; {_GIVE}, or for development write it as {_KEYS}"
-    if re.fullmatch(r"\d{12}", text):
-        return f"is an account's number; {_GIVE}"
-    if text.startswith("arn") or ":role/" in text:
-        return f"is not a whole ARN: one has five colons, and two of them stand together behind 'iam'; {_GIVE}"
-    return f"is not the ARN of a role; {_GIVE}"
+    return next(words for pattern, words in _OTHER_THINGS if pattern.match(text))
 
 
-def _arn_problem(partition: str, service: str, place: str, account: str, resource: str, *, region: str | None) -> str | None:
+def _no_role(service: str, resource: str) -> str | None:
     kind = resource.partition("/")[0].partition(":")[0]
     if service not in {"iam", "sts"}:
         return f"is an ARN, but not one of IAM; {_GIVE}"
     if kind in _NOT_ROLES:
         return _NOT_ROLES[kind]
-    if kind != "role" or "/" not in resource or service == "sts":
-        return f"is an ARN of IAM, but not of a role; {_GIVE}"
-    if place:
-        return f"has a region in it, which roles have none of: two colons stand together behind 'iam'; {_GIVE}"
-    if not re.fullmatch(r"\d{12}", account):
-        return f"has no account number of 12 digits in it; {_GIVE}"
+    is_role = service == "iam" and kind == "role" and "/" in resource
+    return None if is_role else f"is an ARN of IAM, but not of a role; {_GIVE}"
+
+
+def _role_problems(place: str, account: str, resource: str) -> Iterator[str]:
     name = resource.partition("/")[2]
+    if place:
+        yield f"has a region in it, which roles have none of: two colons stand together behind 'iam'; {_GIVE}"
+    if not re.fullmatch(r"\d{12}", account):
+        yield f"has no account number of 12 digits in it; {_GIVE}"
     if re.search(r"\s", name):
-        return f"has a role name with a space in it, which AWS does not allow; copy the ARN, not the description: {_GIVE}"
+        yield f"has a role name with a space in it, which no role has; copy the ARN, not its description: {_GIVE}"
     if not _ROLE_NAME.fullmatch(name):
-        return f"has a role name that AWS does not allow: 64 letters, digits and _+=,.@- at most; {_GIVE}"
-    return _partition_problem(partition, region)
+        yield f"has a role name that AWS does not allow: 64 letters, digits and _+=,.@- at most; {_GIVE}"
 
 
 def _partition_problem(partition: str, region: str | None) -> str | None:
@@ -98,32 +122,30 @@ def _keys_problem(text: str) -> str | None:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return f"begins like JSON and is none; {_GIVE}, or for development {_KEYS}"
-    if '"client_email"' in text:
-        return f"is a service account of Google, which is for --provider vertex; {_GIVE}"
+    return next(_document_problems(document), None)
+
+
+def _document_problems(document: dict[str, Any]) -> Iterator[str]:
+    if "client_email" in document:
+        yield f"is a service account of Google, which is for --provider vertex; {_GIVE}"
     inner = [value for value in document.values() if isinstance(value, dict)]
-    flat = {**document, **(inner[0] if len(inner) == 1 else {})}
-    if _misspelt(flat) or (inner and not _SPELLINGS.keys().isdisjoint(flat)):
-        return f"is JSON as AWS's own tools write it; write it as {_KEYS}, with session_token for temporary keys"
+    if _is_misspelt(document) or any(map(_is_misspelt, inner)):
+        yield f"is JSON as AWS's own tools write it; write it as {_KEYS}, with session_token for temporary keys"
     if unknown := document.keys() - _SPELLINGS.keys():
-        return f"is JSON with {len(unknown)} fields that static keys do not have; write it as {_KEYS}"
-    return _values_problem(document)
-
-
-def _misspelt(document: dict[str, Any]) -> bool:
-    return any(spelling in document for spellings in _SPELLINGS.values() for spelling in spellings)
-
-
-def _values_problem(document: dict[str, Any]) -> str | None:
-    missing = [field for field in ("access_key_id", "secret_access_key") if not document.get(field)]
-    if missing:
-        return f"lacks {' and '.join(missing)}; write it as {_KEYS}"
+        yield f"is JSON with {len(unknown)} fields that static keys do not have; write it as {_KEYS}"
+    if missing := [field for field in ("access_key_id", "secret_access_key") if not document.get(field)]:
+        yield f"lacks {' and '.join(missing)}; write it as {_KEYS}"
     if not all(isinstance(value, str) for value in document.values() if value is not None):
-        return f"has values that are not text; write it as {_KEYS}"
-    if not _ACCESS_KEY.fullmatch(document["access_key_id"]):
-        return "has an access_key_id that is none: 16 or more letters and digits, mostly beginning with AKIA"
+        yield f"has values that are not text; write it as {_KEYS}"
+        return
+    if not _ACCESS_KEY.fullmatch(document.get("access_key_id") or ""):
+        yield "has an access_key_id that is none: 16 or more letters and digits, mostly beginning with AKIA"
     for field in ("secret_access_key", "session_token"):
         if document.get(field) and not _HEADER_SAFE.fullmatch(document[field]):
-            return f"has a {field} with spaces, line breaks or characters outside ASCII; copy it again, alone"
-    if document["access_key_id"].startswith("ASIA") and not document.get("session_token"):
-        return "is a temporary key (ASIA…) without its session_token; add it, or give a lasting key or a role's ARN"
-    return None
+            yield f"has a {field} with spaces, line breaks or characters outside ASCII; copy it again, alone"
+    if (document.get("access_key_id") or "").startswith("ASIA") and not document.get("session_token"):
+        yield "is a temporary key (ASIA…) without its session_token; add it, or give a lasting key or a role's ARN"
+
+
+def _is_misspelt(document: dict[str, Any]) -> bool:
+    return any(spelling in document for spellings in _SPELLINGS.values() for spelling in spellings)

@@ -1,6 +1,6 @@
 """What stands in a configuration file, and its JSON Schema."""
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -10,8 +10,6 @@ from tasks.contract.fields import Identifier
 
 #: Under which name the schema is published.
 SCHEMA_NAME = "byom-config.v1"
-
-_P = TypeVar("_P", ProjectProfile, AccountProfile)
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -45,11 +43,11 @@ def as_set(settings: BaseModel) -> Document:
 
 
 class LevelEntry(BaseModel):
-    """What an account or a project sets: its connections, by name."""
+    """What an account or a project sets."""
 
     model_config = _STRICT
 
-    connections: dict[Identifier, ConnectionSettings] = {}  # type: ignore[valid-type] - made of `Connection` above
+    connections: dict[Identifier, ConnectionSettings] = {}  # type: ignore[valid-type]  # made of `Connection` above
 
     def documents(self) -> dict[str, Document]:
         """Name → what the level sets of the connection."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from config.connections import list_projects, read_account, read_project
+from config.connections import read_account, read_project
 from config.connections.documents import Document, connection_documents, dump
-from config.connections.draft import Draft, projects_of
+from config.connections.draft import Draft
 from config.connections.paths import Level
 from config.declaration.model import AccountEntry, ConfigFile, ProjectEntry, as_set
 from config.declaration.snapshot import all_levels, level_settings
@@ -73,7 +73,7 @@ def make_plan(
         for level in sorted(wanted, key=lambda level: (level.kind, level.name))
         for difference in _settle(draft, level, entries.get(level), prune=prune)
     ]
-    return Plan(draft=draft, differences=differences, concerned=_concerned(store, draft, differences))
+    return Plan(draft=draft, differences=differences, concerned=_concerned(draft, differences))
 
 
 def _settle(
@@ -105,11 +105,12 @@ def _replace(
     else:
         draft.store.put(path, dump(after), secure=False)
     old, new = before or {}, after or {}
+    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     yield Difference(
         level=level,
         connection=connection,
         action="added" if before is None else "removed" if after is None else "changed",
-        fields={name: (old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name)},
+        fields={name: (old.get(name), new.get(name)) for name in changed},
     )
 
 
@@ -127,21 +128,14 @@ def _stored(draft: Draft, level: Level) -> dict[str, Document]:
         return connection_documents(draft.store, level.path)
 
 
-def _concerned(store: ParameterStore, draft: Draft, differences: list[Difference]) -> list[Level]:
+def _concerned(draft: Draft, differences: list[Difference]) -> list[Level]:
+    """The levels that change and are still there, and their heirs."""
     changed = list(dict.fromkeys(difference.level for difference in differences))
-    accounts = [level.name for level in changed if level.kind == "account"]
-    known = list_projects(store) if accounts else []
-    heirs = [Level.project(name) for account in accounts for name in projects_of(store, account, known)]
-    for heir in heirs:
-        draft.include(heir)
-    gone = {
-        level
-        for level in {*changed, *heirs}
-        if level.kind == "project" and draft.store.get(join_path(level.path, "profile")) is None
-    }
+    heirs = [heir for level in changed if level.kind == "account" for heir in draft.include_heirs(level.name)]
     for level in changed:
         # A project that moves to another account inherits from there now.
         profile = read_project(draft.store, level.name) if level.kind == "project" else None
         if profile is not None and profile.account:
             draft.include(Level.account(profile.account))
+    gone = {level for level in changed if level.kind == "project" and read_project(draft.store, level.name) is None}
     return [level for level in dict.fromkeys([*changed, *heirs]) if level not in gone]

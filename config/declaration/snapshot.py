@@ -66,4 +66,3 @@ def list_accounts(store: ParameterStore) -> list[str]:
     """Names of all accounts that set anything, in order."""
     below = [parameter.path.removeprefix(f"{ACCOUNTS}/").split("/") for parameter in store.list(ACCOUNTS)]
     return sorted({parts[0] for parts in below if parts[1] in {"profile", "connections"}})
-

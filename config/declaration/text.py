@@ -6,13 +6,13 @@ Read from the parser's events, without ever constructing an object or calling it
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from config.declaration.model import ConfigFile
+from config.declaration.model import AccountEntry, ConfigFile, ProjectEntry
 from config.errors import InvalidFile
 from config.secret_looks import secrets_in
 
@@ -53,7 +53,11 @@ def read_file(text: str, *, source: str) -> ConfigFile:
 def write_file(file: ConfigFile) -> str:
     """A configuration file in its canonical form: the same configuration gives the same bytes."""
     document: dict[str, Any] = {"version": file.version}
-    for title, levels in (("accounts", file.accounts), ("projects", file.projects)):
+    titled: tuple[tuple[str, Mapping[str, AccountEntry | ProjectEntry]], ...] = (
+        ("accounts", file.accounts),
+        ("projects", file.projects),
+    )
+    for title, levels in titled:
         entries: dict[str, Any] = {}
         for name, level in sorted(levels.items()):
             profile = level.profile.model_dump(mode="json", exclude_defaults=True)
@@ -76,61 +80,83 @@ def parse(text: str, *, source: str) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise InvalidFile(f"{source} has more than {MOST_CHARACTERS:,} characters; split it by account or project")
+    builder = _Builder(source)
     try:
-        return _build(yaml.parse(text, Loader=_LOADER), source)
+        for event in yaml.parse(text, Loader=_LOADER):
+            builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
     except (yaml.YAMLError, ValueError, RecursionError):
         # A character that YAML does not allow, or a number too long to be one.
         mark = None
+    else:
+        return builder.document
     # Raised outside the handlers: what the parser raised quotes the text, which may be a secret.
     where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     raise InvalidFile(f"{source} is not YAML{where}; check quotes, colons and indentation there")
 
 
-def _build(events: Iterator[Any], source: str) -> Any:
-    """The one document of a stream of events."""
-    documents: list[Any] = []
-    #: Open collections, the innermost last; a mapping has the key that waits for its value beside it.
-    stack: list[tuple[Any, list[str]]] = []
+class _Builder:
+    """Builds the one document of a stream of events."""
 
-    def refuse(event: Any, what: str) -> InvalidFile:
-        return InvalidFile(f"{source}, line {event.start_mark.line + 1}: {what}")
+    def __init__(self, source: str) -> None:
+        self.document: Any = None
+        self._source = source
+        self._documents = 0
+        #: Open collections, the innermost last; a mapping has the key that waits for its value beside it.
+        self._stack: list[tuple[Any, list[str]]] = []
 
-    def put(event: Any, value: Any) -> None:
-        if not stack:
-            documents.append(value)
+    def take(self, event: Any) -> None:
+        """Take the next event.
+
+        Raises:
+            InvalidFile: it belongs to what is not allowed here.
+        """
+        self._check(event)
+        match event:
+            case yaml.ScalarEvent():
+                self._put(event, _scalar(event))
+            case yaml.SequenceStartEvent():
+                self._open(event, [])
+            case yaml.MappingStartEvent():
+                self._open(event, {})
+            case yaml.CollectionEndEvent():
+                self._stack.pop()
+
+    def _check(self, event: Any) -> None:
+        if getattr(event, "anchor", None) is not None:
+            raise self._refusal(event, "anchors and aliases (& and *) are not allowed; write the values out")
+        if getattr(event, "tag", None) not in {None, "!"}:
+            raise self._refusal(event, "tags (!…) are not allowed; leave it out")
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                raise self._refusal(event, "a second document begins; one file is one document")
+
+    def _open(self, event: Any, collection: Any) -> None:
+        if len(self._stack) == MOST_LEVELS:
+            raise self._refusal(event, f"nested deeper than {MOST_LEVELS} levels")
+        self._put(event, collection)
+        self._stack.append((collection, []))
+
+    def _put(self, event: Any, value: Any) -> None:
+        if not self._stack:
+            self.document = value
             return
-        container, key = stack[-1]
+        container, key = self._stack[-1]
         if isinstance(container, list):
             container.append(value)
         elif key:
             container[key.pop()] = value
         elif not isinstance(value, str):
-            raise refuse(event, "a key is not text; put it in quotes")
+            raise self._refusal(event, "a key is not text; put it in quotes")
         elif value in container:
-            raise refuse(event, "a key stands here for the second time; remove one of the two")
+            raise self._refusal(event, "a key stands here for the second time; remove one of the two")
         else:
             key.append(value)
 
-    for event in events:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise refuse(event, "anchors and aliases (& and *) are not allowed; write the values out")
-        if isinstance(event, yaml.DocumentStartEvent) and documents:
-            raise refuse(event, "a second document begins; one file is one document")
-        if isinstance(event, yaml.NodeEvent) and event.tag not in {None, "!"}:
-            raise refuse(event, "tags (!…) are not allowed; leave it out")
-        if isinstance(event, yaml.ScalarEvent):
-            put(event, _scalar(event))
-        elif isinstance(event, yaml.CollectionStartEvent):
-            if len(stack) == MOST_LEVELS:
-                raise refuse(event, f"nested deeper than {MOST_LEVELS} levels")
-            collection: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-            put(event, collection)
-            stack.append((collection, []))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            stack.pop()
-    return documents[0] if documents else None
+    def _refusal(self, event: Any, what: str) -> InvalidFile:
+        return InvalidFile(f"{self._source}, line {event.start_mark.line + 1}: {what}")
 
 
 def _scalar(event: Any) -> Any:
@@ -158,4 +184,3 @@ def _place(entry: Any) -> str:
 
 def _said(entry: Any) -> str:
     return str(entry["msg"]).removeprefix("Value error, ")
-

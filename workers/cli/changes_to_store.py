@@ -40,19 +40,15 @@ def write_changes(store: ParameterStore, changes: Sequence[Change]) -> None:
     begun: list[Change] = []
     try:
         for change in changes:
-            if _now(store, change) != change.before:
-                raise CommandError(
-                    f"{change.path} was changed by somebody else meanwhile; nothing was changed. Run the command again",
-                    code=ExitCode.FAILED,
-                )
+            _see_unchanged(store, change)
             # Before the write: one that reports a failure may have happened all the same.
             begun.append(change)
             _write(store, change.path, change.after)
     except BaseException as error:
         if left := _take_back(store, begun):
             raise CommandError(
-                f"the store failed in the middle ({type(error).__name__}), and {', '.join(left)} could not be put back. "
-                "When the store answers again, run the same command again: it writes only what still differs",
+                f"the store failed in the middle ({type(error).__name__}), and {', '.join(left)} could not be put "
+                "back. When the store answers again, run the same command again: it writes only what still differs",
                 code=ExitCode.UNREACHABLE,
                 details={"left": left},
             ) from error
@@ -77,7 +73,7 @@ def remove_credential(store: ParameterStore, level: Level, name: str) -> bool:
 
 
 def remove_level(store: ParameterStore, level: Level) -> int:
-    """Remove everything of a project or account, secrets included; the profile first, so that nobody resolves half of it.
+    """Remove everything of a project or account, secrets included; the profile first, so that nobody resolves half.
 
     Returns:
         How many parameters there were.
@@ -103,6 +99,14 @@ def credential_command(effective: EffectiveConnection) -> str:
     if effective.account and not effective.credential_scope.startswith(f"{owner.path}/"):
         owner = Level.account(effective.account)
     return f"byom credential add {owner.flag} --name {effective.connection.credential} --key-env VARIABLE"
+
+
+def _see_unchanged(store: ParameterStore, change: Change) -> None:
+    if _now(store, change) != change.before:
+        raise CommandError(
+            f"{change.path} was changed by somebody else meanwhile; nothing was changed. Run the command again",
+            code=ExitCode.FAILED,
+        )
 
 
 def _now(store: ParameterStore, change: Change) -> SecretStr | None:

@@ -14,7 +14,7 @@ from config.connections.paths import Level
 from config.connections.review import Review, review
 from config.credentials import Credential, read_credential
 from config.declaration import ConfigFile, Difference, Plan, all_levels, make_plan, read_file, snapshot, write_file
-from config.errors import ConfigError, InvalidConnection, InvalidFile, StoreError
+from config.errors import ConfigError, InvalidConnection, InvalidCredential, InvalidFile, StoreError
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
 from workers.cli.chains import find_link
@@ -24,7 +24,7 @@ from workers.cli.documents import read_text
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import identifier
-from workers.cli.saving import must_verify, print_warnings
+from workers.cli.saving import must_verify, print_warnings, shape_problem
 from workers.cli.verifying import print_checks, verify_all
 from workers.clock import SystemClock
 from workers.providers.endpoints import check_base_url
@@ -37,9 +37,7 @@ _Ready = tuple[Level, EffectiveConnection, Credential | None]
 app = typer.Typer(help="Export, compare and apply the configuration as one YAML file.", no_args_is_help=True)
 
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="The YAML file; - is stdin.")]
-_Project = Annotated[
-    str | None, typer.Option("--project", "-p", help="Only this project.", callback=identifier)
-]
+_Project = Annotated[str | None, typer.Option("--project", "-p", help="Only this project.", callback=identifier)]
 _Account = Annotated[str | None, typer.Option("--account", help="Only this account.", callback=identifier)]
 _Prune = Annotated[bool, typer.Option("--prune", help="Also remove what the file does not name.")]
 
@@ -206,6 +204,7 @@ def _credentials(store: ParameterStore, links: Sequence[_Link], *, force: bool) 
 
     Raises:
         CommandError: some credentials are not in the store; says how to add each.
+        InvalidCredential: one belongs to another kind of provider.
     """
     missing = [link for _, link in links if not has_credential(store, link)]
     if missing and not force:
@@ -217,7 +216,11 @@ def _credentials(store: ParameterStore, links: Sequence[_Link], *, force: bool) 
             code=ExitCode.USAGE,
             details={"commands": commands},
         )
-    return [(level, link, read_credential(store, link)) for level, link in links if link not in missing]
+    ready = [(level, link, read_credential(store, link)) for level, link in links if link not in missing]
+    for level, link, credential in ready:
+        if problem := shape_problem(link, credential):
+            raise InvalidCredential(f"connection '{link.connection.name}' of {level}: {problem}. Nothing was applied")
+    return ready
 
 
 def _verify(

@@ -26,6 +26,7 @@ from workers.cli.examples import examples
 from workers.cli.levels import AccountOption, one_level, open_draft
 from workers.cli.options import OnSpendCapOption, ProjectOption, SpendCapDay, SpendCapMonth, identifier
 from workers.cli.saving import (
+    has_own_server,
     judge,
     print_warnings,
     stored_credential,
@@ -153,7 +154,7 @@ def add(
         key_env=key_env,
         key_file=key_file,
         key_stdin=key_stdin,
-        own_server=document.get("base_url") is not None and kind is not ProviderKind.AZURE_OPENAI,
+        own_server=has_own_server(kind, document.get("base_url")),
         region=document["region"] if isinstance(document.get("region"), str) else None,
     )
     _name_credential(document, secret)
@@ -163,9 +164,7 @@ def add(
     _create(draft, level)
     judged = judge(store, draft, level, connection.name, settings=settings, at=datetime.now(UTC))
     ready = unsaved(secret) if secret else stored_credential(store, judged.link, force=force)
-    report = (
-        None if no_verify else verify_link(settings, level, judged.link, ready, force=force, as_json=as_json)
-    )
+    report = None if no_verify else verify_link(settings, level, judged.link, ready, force=force, as_json=as_json)
     # The credential comes first: a worker that already sees the connection must find its key.
     version = write_secret(store, level, document["credential"], secret) if secret else ready and ready.version
     write_changes(store, draft.changes())
@@ -174,9 +173,7 @@ def add(
         print_json({**document, **rest, **verification_json(report)})
         return
     role_words = connection.role.value
-    out.print(
-        f"Saved {role_words} connection '{connection.name}' of {level}: {kind.value} {escape(connection.model)}."
-    )
+    out.print(f"Saved {role_words} connection '{connection.name}' of {level}: {kind.value} {escape(connection.model)}.")
     _say(level, report, complete=judged.complete)
     print_warnings(judged.warnings)
 

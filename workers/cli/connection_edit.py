@@ -35,7 +35,7 @@ SET_EXAMPLES = examples(
     "byom connection set --project acme --name primary --set tpm_capacity=30000",
     "byom connection set --project acme --name primary --unset tpm_capacity",
     "byom connection set --account corp --name primary --set model=gpt-5.4-nano --set labels.team=core",
-    notes="Fields are those of `byom connection show`; null takes a value away, and --unset lets it be inherited again.",
+    notes="Fields are those of `byom connection show`; null takes a value away, --unset lets it be inherited again.",
 )
 REMOVE_EXAMPLES = examples("byom connection remove --project acme --name fallback --yes")
 
@@ -123,7 +123,7 @@ def remove(
     draft.store.delete(path)
     if (left := broken(draft.store, level)) is not None and left != problem:
         raise InvalidConnection(f"without connection '{name}' this would be wrong: {left}; nothing was removed")
-    check_heirs(store, draft, level)
+    check_heirs(store, draft, level, concerning=name, at=datetime.now(UTC))
     write_changes(store, draft.changes())
     credential_removed = credential is not None and remove_credential(store, level, credential)
     if as_json:

@@ -77,7 +77,7 @@ def read_document(path: Path | None) -> Document:
         # The decoder's message quotes the text around the fault.
         document = None
     if not isinstance(document, dict):
-        raise InvalidFile(f"{source} is not a JSON object; write {{\"provider\": …, \"model\": …, …}}")
+        raise InvalidFile(f'{source} is not a JSON object; write {{"provider": …, "model": …, …}}')
     refuse_secrets(document, source=source)
     return document
 
@@ -91,8 +91,8 @@ def refuse_secrets(document: Document, *, source: str) -> None:
     if found := next(secrets_in(document), None):
         path, kind = found
         raise InvalidFile(
-            f"{source}: {path} looks like {kind}; secrets are read with --key-env, --key-file or --key-stdin only. If it "
-            "is one, it was readable where it stood: revoke it and create another"
+            f"{source}: {path} looks like {kind}; secrets are read with --key-env, --key-file or --key-stdin only. If "
+            "it is one, it was readable where it stood: revoke it and create another"
         )
 
 

@@ -1,11 +1,13 @@
 """Which level a command is about, and which others a change of it concerns."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from config.connections import list_projects
-from config.connections.draft import Draft, broken, projects_of
+from config.connections import project_connections
+from config.connections.checks import check_chain
+from config.connections.draft import Draft, broken, heirs_of
 from config.connections.paths import Level
 from config.errors import InvalidConnection
 from config.store import ParameterStore, join_path
@@ -35,24 +37,32 @@ def open_draft(store: ParameterStore, level: Level) -> Draft:
     """A draft of a level and of all that a change of it concerns: for an account, the projects that inherit from it."""
     draft = Draft(store, [level])
     if level.kind == "account":
-        for name in projects_of(store, level.name, list_projects(store)):
-            draft.include(Level.project(name))
+        draft.include_heirs(level.name)
     return draft
 
 
-def check_heirs(store: ParameterStore, draft: Draft, level: Level) -> None:
-    """See that a change of an account breaks none of its projects.
+def check_heirs(store: ParameterStore, draft: Draft, level: Level, *, concerning: str, at: datetime) -> None:
+    """See that a change of an account's connection breaks none of its projects.
+
+    Args:
+        store: how it is.
+        draft: how it is to be.
+        level: what changes; of a project nothing inherits.
+        concerning: name of the connection that changes.
+        at: when it is saved.
 
     Raises:
-        InvalidConnection: a project that could be resolved before could not any more; says which and why.
+        InvalidConnection: a project that could be resolved before could not any more, or its chain would not fit
+            together; says which and why.
     """
     if level.kind == "project":
         return
-    for name in projects_of(draft.store, level.name, list_projects(draft.store)):
-        heir = Level.project(name)
+    for heir in heirs_of(draft.store, level.name):
         problem = broken(draft.store, heir)
         if problem is not None and problem != broken(store, heir):
             raise InvalidConnection(f"this would break {heir}, which inherits from {level}: {problem}")
+        if problem is None:
+            check_chain(project_connections(draft.store, heir.name), subject=str(heir), at=at, concerning=concerning)
 
 
 def is_new(store: ParameterStore, level: Level) -> bool:

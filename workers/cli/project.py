@@ -91,9 +91,10 @@ def set_profile(
 def show(project: RequiredProject, as_json: JsonFlag = False) -> None:
     """Show what is set for a project as a whole, and the chain of its connections."""
     store = open_store(load_settings().store_url)
+    level = Level.project(project)
     profile = read_project(store, project)
     if profile is None:
-        raise UnknownProject(f"project '{project}' is not configured; create it with: byom project set --project {project}")
+        raise UnknownProject(f"{level} is not configured; create it with: byom project set {level.flag}")
     chain, problem = _chain(store, project)
     if as_json:
         origins = {name: _origin(profile, name) for name in ProjectProfile.model_fields}

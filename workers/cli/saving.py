@@ -14,10 +14,12 @@ from config.connections.checks import check_chain, check_connection, connection_
 from config.connections.draft import Draft
 from config.connections.paths import Level
 from config.connections.review import level_connections
+from config.credential_shapes import credential_problem
 from config.credentials import Credential, read_credential
-from config.errors import InvalidConnection
+from config.errors import InvalidConnection, InvalidCredential
 from config.settings import Settings
 from config.store import ParameterStore
+from tasks.contract import ProviderKind
 from workers.cli.changes_to_store import credential_command, has_credential
 from workers.cli.console import err, out
 from workers.cli.errors import CommandError, ExitCode
@@ -58,7 +60,7 @@ def judge(store: ParameterStore, draft: Draft, level: Level, name: str, *, setti
     if link.connection.base_url is not None:
         check_base_url(link.connection.base_url, allow_private=settings.allow_private_endpoints)
     check_chain(chain, subject=str(level), at=at, concerning=name)
-    check_heirs(store, draft, level)
+    check_heirs(store, draft, level, concerning=name, at=at)
     return Judged(
         link=link,
         complete=has_primary(chain),
@@ -78,9 +80,13 @@ def stored_credential(store: ParameterStore, link: EffectiveConnection, *, force
 
     Raises:
         CommandError: the store does not hold it.
+        InvalidCredential: it belongs to another kind of provider.
     """
     if has_credential(store, link):
-        return read_credential(store, link)
+        credential = read_credential(store, link)
+        if problem := shape_problem(link, credential):
+            raise InvalidCredential(problem)
+        return credential
     if force:
         return None
     raise CommandError(
@@ -88,6 +94,25 @@ def stored_credential(store: ParameterStore, link: EffectiveConnection, *, force
         f"{credential_command(link)}",
         code=ExitCode.USAGE,
     )
+
+
+def shape_problem(link: EffectiveConnection, credential: Credential | None) -> str | None:
+    """Why a stored credential cannot be that of a connection, such as one that belongs to another kind of provider."""
+    if credential is None:
+        return None
+    connection = link.connection
+    problem = credential_problem(
+        credential.secret,
+        provider=connection.provider,
+        region=connection.region,
+        own_server=has_own_server(connection.provider, connection.base_url),
+    )
+    return None if problem is None else f"the credential '{connection.credential}' {problem}"
+
+
+def has_own_server(provider: ProviderKind, base_url: object) -> bool:
+    """Whether keys go to an address of the connection's own. Azure's resources have one each, and are Azure's."""
+    return base_url is not None and provider is not ProviderKind.AZURE_OPENAI
 
 
 def verify_link(

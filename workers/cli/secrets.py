@@ -11,6 +11,7 @@ from config.errors import InvalidCredential
 from tasks.contract import ProviderKind
 from workers.cli.errors import CommandError, ExitCode
 
+
 def read_secret(
     provider: ProviderKind,
     *,
