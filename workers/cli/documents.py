@@ -125,7 +125,7 @@ def _known(field: str, *, flag: str) -> None:
     names = [name for name in Connection.model_fields if name != "name"]
     if field in names or (field.startswith(_LABEL) and field != _LABEL):
         return
-    close = get_close_matches(field, names, 1, 0.6)
+    close = get_close_matches(field, names, 1, 0.6) or [name for name in names if field and name.startswith(field)]
     hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names)}"
     raise CommandError(f"{flag}: no connection has a field of this name; {hint}", code=ExitCode.USAGE)
 
