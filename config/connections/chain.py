@@ -15,9 +15,10 @@ from config.connections.model import LIMIT_FIELDS, Connection
 from config.connections.paths import account_path, project_path
 from config.connections.profiles import ProjectProfile, read_project
 from config.errors import InvalidConnection, NoConnection, UnknownProject
+from config.secret_looks import secret_kind
 from config.store import ParameterStore, join_path
 from tasks.contract import Role
-from tasks.contract.problems import problems
+from tasks.contract.problems import Problem, problems
 
 #: Which level set a value.
 Origin = Literal["project", "account", "default"]
@@ -205,5 +206,10 @@ def validate(document: Document, subject: str) -> Connection:
     try:
         return Connection.model_validate(document)
     except ValidationError as error:
-        found = "; ".join(str(problem) for problem in problems(error, whole="connection"))
+        found = "; ".join(map(_said, problems(error, whole="connection")))
     raise InvalidConnection(f"{subject} does not fit: {found}")
+
+
+def _said(problem: Problem) -> str:
+    """A problem, without the field's name where a key was pasted in its place."""
+    return f"?: {problem.message}" if secret_kind(problem.field, name=True) else str(problem)

@@ -35,7 +35,8 @@ class Fragile:
         return self._inner.list(prefix)
 
     def put(self, path: str, value: SecretStr, *, secure: bool) -> Parameter:
-        return self._write(lambda: self._inner.put(path, value, secure=secure))
+        written: Parameter = self._write(lambda: self._inner.put(path, value, secure=secure))
+        return written
 
     def delete(self, path: str) -> bool:
         return bool(self._write(lambda: self._inner.delete(path)))
@@ -98,7 +99,9 @@ def test_what_cannot_be_taken_back_is_named_and_the_same_command_again_mends_it(
         write_changes(Fragile(store, at=at, error=StoreError, late=False, lasting=True), CHANGES)
     half = held(store)
     again = [
-        Change(path=change.path, before=SecretStr(half[change.path]) if change.path in half else None, after=change.after)
+        Change(
+            path=change.path, before=SecretStr(half[change.path]) if change.path in half else None, after=change.after
+        )
         for change in CHANGES
     ]
     write_changes(store, [change for change in again if change.before != change.after])

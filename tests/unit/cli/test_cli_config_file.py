@@ -27,16 +27,31 @@ def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", SECRET)
 
 
+#: File → content, as the first test of this module made it.
+_FILLED: dict[str, bytes] = {}
+
+
 @pytest.fixture
 def filled(byom: Byom, store: FileStore, home: Path) -> Path:
     """A store with an account and two projects, and its export."""
+    if not _FILLED:
+        _fill(byom)
+        files = (path for path in home.rglob("*") if path.is_file())
+        _FILLED.update({str(path.relative_to(home)): path.read_bytes() for path in files})
+    (home / ".byom").mkdir(mode=0o700, exist_ok=True)
+    for name, content in _FILLED.items():
+        (home / name).write_bytes(content)
+        (home / name).chmod(0o600)
+    return home / "byom.yaml"
+
+
+def _fill(byom: Byom) -> None:
     byom("connection", "add", "--account", "corp", *OPENAI, "--tpm", "200000", "--label", "team=core")
     byom("connection", "add", "--account", "corp", *GEMINI, "--role", "fallback", "--spend-cap-day", "5")
     byom("project", "set", "-p", "acme", "--account", "corp", "--weight", "3", "--max-waiting", "10000")
     byom("connection", "set", "-p", "acme", "--name", "primary", "--set", "tpm_capacity=30000")
     byom("connection", "add", "-p", "solo", *GEMINI)
     byom("config", "export", "--output", "byom.yaml")
-    return home / "byom.yaml"
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -174,7 +189,9 @@ def test_pruning_one_project_leaves_the_others(byom: Byom, filled: Path, store: 
     assert store.get("/byom/projects/acme/profile") is not None
 
 
-@pytest.mark.parametrize("words", [("export",), ("diff", "byom.yaml"), ("apply", "byom.yaml")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [("export",), ("diff", "byom.yaml"), ("apply", "byom.yaml")], ids=lambda words: words[0]
+)
 def test_a_level_that_is_not_there_is_a_usage_error(byom: Byom, filled: Path, words: tuple[str, ...]) -> None:
     result = byom("config", *words, "-p", "nobody")
 
@@ -257,10 +274,15 @@ def test_missing_credentials_are_listed_with_the_command_for_each(
 ) -> None:
     edit(
         filled,
-        projects__new={"profile": {"account": "corp"}, "connections": {"own": {
-            "provider": "anthropic", "model": "claude-haiku-5-5", "credential": "ours", "role": "fallback"}}},
-        accounts__other={"connections": {"primary": {
-            "provider": "openai", "model": "gpt-6-luna", "credential": "theirs"}}},
+        projects__new={
+            "profile": {"account": "corp"},
+            "connections": {
+                "own": {"provider": "anthropic", "model": "claude-haiku-5-5", "credential": "ours", "role": "fallback"}
+            },
+        },
+        accounts__other={
+            "connections": {"primary": {"provider": "openai", "model": "gpt-6-luna", "credential": "theirs"}}
+        },
     )
     before = everything(store)
     refused = byom("config", "apply", str(filled), "--json")
@@ -338,7 +360,11 @@ def test_the_file_may_come_on_stdin(byom: Byom, filled: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [f"version: 1\nprojects: {{acme: {{connections: {{primary: {{api_key: {SECRET}}}}}}}}}", f"{SECRET}: &x [*x", SECRET],
+    [
+        f"version: 1\nprojects: {{acme: {{connections: {{primary: {{api_key: {SECRET}}}}}}}}}",
+        f"{SECRET}: &x [*x",
+        SECRET,
+    ],
 )
 @pytest.mark.parametrize("command", ["diff", "apply"])
 def test_a_file_with_a_secret_is_refused_and_the_secret_not_shown(

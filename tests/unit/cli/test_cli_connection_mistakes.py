@@ -45,7 +45,9 @@ AZURE = (
         "paste https://acme.openai.azure.com/ instead",
         ("--base-url", "https://acme.openai.azure.com/openai/responses"),
     ),
-    Mistake("no endpoint", CANARY, "base_url is required for azure_openai: the resource's endpoint", ("--base-url", "")),
+    Mistake(
+        "no endpoint", CANARY, "base_url is required for azure_openai: the resource's endpoint", ("--base-url", "")
+    ),
     Mistake(
         "the portal's page as the endpoint",
         CANARY,
@@ -72,7 +74,9 @@ AZURE = (
     Mistake("a line of a .env file", f"AZURE_OPENAI_API_KEY={CANARY}", "give only what stands behind '='"),
     Mistake("a header instead of the key", f"Bearer {CANARY}", "leave that word out"),
     Mistake("the key as the portal hides it", f"{CANARY[:4]}********", "create a new key and copy it whole"),
-    Mistake("a setting of OpenAI", CANARY, "organization is not a setting of azure_openai", ("--organization", "org-1")),
+    Mistake(
+        "a setting of OpenAI", CANARY, "organization is not a setting of azure_openai", ("--organization", "org-1")
+    ),
 )
 VERTEX = (
     Mistake("an API key", f"AIzaSy{CANARY}", "Use --provider gemini with this key, or create one"),
@@ -123,14 +127,18 @@ VERTEX = (
     Mistake("AWS's spelling of a location", service_account(), "write us-central1", ("--location", "us-central-1")),
     Mistake("a zone", service_account(), "is a zone; write its region, us-central1", ("--location", "us-central1-a")),
     Mistake("a location in capitals", service_account(), "write europe-west4", ("--location", "EUROPE-WEST4")),
-    Mistake("no location at all", service_account(), "write us-central1, europe-west4 or global", ("--location", "Paris!")),
+    Mistake(
+        "no location at all", service_account(), "write us-central1, europe-west4 or global", ("--location", "Paris!")
+    ),
     Mistake(
         "the model's whole path",
         service_account(),
         "did you mean gemini-3.5-flash-lite?",
         ("--model", "publishers/google/models/gemini-3.5-flash-lite"),
     ),
-    Mistake("the model's display name", service_account(), "did you mean gemini-3.5-f", ("--model", "Gemini 3.5 Flash-Lite")),
+    Mistake(
+        "the model's display name", service_account(), "did you mean gemini-3.5-f", ("--model", "Gemini 3.5 Flash-Lite")
+    ),
     Mistake(
         "Gemini's address",
         service_account(),
@@ -182,11 +190,15 @@ BEDROCK = (
         json.dumps({"AccessKey": {"AccessKeyId": "AKIACANARY0000000001", "SecretAccessKey": CANARY}}),
         'write it as {"access_key_id": …, "secret_access_key": …}',
     ),
-    Mistake("keys in AWS's spelling", json.dumps({"aws_access_key_id": "A", "aws_secret_access_key": CANARY}), "write it as"),
+    Mistake(
+        "keys in AWS's spelling", json.dumps({"aws_access_key_id": "A", "aws_secret_access_key": CANARY}), "write it as"
+    ),
     Mistake("no secret key", json.dumps({"access_key_id": "AKIACANARY0000000001"}), "lacks secret_access_key"),
     Mistake("a field too many", json.dumps(STATIC | {"region": "us-east-1"}), "is JSON with 1 fields that static keys"),
     Mistake("a number as the secret", json.dumps(STATIC | {"secret_access_key": 7}), "has values that are not text"),
-    Mistake("a key's id that is none", json.dumps(STATIC | {"access_key_id": "ada"}), "has an access_key_id that is none"),
+    Mistake(
+        "a key's id that is none", json.dumps(STATIC | {"access_key_id": "ada"}), "has an access_key_id that is none"
+    ),
     Mistake(
         "a secret of two lines",
         json.dumps(STATIC | {"secret_access_key": f"{CANARY}\n{CANARY}"}),
@@ -209,7 +221,9 @@ BEDROCK = (
         "set region to one that begins with eu-, or take global.anthropic.claude-haiku-5-5",
         ("--model", "eu.anthropic.claude-haiku-5-5"),
     ),
-    Mistake("a model without its profile", ROLE, "did you mean global.anthropic", ("--model", "anthropic.claude-haiku-5-5")),
+    Mistake(
+        "a model without its profile", ROLE, "did you mean global.anthropic", ("--model", "anthropic.claude-haiku-5-5")
+    ),
     Mistake(
         "the address for administration",
         ROLE,
@@ -288,7 +302,12 @@ OTHERS = {
     "OpenAI's key for Anthropic": ("anthropic", "claude-haiku-5-5", f"sk-proj-{CANARY}", "or --provider openai"),
     "OpenAI's key for Gemini": ("gemini", "gemini-2.5-flash-lite", f"sk-proj-{CANARY}", "or --provider openai"),
     "an admin key": ("openai", "gpt-6-luna", f"sk-admin-{CANARY}", "create a project key"),
-    "a service account for Gemini": ("gemini", "gemini-2.5-flash-lite", service_account(), "which is for --provider vertex"),
+    "a service account for Gemini": (
+        "gemini",
+        "gemini-2.5-flash-lite",
+        service_account(),
+        "which is for --provider vertex",
+    ),
     "a role for Anthropic": ("anthropic", "claude-haiku-5-5", ROLE, "which is for --provider bedrock"),
     "a placeholder": ("openai", "gpt-6-luna", "<YOUR_API_KEY>", "give the key itself"),
     "JSON around the key": ("openai", "gpt-6-luna", json.dumps({"key": CANARY}), "which is one word"),

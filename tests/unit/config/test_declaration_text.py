@@ -50,7 +50,8 @@ def test_a_file_in_canonical_form_is_written_as_it_was_read() -> None:
 def test_what_is_not_canonical_becomes_so() -> None:
     text = """
     # Comments go.
-    projects: {empty: {}, acme: {connections: {primary: {"tpm_capacity": 30000}}, profile: {weight: 3, account: "corp"}}}
+    projects:
+      {empty: {}, acme: {connections: {primary: {"tpm_capacity": 30000}}, profile: {weight: 3, account: "corp"}}}
     version: 1
     accounts:
       corp:
@@ -293,12 +294,16 @@ def test_random_text_is_refused_by_a_typed_error_of_one_line(text: str) -> None:
 
 STRUCTURES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(CANARY),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["version", "projects", "accounts", "connections", "profile", "acme", "primary", "model", CANARY])
-        | st.text(max_size=6),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["version", "projects", "accounts", "connections", "profile", "acme", "primary", "model", CANARY]
+            )
+            | st.text(max_size=6),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=25,
 )
