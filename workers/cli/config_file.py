@@ -134,7 +134,7 @@ def apply(
     ready = _credentials(store, reviewed.links, force=force)
     reports = [] if no_verify or dry_run else _verify(settings, store, ready, force=force, as_json=as_json)
     if not dry_run:
-        write_changes(store, plan.draft.changes() if plan.differences else [])
+        write_changes(store, plan.draft.changes())
     if as_json:
         print_json(
             {

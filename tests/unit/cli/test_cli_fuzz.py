@@ -18,7 +18,7 @@ SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 
 #: What a shell can pass: anything but NUL; half a character stands for bytes that are not UTF-8.
 TEXT = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
-WORDS = st.text(TEXT, max_size=20) | st.sampled_from(
+WORDS: st.SearchStrategy[str] = st.text(TEXT, max_size=20) | st.sampled_from(
     [
         "",
         " ",
@@ -47,12 +47,14 @@ WORDS = st.text(TEXT, max_size=20) | st.sampled_from(
         "\n",
         "é",
         "\udcff",
-        SECRET,
-        f"a={SECRET}",
         "x" * 5_000,
         *("https://api.openai.com/v1", "http://169.254.169.254/", "http://[::1", "https://ada:pw@x.example", "//x"),
         *("tpm_capacity=1", "labels.=x", "labels.a=b", "labels.a", "credential=x", "role=spare", "model=\n", "name=x"),
     ]
+)
+#: A third of all words hold a key that was pasted into the wrong place.
+WORDS = WORDS | st.sampled_from(
+    [SECRET, f"a={SECRET}", f"model={SECRET}", f"labels.a={SECRET}", f"labels.{SECRET}=a", f"{SECRET}=a", f"{SECRET}\n"]
 )
 PROVIDERS = st.sampled_from(["openai", "azure_openai", "vertex", "bedrock", "openai_compatible"])
 ADD_OPTIONS = st.sampled_from(

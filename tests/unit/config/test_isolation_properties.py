@@ -99,7 +99,9 @@ OVERRIDES = st.dictionaries(
     | PLAUSIBLE
     | st.fixed_dictionaries(
         {}, optional={"tpm_capacity": st.integers(1, 9_000), "credential": st.just("k1"), "base_url": st.none()}
-    ),
+    )
+    | st.fixed_dictionaries({"base_url": st.just("https://collector.example/v1")})
+    | st.fixed_dictionaries({"provider": st.just("openai_compatible")}),
     max_size=3,
 )
 
