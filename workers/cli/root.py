@@ -8,6 +8,7 @@ import typer
 from workers.cli import (
     account,
     audit,
+    config_file,
     connection,
     credential,
     demo,
@@ -16,6 +17,7 @@ from workers.cli import (
     lanes,
     limits,
     models,
+    project,
     result,
     schema,
     simulator,
@@ -97,6 +99,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(project.app, name="project")
+app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
