@@ -77,6 +77,7 @@ def test_a_parked_job_comes_back_and_runs_under_its_id_with_its_callbacks(bench:
     assert first["since"] == last["since"]
     assert first["reservation"].startswith("fetch:")
     assert told(bench, "callback") == [None]
+    assert "Parked" not in bench.logs()
 
 
 def test_ten_thousand_jobs_that_wait_for_their_meter_are_in_nobodys_way(bench: Bench) -> None:
