@@ -6,9 +6,9 @@ always the recorded cost.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from genai_prices import __version__ as _version
@@ -18,6 +18,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 from tasks.contract import ProviderKind, TokenUsage
 
 _MILLION = Decimal(1_000_000)
+_PICO = Decimal(10) ** 12
 
 #: Our kinds → the data's providers. A compatible server is somebody's own machine or gateway: its price is not known.
 _PROVIDERS: dict[ProviderKind, str] = {
@@ -39,6 +40,11 @@ class Cost:
     rates: Mapping[str, Decimal]
     #: Where the prices come from.
     source: str
+
+    @property
+    def pico_usd(self) -> int:
+        """The same as a whole number, which does not drift when it is summed."""
+        return int(self.usd * _PICO)
 
     def as_json(self) -> dict[str, Any]:
         """The prices as a usage record keeps them; decimals are strings, so that nothing is rounded."""
@@ -76,6 +82,11 @@ def price(provider: ProviderKind, model: str, *, usage: TokenUsage, at: datetime
     return Cost(usd=usd, rates=rates, source=f"genai-prices {_version}")
 
 
+def is_priced(provider: ProviderKind, model: str, *, at: datetime) -> bool:
+    """Whether the cost of a model's calls is known, so that a cap on what it spends can be kept."""
+    return price(provider, model, usage=TokenUsage(input=1, output=1), at=at) is not None
+
+
 @cache
 def _snapshot() -> DataSnapshot:
     """The wheel's own data; not the library's global snapshot, which code elsewhere may replace with a download."""
@@ -101,3 +112,14 @@ def _rate(rate: Decimal | TieredPrices | None, *, prompt: int) -> Decimal | None
         return rate
     reached = [tier.price for tier in rate.tiers if prompt > tier.start]
     return reached[-1] if reached else rate.base
+
+
+@lru_cache(maxsize=1_000)
+def pico_usd_per_token(provider: ProviderKind, model: str, day: date) -> tuple[int, int] | None:
+    """Price of one input and one output token on a day, in whole pico-USD, by the tier of short prompts.
+
+    For estimates before a call; what a call really costs is `price`. None where the price is not known.
+    """
+    usage = TokenUsage(input=1, output=1)
+    cost = price(provider, model, usage=usage, at=datetime(day.year, day.month, day.day, tzinfo=UTC))
+    return None if cost is None else (int(cost.rates["input"] * _MILLION), int(cost.rates["output"] * _MILLION))

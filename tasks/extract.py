@@ -1,11 +1,13 @@
 """Extraction tasks: the public entry and one task per provider. Thin: what happens is in `workers`."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task, shared_task
 
 from tasks.contract import EXTRACT_TASK, ContractError, ExtractionJob, ProviderKind, provider_task
 from workers.broker.redaction import ByomTask
+from workers.delivery import Delivery
 from workers.engine import Outcome
 from workers.routing import Route
 from workers.runtime import runtime
@@ -25,7 +27,8 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
     here = runtime()
 
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
-        return here.attempt(parsed, job_id, Route.model_validate(route))
+        delivery = Delivery.of(getattr(self.request, "byom", None), now=datetime.now(UTC))
+        return here.attempt(parsed, job_id, Route.model_validate(route), delivery)
 
     return carry_out(self, job, step, pause=here.pause)
 

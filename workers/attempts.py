@@ -2,28 +2,31 @@
 
 import asyncio
 import random
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
+from config.connections import EffectiveConnection
 from config.credentials import Credential
-from config.errors import CredentialMissing
-from config.prices import price
-from tasks.contract import AttemptRecord, ProviderKind
+from config.errors import CredentialMissing, CredentialRefused
+from config.prices import pico_usd_per_token, price
+from tasks.contract import AttemptRecord, FailureCode, ProviderKind
 from workers import extraction
-from workers.admission import Admission
+from workers.admission import Admission, Demand, Lease, Reason, Refusal
+from workers.admission.health import observe
+from workers.alerts import Alert, AlertKind, Alerts
 from workers.clock import Clock
+from workers.delivery import Reservation
 from workers.directory import Directory
 from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
+from workers.records import Done, record_of, tags_of
 from workers.trouble import Subject, Trouble
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +35,15 @@ _log = structlog.get_logger(__name__)
 _BACKOFF = 0.5
 _BACKOFF_MAX = 8.0
 
-_RETRIES = frozenset(Action) - {Action.FALL_BACK}
+#: What is worth waiting a moment for in place; all else takes longer than any moment.
+_MOMENTARY = frozenset({Reason.TOKENS, Reason.REQUESTS, Reason.CONCURRENCY, Reason.RETRY_AFTER})
+#: The longest such moment, in seconds.
+_MOMENT = 0.25
+#: The shortest wait before asking again, in seconds.
+_LEAST_WAIT = 0.01
+
+#: Seconds that all workers leave a connection alone whose credential was refused, unless it is changed before.
+_CREDENTIAL_REST = 30.0
 
 #: Actions that call again with the very same request.
 _WAITS = frozenset({Action.RETRY, Action.FALL_BACK})
@@ -58,15 +69,17 @@ class _Work:
     credential: Credential | None
     #: Tries of this unit so far, those of earlier deliveries included.
     tries: int
+    reservation: Reservation
     #: What went wrong in this delivery, and how often.
     met: Counter[FaultKind] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Try:
-    """What one try came to: memories, or a fault and what follows from it."""
+    """What one try came to: memories, or a fault and what follows from it, or leave refused."""
 
     extracted: extraction.Extracted | None = None
+    refusal: Refusal | None = None
     fault: Fault | None = None
     decision: Decision | None = None
     #: Whether to try again here.
@@ -84,26 +97,50 @@ class Attempts:
         transport: Sender,
         admission: Admission,
         jobs: JobStore,
+        alerts: Alerts,
         clock: Clock,
+        max_calls: int,
         call_timeout: float,
         patience: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`call_timeout` bounds one call, `patience` the longest wait in place before a retry; both in seconds."""
+        """Take everything that attempts need.
+
+        Args:
+            directory: chains and credentials.
+            providers: how each kind is called.
+            transport: sends the calls.
+            admission: says who may call now.
+            jobs: keeps what is settled.
+            alerts: takes what an operator must know.
+            clock: dates attempts.
+            max_calls: calls in flight at once in this process.
+            call_timeout: seconds of one call.
+            patience: the longest wait in place before a retry, in seconds.
+            sleep: waits so many seconds.
+            jitter: a number from 0 to 1, for backoff.
+        """
         self._directory = directory
         self._providers = providers
         self._transport = transport
         self._admission = admission
         self._jobs = jobs
+        self._alerts = alerts
         self._clock = clock
+        self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
         self._patience = patience
         self._sleep = sleep
         self._jitter = jitter
 
     async def make(
-        self, subject: Subject, unit: extraction.Unit, records: list[AttemptRecord]
+        self,
+        subject: Subject,
+        unit: extraction.Unit,
+        records: list[AttemptRecord],
+        *,
+        reservation: Reservation,
     ) -> extraction.Extracted | Trouble:
         """Try a unit on the subject's connection until it yields memories or the table says to stop.
 
@@ -111,25 +148,41 @@ class Attempts:
             subject: the job and the connection.
             unit: the part of the job.
             records: attempts of the job so far; each try is appended as it is settled.
+            reservation: what was set aside for the job at the meter; the first call takes it.
 
         Raises:
             CredentialMissing: nothing was called.
         """
         prefix = f"{subject.route.hop}.{unit.index}."
+        try:
+            credential = await self._directory.credential(subject.effective)
+        except CredentialRefused:
+            return Trouble.of_refused_credential(subject)
         work = _Work(
             subject=subject,
             unit=unit,
             prompt=unit.prompt,
-            credential=await self._directory.credential(subject.effective),
+            credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
+            reservation=reservation,
         )
         done = await self._try(work, records)
         if done.again:
             done = await self._again(done, work, records)
         if done.extracted is not None:
             return done.extracted
+        if done.refusal is not None:
+            return Trouble.of_refusal(done.refusal, subject)
         assert done.fault is not None and done.decision is not None  # noqa: S101, PT018 - the other half of _Try
         return Trouble.of_fault(done.fault, done.decision, subject)
+
+    async def give_back(self, effective: EffectiveConnection, reservation: str) -> None:
+        """Give back what was set aside for a job that made no call.
+
+        Raises:
+            redis.RedisError: it cannot be given back; it runs out by itself.
+        """
+        await self._admission.release(effective, reservation=reservation)
 
     async def _again(self, first: _Try, work: _Work, records: list[AttemptRecord]) -> _Try:
         """Try again while the table says so; the first try is made already, so that a good one costs no retrying."""
@@ -148,6 +201,13 @@ class Attempts:
         return await retrying(attempt)
 
     async def _try(self, work: _Work, records: list[AttemptRecord]) -> _Try:
+        async with self._places:
+            lease = await self._admit(work)
+            if isinstance(lease, Refusal):
+                return _Try(refusal=lease)
+            return await self._call(work, records, lease)
+
+    async def _call(self, work: _Work, records: list[AttemptRecord], lease: Lease) -> _Try:
         work.tries += 1
         subject, connection = work.subject, work.subject.effective.connection
         attempt = f"{subject.route.hop}.{work.unit.index}.{work.tries}"
@@ -156,19 +216,52 @@ class Attempts:
             connection=connection,
             credential=work.credential,
             model=subject.model,
-            tags=self._tags(subject, attempt),
+            tags=tags_of(subject, attempt),
         )
-        tokens = extraction.estimate_tokens(work.prompt.system + work.prompt.user) + work.prompt.max_output_tokens
-        async with self._admission.admit(subject.effective, tokens=tokens) as lease:
-            started_at = self._clock.now()
-            sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
-            lease.settle(sent.answer.usage)
-        done = await self._judge(work, call, sent.answer)
-        record = self._record(subject, call, attempt, done, sent, started_at)
+        started_at = self._clock.now()
+        sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
+        answer = sent.answer
+        model = answer.served_model or connection.model
+        cost = price(connection.provider, model, usage=answer.usage, at=started_at)
+        await lease.settle(observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
+        done = await self._judge(work, call, answer)
+        record = record_of(
+            subject,
+            call,
+            attempt=attempt,
+            done=Done(decision=done.decision, again=done.again),
+            sent=sent,
+            cost=cost,
+            started_at=started_at,
+        )
         await self._jobs.settle(record)
         records.append(record)
         _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
         return done
+
+    async def _admit(self, work: _Work) -> Lease | Refusal:
+        """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""
+        connection = work.subject.effective.connection
+        prices = pico_usd_per_token(connection.provider, connection.model, self._clock.now().date())
+        demand = Demand(
+            input_tokens=extraction.prompt_tokens(work.prompt),
+            max_output_tokens=work.prompt.max_output_tokens,
+            input_price=prices[0] if prices else None,
+            output_price=prices[1] if prices else None,
+        )
+        left = _MOMENT
+        reservation = work.reservation.take()
+        while True:
+            answer = await self._admission.admit(work.subject.effective, demand, reservation=reservation)
+            if not isinstance(answer, Refusal):
+                return answer
+            if answer.reason not in _MOMENTARY or answer.wait > left:
+                break
+            left -= max(answer.wait, _LEAST_WAIT)
+            await self._sleep(max(answer.wait, _LEAST_WAIT))
+        if reservation is not None:
+            await self._admission.release(work.subject.effective, reservation=reservation)
+        return answer
 
     async def _judge(self, work: _Work, call: Call, answer: Reply | Fault) -> _Try:
         """Check an answer and decide what follows; prepares the next try where there is to be one."""
@@ -192,11 +285,11 @@ class Attempts:
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
         if work.met[fault.kind] >= tries or (fault.retry_after or 0) > self._patience:
             return _Try(fault=fault, decision=decision)
-        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision.action, reason))
+        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision, reason))
 
-    async def _ready_again(self, work: _Work, call: Call, action: Action, reason: str) -> bool:
+    async def _ready_again(self, work: _Work, call: Call, decision: Decision, reason: str) -> bool:
         """Prepare the next try; False when it would only be the same again."""
-        match action:
+        match decision.action:
             case Action.RETRY_LARGER:
                 larger = extraction.enlarge(work.prompt, max_output=work.subject.model.max_output)
                 enlarged = larger.max_output_tokens > work.prompt.max_output_tokens
@@ -206,19 +299,49 @@ class Attempts:
                 work.prompt = extraction.remind(work.prompt, reason)
                 return True
             case Action.REFRESH_CREDENTIAL:
-                return await self._refresh(work, call)
+                return await self._refresh(work, call, decision.code)
             case Action.RETRY | Action.FALL_BACK:
                 return True
 
-    async def _refresh(self, work: _Work, call: Call) -> bool:
+    async def _refresh(self, work: _Work, call: Call, code: FailureCode) -> bool:
         """Read the credential again; a rotation must fail no job. True when there is something newer to try."""
         provider, used = self._providers[call.connection.provider], work.credential
         renewed = isinstance(provider, HoldsTokens) and provider.forget(call)
         try:
             work.credential = await self._directory.credential(work.subject.effective, fresh=True)
-        except CredentialMissing:
+        except (CredentialMissing, CredentialRefused):
             return False
-        return work.credential is not None and (renewed or used is None or work.credential.version != used.version)
+        if work.credential is None or used is None:
+            return renewed
+        if renewed or work.credential.version != used.version:
+            return True
+        await self._leave_alone(work.subject, used, code)
+        return False
+
+    async def _leave_alone(self, subject: Subject, credential: Credential, code: FailureCode) -> None:
+        """The newest credential was refused: no other job needs to find that out by a call."""
+        news = self._directory.refuse(subject.effective, credential.version)
+        if not news:
+            return
+        await self._admission.hold_back(
+            subject.effective, reason=Reason.CREDENTIAL, seconds=_CREDENTIAL_REST, code=code
+        )
+        connection = subject.effective.connection
+        await self._alerts.raise_alert(
+            Alert(
+                kind=AlertKind.CREDENTIAL_REFUSED,
+                at=self._clock.now(),
+                message=f"{subject.where}: the vendor refuses version {credential.version} of credential "
+                f"'{connection.credential}' ({code.value}). Save and activate a valid one; waiting jobs go on at once.",
+                account=subject.effective.account,
+                project=subject.job.project,
+                connection=connection.name,
+                provider=connection.provider,
+                model=connection.model,
+                code=code,
+                credential_version=credential.version,
+            )
+        )
 
     def _wait(self, state: RetryCallState) -> float:
         """The vendor's wait if it names one, else full-jitter backoff; none where the next try differs. In seconds."""
@@ -229,60 +352,8 @@ class Attempts:
             return done.fault.retry_after
         return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
 
-    @staticmethod
-    def _tags(subject: Subject, attempt: str) -> dict[str, str]:
-        connection = subject.effective.connection
-        # Ours last: no label may pass for another project. The model is not among them: the request itself names it.
-        return {
-            **connection.labels,
-            **subject.job.labels,
-            "project": subject.job.project,
-            "provider": connection.provider.value,
-            "role": connection.role.value,
-            "job": subject.job_id,
-            "attempt": attempt,
-        }
-
-    @staticmethod
-    def _record(
-        subject: Subject, call: Call, attempt: str, done: _Try, sent: Sent, started_at: datetime
-    ) -> AttemptRecord:
-        connection, answer = call.connection, sent.answer
-        cost = price(connection.provider, answer.served_model or connection.model, usage=answer.usage, at=started_at)
-        return AttemptRecord(
-            id=uuid.uuid4().hex,
-            attempt=attempt,
-            job_id=subject.job_id,
-            account=subject.effective.account,
-            project=subject.job.project,
-            provider=connection.provider,
-            connection=connection.name,
-            role=connection.role,
-            model=connection.model,
-            served_model=answer.served_model,
-            credential_version=call.credential.version if call.credential else None,
-            status="ok" if done.decision is None else done.decision.code.value,
-            action=_taken(done, last=subject.last),
-            usage=answer.usage,
-            cost_usd=None if cost is None else format(cost.usd, "f"),
-            price=None if cost is None else cost.as_json(),
-            latency_ms=round(sent.latency * 1000),
-            request_id=answer.request_id,
-            labels={**connection.labels, **subject.job.labels},
-            started_at=started_at,
-        )
-
 
 def _outcome(state: RetryCallState) -> _Try:
     assert state.outcome is not None  # noqa: S101 - tenacity asks only after a try
     done: _Try = state.outcome.result()
     return done
-
-
-def _taken(done: _Try, *, last: bool) -> str:
-    """What was done about a try, for its record."""
-    if done.decision is None:
-        return "done"
-    if done.again:
-        return done.decision.action.value if done.decision.action in _RETRIES else Action.RETRY.value
-    return "fail" if last else Action.FALL_BACK.value

@@ -10,25 +10,39 @@ from dataclasses import dataclass, field
 from sys import maxsize
 from typing import Final
 
+import structlog
 from pydantic import BaseModel, ConfigDict
+from redis import RedisError
 
 from config.catalogue import Catalogue
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, InvalidConnection, StoreError
 from tasks.contract import AttemptRecord, ExtractionJob, FailureCode
 from workers import extraction
+from workers.address import Patience, address_of
+from workers.admission import Reason
 from workers.attempts import Attempts
+from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of
 from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
+from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
+_log = structlog.get_logger(__name__)
+
 #: A plan for no model in particular: units are the same for all, only their room for the answer differs.
 _ANY: Final = maxsize
+
+#: The shortest time that a job goes back to its lane for, in seconds: no busy loop between lane and worker.
+_LEAST_PARKED: Final = 0.1
+
+#: A delivery of which nothing more is known.
+FIRST_DELIVERY: Final = Delivery()
 
 #: Units of one job in hand at once: a long job must not take a process for itself.
 _UNITS_AT_ONCE: Final = 16
@@ -39,10 +53,21 @@ class HandOff:
     """The job goes on to another connection, under the same id."""
 
     route: Route
+    #: The lane in which it waits there; None when that connection is no longer configured.
+    address: LaneHeader | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """The job goes back to its lane; what is done of it is kept."""
+
+    reason: Reason
+    #: Until another try is worth it.
+    seconds: float
 
 
 #: What follows from a delivery.
-Outcome = Ending | HandOff
+Outcome = Ending | HandOff | Park
 
 
 class _Kept(BaseModel):
@@ -71,15 +96,25 @@ class Engine:
     """Runs deliveries. One per process; everything it needs is given to it."""
 
     def __init__(
-        self, *, directory: Directory, catalogue: Catalogue, jobs: JobStore, attempts: Attempts, leases: Leases
+        self,
+        *,
+        directory: Directory,
+        catalogue: Catalogue,
+        jobs: JobStore,
+        attempts: Attempts,
+        leases: Leases,
+        patience: Patience,
     ) -> None:
         self._directory = directory
         self._catalogue = catalogue
         self._jobs = jobs
         self._attempts = attempts
         self._leases = leases
+        self._patience = patience
 
-    async def run(self, job: ExtractionJob, *, job_id: str, route: Route) -> Outcome:
+    async def run(
+        self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery = FIRST_DELIVERY
+    ) -> Outcome:
         """Take a job through the connection of its route.
 
         A job that is over returns its ending without a call; one that another delivery has in hand is waited for.
@@ -88,40 +123,91 @@ class Engine:
             StoreError: the configuration cannot be read; the job is as it was and may be delivered again.
             redis.RedisError: the working state cannot be read or written; likewise.
         """
+        reservation = Reservation(delivery.reservation)
+        try:
+            return await self._claim(job, job_id=job_id, route=route, delivery=delivery, reservation=reservation)
+        finally:
+            if unused := reservation.take():
+                await self._give_back(job, route, unused)
+
+    async def _claim(
+        self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery, reservation: Reservation
+    ) -> Outcome:
         owner = uuid.uuid4().hex
         async with self._leases.hold(job_id, hop=route.hop, owner=owner) as claim:
             match claim:
                 case Ended(ending=ending):
                     return ending
                 case HandedOver(route=onward):
-                    return HandOff(route=onward)
+                    return await self._hand_off(job, onward)
                 case Claimed():
-                    return await self._run(job, job_id=job_id, route=route, owner=owner, claimed=claim)
+                    return await self._run(
+                        job,
+                        job_id=job_id,
+                        route=route,
+                        delivery=delivery,
+                        reservation=reservation,
+                        owner=owner,
+                        claimed=claim,
+                    )
 
-    async def _run(self, job: ExtractionJob, *, job_id: str, route: Route, owner: str, claimed: Claimed) -> Outcome:
+    async def _give_back(self, job: ExtractionJob, route: Route, reservation: str) -> None:
+        """The job made no call; others need not wait until what was set aside for it runs out."""
+        try:
+            effective = _on(await self._directory.chain(job.project), route)
+            await self._attempts.give_back(effective, reservation)
+        except (ConfigError, RedisError) as error:
+            _log.warning("reservation_not_given_back", project=job.project, error=type(error).__name__)
+
+    async def _hand_off(self, job: ExtractionJob, route: Route) -> HandOff:
+        """Send a job on to the lane of its route; what does not fit any more of the configuration shows there."""
+        try:
+            chain = await self._directory.chain(job.project)
+        except StoreError:
+            raise
+        except ConfigError:
+            return HandOff(route=route, address=None)
+        return HandOff(route=route, address=address_of(job, chain, route, self._patience))
+
+    async def _run(
+        self,
+        job: ExtractionJob,
+        *,
+        job_id: str,
+        route: Route,
+        delivery: Delivery,
+        reservation: Reservation,
+        owner: str,
+        claimed: Claimed,
+    ) -> Outcome:
         extracted = _kept(claimed)
         progress = _Progress(extracted=extracted, records=list(claimed.attempts), kept=set(extracted))
         units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
+        subject: Subject | None = None
         trouble: Trouble | None
         try:
             chain = await self._directory.chain(job.project)
-            subject = self._subject(job, job_id, route, chain)
+            subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
-            trouble = await self._work(subject, units, progress)
+            trouble = await self._work(subject, units, progress, reservation)
         except StoreError:
             raise
         except ConfigError as error:
             trouble = Trouble.of_configuration(error)
         except extraction.PromptTooLong as error:
+            assert subject is not None  # noqa: S101 - the plan comes after it
             fault = Fault(kind=error.kind, message=str(error))
             trouble = Trouble.of_fault(fault, decide(fault), subject)
+        if trouble is not None and subject is not None and trouble.parks(subject):
+            await self._keep(job_id, progress)
+            return self._park(trouble, subject, delivery)
         onward = next_route(chain, route, trouble.code) if trouble is not None else None
         if onward is not None:
             await self._keep(job_id, progress)
             await self._jobs.hand_over(job_id, owner=owner, route=onward)
             self._leases.gone(job_id, owner=owner)
-            return HandOff(route=onward)
+            return HandOff(route=onward, address=address_of(job, chain, onward, self._patience))
         units = units or extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
         failures = {
             unit.index: why.as_failure(job, route)
@@ -140,14 +226,40 @@ class Engine:
         self._leases.gone(job_id, owner=owner)
         return stands
 
-    def _subject(self, job: ExtractionJob, job_id: str, route: Route, chain: Sequence[EffectiveConnection]) -> Subject:
+    def _park(self, trouble: Trouble, subject: Subject, delivery: Delivery) -> Park:
+        """Back to the lane, for as long as it takes or the job's patience lasts."""
+        assert trouble.reason is not None  # noqa: S101 - all that waits says for what
+        seconds = max(trouble.seconds, _LEAST_PARKED)
+        if not trouble.waits_for_budget:
+            left = self._patience.on(last=subject.last) - delivery.waited
+            seconds = min(seconds, max(left, _LEAST_PARKED))
+        return Park(reason=trouble.reason, seconds=seconds)
+
+    def _subject(
+        self,
+        job: ExtractionJob,
+        job_id: str,
+        route: Route,
+        chain: Sequence[EffectiveConnection],
+        delivery: Delivery,
+    ) -> Subject:
         effective = _on(chain, route)
         connection = effective.connection
         model = self._catalogue.find(connection.provider, connection.model, unverified=connection.unverified)
         last = next_route(chain, route, FailureCode.INTERNAL) is None
-        return Subject(job=job, job_id=job_id, route=route, effective=effective, model=model, last=last)
+        return Subject(
+            job=job,
+            job_id=job_id,
+            route=route,
+            effective=effective,
+            model=model,
+            last=last,
+            impatient=delivery.impatient or delivery.waited >= self._patience.on(last=last),
+        )
 
-    async def _work(self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress) -> Trouble | None:
+    async def _work(
+        self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress, reservation: Reservation
+    ) -> Trouble | None:
         """Work on what is not done yet, several units at once.
 
         Trouble of the connection keeps units that have not begun from beginning. What is done stays done.
@@ -161,7 +273,7 @@ class Engine:
             async with places:
                 if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
                     return
-                made = await self._attempts.make(subject, unit, progress.records)
+                made = await self._attempts.make(subject, unit, progress.records, reservation=reservation)
             if isinstance(made, Trouble):
                 progress.troubles[unit.index] = made
                 return

@@ -13,6 +13,8 @@ import redis
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused
+from workers.address import Patience, address_of
+from workers.lanes.header import LaneHeader
 from workers.routing import Route, first_route
 
 _PUBLISHED = "published"
@@ -25,6 +27,8 @@ class Accepted:
 
     job_id: str
     route: Route
+    #: The lane in which it waits.
+    address: LaneHeader | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +47,13 @@ class Intake:
         chain: Callable[[str], list[EffectiveConnection]],
         client: redis.Redis,
         key_ttl: int,
+        patience: Patience,
     ) -> None:
         """`chain` answers with a project's connections; `key_ttl` is how long keys are remembered, in seconds."""
         self._chain = chain
         self._client = client
         self._key_ttl = key_ttl
+        self._patience = patience
 
     def accept(self, job: ExtractionJob, *, job_id: str) -> Accepted | Duplicate:
         """Decide what becomes of a job that wants to run under `job_id`.
@@ -58,16 +64,18 @@ class Intake:
         Raises:
             JobRefused: the project is unknown or has no usable primary connection.
         """
-        route = self.route(job.project)
+        chain = self.chain(job.project)
+        route = first_route(chain)
+        address = address_of(job, chain, route, self._patience)
         if job.idempotency_key is None:
-            return Accepted(job_id=job_id, route=route)
+            return Accepted(job_id=job_id, route=route, address=address)
         key = _key(job.project, job.idempotency_key)
         known = self._client.set(key, f"{job_id} {_RESERVED}", nx=True, get=True, ex=self._key_ttl)
         if known is None:
-            return Accepted(job_id=job_id, route=route)
+            return Accepted(job_id=job_id, route=route, address=address)
         owner, _, state = _text(known).partition(" ")
         if owner == job_id or state == _RESERVED:
-            return Accepted(job_id=owner, route=route)
+            return Accepted(job_id=owner, route=route, address=address)
         return Duplicate(job_id=owner)
 
     def published(self, job: ExtractionJob, *, job_id: str) -> None:
@@ -76,14 +84,14 @@ class Intake:
             key = _key(job.project, job.idempotency_key)
             self._client.set(key, f"{job_id} {_PUBLISHED}", xx=True, ex=self._key_ttl)
 
-    def route(self, project: str) -> Route:
-        """The route onto a project's primary connection.
+    def chain(self, project: str) -> list[EffectiveConnection]:
+        """The connections of a project.
 
         Raises:
             JobRefused: the project is unknown or has no usable primary connection.
         """
         try:
-            return first_route(self._chain(project))
+            return self._chain(project)
         except ConfigError as error:
             code = FailureCode.UNKNOWN_PROJECT if isinstance(error, UnknownProject) else FailureCode.NO_CONNECTION
             raise JobRefused(str(error), {"code": code.value, "project": project}) from None

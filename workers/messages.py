@@ -7,11 +7,16 @@ from celery.canvas import Signature
 
 from tasks.contract import provider_queue, provider_task
 from workers.broker.describe import describe
+from workers.lanes.header import LaneHeader
 from workers.routing import Route
 
 
-def attempt_signature(app: Celery, job: dict[str, Any], route: Route, *, job_id: str) -> "Signature[Any]":
-    """The message that puts a job on the queue of its route's provider.
+def attempt_signature(
+    app: Celery, job: dict[str, Any], route: Route, address: LaneHeader | None, *, job_id: str
+) -> "Signature[Any]":
+    """The message that puts a job into its lane on the queue of its route's provider.
+
+    Without an address it goes to the queue itself, past all lanes.
 
     Both reprs are given, so that Celery never makes its own of the payload: they are what Flower shows, and the
     payload holds what customers said.
@@ -24,4 +29,5 @@ def attempt_signature(app: Celery, job: dict[str, Any], route: Route, *, job_id:
         queue=provider_queue(route.provider),
         argsrepr="()",
         kwargsrepr=describe(name, job_id, (), kwargs),
+        headers=address.as_headers() if address else None,
     )

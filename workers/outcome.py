@@ -35,6 +35,17 @@ class Scope(StrEnum):
     EPISODE = "episode"
 
 
+class Waits(StrEnum):
+    """Whether a job waits in its lane when the tries in place are used up."""
+
+    #: It falls back at once; where there is no fallback, it fails.
+    NEVER = "no"
+    #: Only where there is nothing to fall back to, for `BYOM_MAX_WAIT`; then it fails.
+    WHEN_LAST = "without a fallback"
+    #: For `BYOM_FALLBACK_PATIENCE`, then it falls back; where there is no fallback, for `BYOM_MAX_WAIT`.
+    ALWAYS = "yes"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One row of the table."""
@@ -44,6 +55,7 @@ class Decision:
     tries: int = 1
     #: The same where there is no connection left to fall back to: then a bad chance is better than none.
     tries_when_last: int | None = None
+    waits: Waits = Waits.NEVER
     code: FailureCode
     scope: Scope = Scope.CONNECTION
     #: Why this action is right.
@@ -60,6 +72,7 @@ TABLE: dict[FaultKind, Decision] = {
     FaultKind.CONNECT: Decision(
         action=Action.RETRY,
         tries=3,
+        waits=Waits.WHEN_LAST,
         code=FailureCode.PROVIDER_UNAVAILABLE,
         why="Nothing was sent, so nothing was billed; such faults pass in moments or not at all.",
         mend="Check that the worker can reach the provider: host name, firewall, certificate.",
@@ -81,6 +94,7 @@ TABLE: dict[FaultKind, Decision] = {
     FaultKind.UNAVAILABLE: Decision(
         action=Action.RETRY,
         tries=3,
+        waits=Waits.WHEN_LAST,
         code=FailureCode.PROVIDER_UNAVAILABLE,
         why="Server errors are not billed and mostly pass at once.",
         mend=_UNAVAILABLE,
@@ -88,6 +102,7 @@ TABLE: dict[FaultKind, Decision] = {
     FaultKind.OVERLOADED: Decision(
         action=Action.FALL_BACK,
         tries_when_last=4,
+        waits=Waits.WHEN_LAST,
         code=FailureCode.PROVIDER_UNAVAILABLE,
         why="An overloaded model stays so for minutes, and every retry adds to its load. Without a fallback: some.",
         mend=_UNAVAILABLE,
@@ -95,19 +110,22 @@ TABLE: dict[FaultKind, Decision] = {
     FaultKind.RATE_LIMITED: Decision(
         action=Action.RETRY,
         tries=3,
+        waits=Waits.ALWAYS,
         code=FailureCode.RATE_LIMITED,
-        why="The vendor says when to come back. A wait longer than BYOM_PATIENCE is not spent here.",
+        why="The vendor says when to come back. A wait longer than BYOM_PATIENCE is spent in the lane, not here.",
         mend="Lower the connection's TPM to what the vendor grants, or ask the vendor for more.",
     ),
     FaultKind.QUOTA_EXHAUSTED: Decision(
         action=Action.FALL_BACK,
+        waits=Waits.WHEN_LAST,
         code=FailureCode.QUOTA_EXHAUSTED,
-        why="Money or a daily quota is used up; no wait that a job can afford brings it back.",
+        why="Money or a daily quota is used up; no try brings it back, but the account's owner may.",
         mend="Add credit or raise the spend limit in the vendor's console.",
     ),
     FaultKind.CREDENTIAL_REJECTED: Decision(
         action=Action.REFRESH_CREDENTIAL,
         tries=2,
+        waits=Waits.WHEN_LAST,
         code=FailureCode.CREDENTIAL_REJECTED,
         why="The key may have been rotated a moment ago; the newest one gets one try.",
         mend="Check the key in the vendor's console and save a valid one; workers use it at once.",
@@ -115,6 +133,7 @@ TABLE: dict[FaultKind, Decision] = {
     FaultKind.CREDENTIAL_EXPIRED: Decision(
         action=Action.REFRESH_CREDENTIAL,
         tries=2,
+        waits=Waits.WHEN_LAST,
         code=FailureCode.CREDENTIAL_EXPIRED,
         why="A newer credential or a fresh token may be there already; it gets one try.",
         mend="Save a new credential; workers use it at once.",
@@ -190,3 +209,8 @@ TABLE: dict[FaultKind, Decision] = {
 def decide(fault: Fault) -> Decision:
     """The row for a fault; every kind has exactly one."""
     return TABLE[fault.kind]
+
+
+def may_pass(code: FailureCode | None) -> bool:
+    """Whether what a connection is left alone for may pass by itself or by an operator's hand, so that jobs wait."""
+    return any(row.waits is not Waits.NEVER for row in TABLE.values() if row.code is code)

@@ -18,7 +18,9 @@ Generated from the code by `python -m workers.outcome_docs`; a test keeps the tw
 Every answer that is not a usable one becomes a fault of one kind, and each kind has one row: what the worker does, and
 what you can do. *Tries* counts the first. When the tries are used up, or the vendor asks for a longer wait than
 `BYOM_PATIENCE`, the job falls back to the project's next connection; without one it fails with the code of the row.
-*Scope* says whether the fault speaks of the connection, so that all episodes would meet it, or of this episode only.
+*Waits* says whether it first waits in its lane, where it holds no worker: `yes` means up to `BYOM_FALLBACK_PATIENCE`
+before it falls back; on its last connection up to `BYOM_MAX_WAIT` before it fails. *Scope* says whether the fault
+speaks of the connection, so that all episodes would meet it, or of this episode only.
 """
 
 _RULES_HEAD = """\
@@ -29,6 +31,11 @@ reason. An answer that no row knows is `malformed`. Faults on the way (`connect`
 transport, for all providers alike; answers that do not fit their schema or their episode come from the checks.
 """
 
+_COLUMNS = (
+    *("fault", "action", "tries", "tries without a fallback", "waits"),
+    *("scope", "failure code", "why", "mend"),
+)
+
 _OURS = {FOREIGN: "(not the provider's error format)", EMPTY: EMPTY}
 
 
@@ -37,7 +44,8 @@ def render() -> str:
     sections = [
         _HEAD,
         _table(
-            ("fault", "action", "tries", "tries without a fallback", "scope", "failure code", "why", "mend"), _actions()
+            ("fault", "action", "tries", "tries without a fallback", "waits", "scope", "failure code", "why", "mend"),
+            _actions(),
         ),
     ]
     sections.append(_RULES_HEAD)
@@ -49,7 +57,8 @@ def render() -> str:
 def _actions() -> Iterator[Sequence[str]]:
     for kind, row in TABLE.items():
         last = str(row.tries_when_last or row.tries)
-        yield f"`{kind}`", row.action.value, str(row.tries), last, row.scope.value, f"`{row.code}`", row.why, row.mend
+        how = (row.action.value, str(row.tries), last, row.waits.value, row.scope.value)
+        yield f"`{kind}`", *how, f"`{row.code}`", row.why, row.mend
 
 
 def _rule(rule: Rule) -> Sequence[str]:

@@ -13,9 +13,11 @@ from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore, open_store
 from tasks.contract import ContractError, ExtractionFailed, ExtractionJob, ExtractionResult, FailureCode, parse_job
+from workers.address import patience_of
 from workers.app import create_app
 from workers.intake import Accepted, Intake
 from workers.messages import attempt_signature
+from workers.task_body import BUDGET_PAUSED, WAITING
 
 #: Messages sent to the broker in one go.
 _BATCH = 200
@@ -26,6 +28,8 @@ _STATES = {
     "STARTED": "running",
     "RETRY": "running",
     "IGNORED": "running",
+    WAITING: "waiting",
+    BUDGET_PAUSED: "budget_paused",
     "FAILURE": "failed",
     "REVOKED": "failed",
 }
@@ -45,7 +49,11 @@ class JobHandle:
         return str(self._result.id)
 
     def state(self) -> str:
-        """`pending` (waiting, or not known), `queued`, `running`, `succeeded`, `partial`, `duplicate` or `failed`."""
+        """Where the job is.
+
+        `pending` (queued, or not known), `running`, `waiting` (for a limit or for a connection to be well again),
+        `budget_paused`, `succeeded`, `partial`, `duplicate` or `failed`.
+        """
         state = self._result.state
         if state == "SUCCESS":
             return ExtractionResult.model_validate(self._result.result).status.value
@@ -90,6 +98,7 @@ class Producer:
             chain=self._chain,
             client=client,
             key_ttl=settings.idempotency_ttl,
+            patience=patience_of(settings),
         )
 
     @classmethod
@@ -97,7 +106,7 @@ class Producer:
         """A producer with clients of its own; close it."""
         return cls(
             app=create_app(settings),
-            store=open_store(settings.store_url),
+            store=open_store(settings.store_url, key=settings.store_key),
             client=redis.Redis.from_url(settings.redis_url),
             settings=settings,
         )
@@ -157,7 +166,9 @@ class Producer:
                 accepted = self._intake.accept(job, job_id=str(uuid.uuid4()))
                 if isinstance(accepted, Accepted):
                     payload = job.model_dump(mode="json", exclude_unset=True)
-                    signature = attempt_signature(self._app, payload, accepted.route, job_id=accepted.job_id)
+                    signature = attempt_signature(
+                        self._app, payload, accepted.route, accepted.address, job_id=accepted.job_id
+                    )
                     signature.apply_async(producer=producer, task_id=accepted.job_id)
                     published.append((job, accepted.job_id))
                 handles.append(

@@ -19,10 +19,14 @@ from config.catalogue import load_catalogue
 from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob
-from workers.admission import LocalAdmission
+from tasks.contract import ExtractionJob, VerificationRequest
+from workers.address import patience_of
+from workers.admission import RedisAdmission
+from workers.alerts import RedisAlerts
 from workers.attempts import Attempts
+from workers.changes import Follower
 from workers.clock import SystemClock
+from workers.delivery import Delivery
 from workers.directory import Directory
 from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
@@ -31,6 +35,8 @@ from workers.leases import Leases
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.verification import Verification
+from workers.verification.service import Verifier
 
 _T = TypeVar("_T")
 
@@ -38,6 +44,9 @@ _T = TypeVar("_T")
 #: that a redelivered job finds the lease of its dead worker gone.
 _LEASE = 15.0
 
+
+#: Seconds that the lease of a call outlives the longest call.
+_LEASE_MARGIN = 10.0
 
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
@@ -52,12 +61,13 @@ class Runtime:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
         self._thread.start()
-        self._store = open_store(settings.store_url)
+        self._store = open_store(settings.store_url, key=settings.store_key)
         self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
         self._intake = Intake(
             chain=lambda project: effective_chain(self._store, project),
             client=self._sync_client,
             key_ttl=settings.idempotency_ttl,
+            patience=patience_of(settings),
         )
         self._run(self._open(settings)).result()
 
@@ -69,21 +79,45 @@ class Runtime:
         jobs = RedisJobs(self._client, state_ttl=settings.job_state_ttl, records_kept=settings.usage_records)
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         leases = Leases(jobs, seconds=_LEASE)
+        alerts = RedisAlerts(self._client)
         self._transport = build_transport(settings)
+        providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
         attempts = Attempts(
             directory=directory,
-            providers=build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url),
+            providers=providers,
             transport=self._transport,
-            admission=LocalAdmission(max_calls=settings.max_calls),
+            admission=RedisAdmission(self._client, alerts=alerts, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
             jobs=jobs,
+            alerts=alerts,
             clock=clock,
+            max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
             patience=settings.patience,
         )
         self._engine = Engine(
-            directory=directory, catalogue=load_catalogue(), jobs=jobs, attempts=attempts, leases=leases
+            directory=directory,
+            catalogue=load_catalogue(),
+            jobs=jobs,
+            attempts=attempts,
+            leases=leases,
+            patience=patience_of(settings),
+        )
+        self._verifier = Verifier(
+            self._store,
+            providers=providers,
+            transport=self._transport,
+            catalogue=load_catalogue(),
+            clock=clock,
+            timeout=settings.call_timeout,
+        )
+        follower = Follower.at(
+            settings.redis_url,
+            changed=lambda change: directory.drop(change.scope, trust=change.trust),
+            unknown=directory.drop_everything,
         )
         self._renewal = asyncio.create_task(leases.renew_forever())
+        self._following = asyncio.create_task(follower.follow_forever())
+        self._expiry = asyncio.create_task(directory.expire_forever())
 
     def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         """Accept a job that a foreign producer published.
@@ -96,18 +130,29 @@ class Runtime:
             self._intake.published(job, job_id=job_id)
         return accepted
 
-    def attempt(self, job: ExtractionJob, job_id: str, route: Route) -> Outcome:
+    def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.
 
         Raises:
             concurrent.futures.CancelledError: the worker stops and has waited long enough.
         """
-        future = self._run(self._engine.run(job, job_id=job_id, route=route))
+        future = self._run(self._engine.run(job, job_id=job_id, route=route, delivery=delivery))
         self._in_hand.add(future)
         try:
             return future.result()
         finally:
             self._in_hand.discard(future)
+
+    def verify(self, request: VerificationRequest) -> list[Verification]:
+        """Call the connections of a project once each; blocks the calling thread, never the loop.
+
+        Raises:
+            ConfigError: there is no such project or connection, or the store cannot be read.
+        """
+        verification = self._verifier.verify(
+            request.project, connection=request.connection, version=request.credential_version
+        )
+        return self._run(verification).result()
 
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""

@@ -20,12 +20,18 @@ from tasks.contract import (
     JobStatus,
     parse_job,
 )
-from workers.engine import HandOff, Outcome
+from workers.admission import Reason
+from workers.broker.parked import Parked
+from workers.engine import HandOff, Outcome, Park
 from workers.intake import Accepted, Duplicate
 from workers.messages import attempt_signature
 from workers.receipt import Receipt
 
 _log = structlog.get_logger(__name__)
+
+#: States of a job that is in its lane, as `AsyncResult.state` shows them.
+WAITING = "WAITING"
+BUDGET_PAUSED = "BUDGET_PAUSED"
 
 #: Takes a validated job and its id, and says what follows.
 Step = Callable[[ExtractionJob, str], Outcome | Accepted | Duplicate]
@@ -48,7 +54,7 @@ def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause:
     job_id = str(task.request.id)
     try:
         return _conclude(task, job, step(parse_job(job), job_id), job_id=job_id)
-    except (ContractError, Ignore):
+    except (ContractError, Ignore, Reject):
         raise
     except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
         # Nothing is wrong with the job. It must not fail because a server is away for a while.
@@ -77,13 +83,18 @@ def _conclude(
     A job that goes on is replaced: its id, callbacks and place in a chord go with it, and Celery sees one job.
     """
     match outcome:
-        case HandOff(route=route):
-            raise task.replace(attempt_signature(task.app, job, route, job_id=job_id))
-        case Accepted(job_id=first, route=route) if first == job_id:
-            raise task.replace(attempt_signature(task.app, job, route, job_id=job_id))
-        case Accepted(job_id=first, route=route):
+        case Park(reason=reason, seconds=seconds):
+            state = BUDGET_PAUSED if reason is Reason.BUDGET else WAITING
+            task.update_state(state=state, meta={"reason": reason.value, "seconds": round(seconds, 3)})
+            # Any value does as the reason; the stubs know of texts and errors only.
+            raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)  # type: ignore[arg-type]
+        case HandOff(route=route, address=address):
+            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
+        case Accepted(job_id=first, route=route, address=address) if first == job_id:
+            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
+        case Accepted(job_id=first, route=route, address=address):
             # The key's first producer died before it published. Its id is taken up again, never a second one.
-            attempt_signature(task.app, job, route, job_id=first).apply_async(task_id=first)
+            attempt_signature(task.app, job, route, address, job_id=first).apply_async(task_id=first)
             return _duplicate(task, job, job_id=job_id, first=first)
         case Duplicate(job_id=first):
             return _duplicate(task, job, job_id=job_id, first=first)

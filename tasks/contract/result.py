@@ -110,7 +110,7 @@ class AttemptRecord(Record):
     credential_version: int | None = None
     #: `ok`, or the reason of the failure.
     status: str
-    #: What was done about it: `done`, `retry` (or another way of trying again), `fall_back` or `fail`.
+    #: What was done about it: `done`, `retry` (or another way of trying again), `wait`, `fall_back` or `fail`.
     action: str
     usage: TokenUsage = TokenUsage()
     #: USD as a decimal string; absent when the price is unknown.

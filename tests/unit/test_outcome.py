@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.contract import FailureCode
-from workers.outcome import TABLE, Action, Scope, decide
+from workers.outcome import TABLE, Action, Scope, Waits, decide, may_pass
 from workers.outcome_docs import PATH, render
 from workers.providers.base import Fault, FaultKind
 
@@ -42,6 +42,37 @@ _EXPECTED: dict[FaultKind, tuple[Action, int, FailureCode, Scope]] = {
 def test_a_fault_leads_to_its_row(kind: FaultKind) -> None:
     row = decide(Fault(kind=kind, message="Something happened."))
     assert (row.action, row.tries, row.code, row.scope) == _EXPECTED[kind]
+
+
+#: Kinds whose jobs wait in their lane; all others never do.
+_WAITS: dict[FaultKind, Waits] = {
+    FaultKind.CONNECT: Waits.WHEN_LAST,
+    FaultKind.UNAVAILABLE: Waits.WHEN_LAST,
+    FaultKind.OVERLOADED: Waits.WHEN_LAST,
+    FaultKind.RATE_LIMITED: Waits.ALWAYS,
+    FaultKind.QUOTA_EXHAUSTED: Waits.WHEN_LAST,
+    FaultKind.CREDENTIAL_REJECTED: Waits.WHEN_LAST,
+    FaultKind.CREDENTIAL_EXPIRED: Waits.WHEN_LAST,
+}
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_only_what_may_pass_is_waited_for(kind: FaultKind) -> None:
+    assert TABLE[kind].waits is _WAITS.get(kind, Waits.NEVER)
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [
+        (FailureCode.PROVIDER_UNAVAILABLE, True),
+        (FailureCode.QUOTA_EXHAUSTED, True),
+        (FailureCode.MODEL_NOT_FOUND, False),
+        (FailureCode.PERMISSION_DENIED, False),
+        (None, False),
+    ],
+)
+def test_a_connection_is_waited_for_if_what_ails_it_may_pass(code: FailureCode | None, passes: bool) -> None:  # noqa: FBT001 - a table
+    assert may_pass(code) is passes
 
 
 @pytest.mark.parametrize("kind", FaultKind)

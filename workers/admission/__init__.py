@@ -1,6 +1,24 @@
-"""Admission: who may call now. Today a bound on calls in flight, per process and per connection."""
+"""Admission: who may call now, for all workers together."""
 
-from .base import Admission, Lease
-from .local import LocalAdmission
+from .base import Admission, Demand, Health, Lease, Observation, Reason, Refusal
+from .health import observe
+from .memory import MemoryAdmission
+from .redis import RedisAdmission
+from .state import BreakerState, BucketState, MeterState, SpendState
 
-__all__ = ["Admission", "Lease", "LocalAdmission"]
+__all__ = [
+    "Admission",
+    "BreakerState",
+    "BucketState",
+    "Demand",
+    "Health",
+    "Lease",
+    "MemoryAdmission",
+    "MeterState",
+    "Observation",
+    "Reason",
+    "RedisAdmission",
+    "Refusal",
+    "SpendState",
+    "observe",
+]

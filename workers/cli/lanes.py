@@ -124,7 +124,7 @@ def weight(
 ) -> None:
     """Set a project's share beside others, from now on and also for what waits already."""
     settings = load_settings()
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     profile = read_project(store, project)
     if profile is None:
         raise CommandError(f"there is no project '{project}'; see: byom connection list", code=ExitCode.USAGE)
@@ -168,7 +168,7 @@ def move_command(
 ) -> None:
     """Send every waiting job of a project from one of its connections to another."""
     settings = load_settings()
-    chain = effective_chain(open_store(settings.store_url), project)
+    chain = effective_chain(open_store(settings.store_url, key=settings.store_key), project)
     origin, destination = _named(chain, source, project), _named(chain, target, project)
     if origin.key == destination.key:
         raise CommandError(

@@ -6,15 +6,22 @@ from typing import Annotated
 import typer
 
 from workers.cli import (
+    account,
+    audit,
+    config_file,
     connection,
+    credential,
     demo,
     doctor,
     enqueue,
     lanes,
+    limits,
     models,
+    project,
     result,
     schema,
     simulator,
+    store,
     up,
     usage,
     verify,
@@ -87,8 +94,15 @@ app.command(epilog=result.EXAMPLES)(result.result)
 app.command(epilog=usage.EXAMPLES)(usage.usage)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
+app.add_typer(credential.app, name="credential")
+app.add_typer(audit.app, name="audit")
+app.add_typer(account.app, name="account")
+app.add_typer(store.app, name="store")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(project.app, name="project")
+app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 app.command(epilog=simulator.EXAMPLES)(simulator.simulator)

@@ -7,6 +7,7 @@ turns what all units yielded into the results of the job's episodes.
 from .checks import check
 from .instructions import PROMPT_VERSION
 from .merge import assemble
+from .needs import Needs, prompt_tokens, rough_needs
 from .notes import WarningCode
 from .plan import plan
 from .prompt import enlarge, remind
@@ -20,6 +21,7 @@ __all__ = [
     "Extracted",
     "ExtractedEntity",
     "ExtractedFact",
+    "Needs",
     "PromptTooLong",
     "Unit",
     "Unusable",
@@ -29,5 +31,7 @@ __all__ = [
     "enlarge",
     "estimate_tokens",
     "plan",
+    "prompt_tokens",
     "remind",
+    "rough_needs",
 ]

@@ -19,7 +19,8 @@ _OUTPUT_PER_INPUT: Final = 2
 #: The estimate leans to the high side of one vocabulary; some vendors' count more.
 _MARGIN: Final = 1.25
 
-_STATIC_TOKENS: Final = estimate_tokens(SYSTEM) + estimate_tokens(json.dumps(SCHEMA))
+#: Tokens that every call takes whatever the job: instructions and schema.
+STATIC_TOKENS: Final = estimate_tokens(SYSTEM) + estimate_tokens(json.dumps(SCHEMA))
 
 
 def plan(job: ExtractionJob, *, context_tokens: int, max_output: int) -> list[Unit]:
@@ -45,7 +46,7 @@ def plan(job: ExtractionJob, *, context_tokens: int, max_output: int) -> list[Un
         for part, (start, end) in enumerate(chunks, start=1):
             chunk = text[start:end]
             user = build_user(preface, episode, chunk, part=part, parts=len(chunks))
-            needed = int((_STATIC_TOKENS + estimate_tokens(user)) * _MARGIN)
+            needed = int((STATIC_TOKENS + estimate_tokens(user)) * _MARGIN)
             wanted = LEAST_OUTPUT + _OUTPUT_PER_INPUT * estimate_tokens(chunk)
             room = min(wanted, max_output, context_tokens - needed)
             if room < min(LEAST_OUTPUT, max_output):

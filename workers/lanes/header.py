@@ -53,6 +53,10 @@ class LaneHeader(BaseModel):
         except (KeyError, TypeError, ValidationError):
             return None
 
+    def as_headers(self) -> dict[str, Any]:
+        """The headers of a message that belongs in this lane."""
+        return {HEADER: self.model_dump(exclude_none=True)}
+
     def lane(self, queue: str) -> LaneName:
         """The lane on a queue."""
         return LaneName(queue, self.priority, self.tenant, self.meter, self.project)

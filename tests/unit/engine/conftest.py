@@ -11,13 +11,16 @@ import pytest
 from pydantic import SecretStr
 
 from config.catalogue import load_catalogue
-from config.connections import project_path, save_connection, save_project
+from config.connections import EffectiveConnection, project_path, save_connection, save_project
 from config.credentials import save_credential
 from config.store import MemoryStore
-from tasks.contract import AttemptRecord, ExtractionJob, Failure, TokenUsage, parse_job
+from tasks.contract import AttemptRecord, ExtractionJob, Failure, FailureCode, TokenUsage, parse_job
 from tests.support import ManualClock
-from workers.admission import LocalAdmission
+from workers.address import Patience
+from workers.admission import Demand, Observation, Reason, Refusal
+from workers.alerts import MemoryAlerts
 from workers.attempts import Attempts
+from workers.delivery import Delivery
 from workers.directory import Directory
 from workers.engine import Engine, HandOff, Outcome
 from workers.jobs import Ending, MemoryJobs
@@ -57,6 +60,11 @@ def fault(kind: FaultKind, **changes: Any) -> Fault:
     return Fault(kind=kind, message=f"It said {kind.value}.", **changes)
 
 
+#: A job that has waited long enough: what follows from a fault follows at once.
+IMPATIENT = Delivery(waited=1_000_000, impatient=True)
+#: A job that has only just come.
+FRESH = Delivery()
+
 Answer = Reply | Fault | Callable[[Call], Reply | Fault]
 
 
@@ -84,6 +92,49 @@ class Model:
         self.script.setdefault(name, deque()).extend(answers)
 
 
+class Leave:
+    """Leave to call; keeps what it was settled with."""
+
+    def __init__(self, gate: "Gate") -> None:
+        self._gate = gate
+
+    async def settle(self, observation: Observation) -> None:
+        self._gate.observed.append(observation)
+
+    async def refund(self) -> None:
+        self._gate.refunded += 1
+
+
+@dataclass
+class Gate:
+    """Admission as scripted; what is not scripted is let in."""
+
+    script: deque[Refusal | None] = field(default_factory=deque)
+    asked: list[tuple[Demand, str | None]] = field(default_factory=list)
+    observed: list[Observation] = field(default_factory=list)
+    refunded: int = 0
+    released: list[str] = field(default_factory=list)
+    held_back: list[tuple[str, Reason, float, FailureCode]] = field(default_factory=list)
+
+    async def admit(
+        self, _effective: EffectiveConnection, demand: Demand, *, reservation: str | None = None
+    ) -> Leave | Refusal:
+        self.asked.append((demand, reservation))
+        refusal = self.script.popleft() if self.script else None
+        return refusal or Leave(self)
+
+    async def release(self, _effective: EffectiveConnection, *, reservation: str) -> None:
+        self.released.append(reservation)
+
+    async def hold_back(
+        self, effective: EffectiveConnection, *, reason: Reason, seconds: float, code: FailureCode
+    ) -> None:
+        self.held_back.append((effective.connection.name, reason, seconds, code))
+
+    async def let_go(self, effective: EffectiveConnection, *, reason: Reason) -> None:
+        raise AssertionError(f"the engine never lets go: {effective} {reason}")
+
+
 @dataclass
 class Bench:
     """An engine with everything around it."""
@@ -95,19 +146,29 @@ class Bench:
     clock: ManualClock
     slept: list[float]
     directory: Directory
+    gate: Gate
+    alerts: MemoryAlerts
 
-    async def run(self, job: ExtractionJob | None = None, *, job_id: str = "j", route: Route | None = None) -> Outcome:
+    async def run(
+        self,
+        job: ExtractionJob | None = None,
+        *,
+        job_id: str = "j",
+        route: Route | None = None,
+        delivery: Delivery = IMPATIENT,
+    ) -> Outcome:
         """One delivery."""
         chosen = job or make_job()
         if route is None:
             route = first_route(await self.directory.chain(chosen.project))
-        return await self.engine.run(chosen, job_id=job_id, route=route)
+        return await self.engine.run(chosen, job_id=job_id, route=route, delivery=delivery)
 
     async def run_to_the_end(self, job: ExtractionJob | None = None) -> Ending:
         """All hops."""
         outcome = await self.run(job)
         while isinstance(outcome, HandOff):
             outcome = await self.run(job, route=outcome.route)
+        assert isinstance(outcome, Ending)
         return outcome
 
     @property
@@ -170,15 +231,19 @@ def bench() -> Bench:
         await asyncio.sleep(0)
 
     model = Model(clock)
+    gate = Gate()
+    alerts = MemoryAlerts()
     jobs = MemoryJobs(clock=clock)
     directory = Directory(store, clock=clock, ttl=1_000_000)
     attempts = Attempts(
         directory=directory,
         providers=build_providers(),
         transport=model,
-        admission=LocalAdmission(max_calls=100),
+        admission=gate,
         jobs=jobs,
+        alerts=alerts,
         clock=clock,
+        max_calls=100,
         call_timeout=90,
         patience=5,
         sleep=sleep,
@@ -190,5 +255,16 @@ def bench() -> Bench:
         jobs=jobs,
         attempts=attempts,
         leases=Leases(jobs, seconds=15, sleep=yield_only),
+        patience=Patience(before_fallback=30, at_most=600),
     )
-    return Bench(engine=engine, model=model, jobs=jobs, store=store, clock=clock, slept=slept, directory=directory)
+    return Bench(
+        engine=engine,
+        model=model,
+        jobs=jobs,
+        store=store,
+        clock=clock,
+        slept=slept,
+        directory=directory,
+        gate=gate,
+        alerts=alerts,
+    )

@@ -4,12 +4,15 @@ import pytest
 from config.errors import NoConnection, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused, parse_job
 from tests.support import effective
+from workers.address import Patience
 from workers.intake import Accepted, Duplicate, Intake
+
+PATIENCE = Patience(before_fallback=30, at_most=600)
 
 
 @pytest.fixture
 def intake() -> Intake:
-    return Intake(chain=lambda _: [effective()], client=fakeredis.FakeRedis(), key_ttl=60)
+    return Intake(chain=lambda _: [effective()], client=fakeredis.FakeRedis(), key_ttl=60, patience=PATIENCE)
 
 
 def job(key: str | None = None, *, project: str = "acme") -> ExtractionJob:
@@ -56,7 +59,7 @@ def test_keys_of_other_projects_and_jobs_without_keys_are_independent(intake: In
 
 def test_keys_are_forgotten_after_their_time() -> None:
     client = fakeredis.FakeRedis()
-    intake = Intake(chain=lambda _: [effective()], client=client, key_ttl=60)
+    intake = Intake(chain=lambda _: [effective()], client=client, key_ttl=60, patience=PATIENCE)
     intake.accept(job("a secret key"), job_id="j1")
     intake.published(job("a secret key"), job_id="j1")
 
@@ -77,8 +80,20 @@ def test_a_project_that_cannot_run_is_refused_with_its_reason(error: Exception, 
     def chain(_: str) -> list[object]:
         raise error
 
-    intake = Intake(chain=chain, client=fakeredis.FakeRedis(), key_ttl=60)  # type: ignore[arg-type]  # always raises
+    intake = Intake(chain=chain, client=fakeredis.FakeRedis(), key_ttl=60, patience=PATIENCE)  # type: ignore[arg-type]  # always raises
 
     with pytest.raises(JobRefused, match="project 'acme'") as refused:
         intake.accept(job(), job_id="j1")
     assert refused.value.code is code
+
+
+def test_an_accepted_job_knows_the_lane_in_which_it_waits(intake: Intake) -> None:
+    accepted = intake.accept(job(), job_id="j1")
+
+    assert isinstance(accepted, Accepted)
+    assert accepted.address is not None
+    assert (accepted.address.meter, accepted.address.patience, accepted.address.fallback) == (
+        "/byom/projects/acme/credentials/primary-key#gpt-6-luna",
+        600,
+        False,
+    )

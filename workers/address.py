@@ -1,0 +1,53 @@
+"""Where a job waits, for how long, and what it will take from there. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.connections import EffectiveConnection
+from config.settings import Settings
+from tasks.contract import ExtractionJob, FailureCode
+from workers import extraction
+from workers.lanes.header import LaneHeader
+from workers.routing import Route, next_route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a job waits on one connection, in seconds."""
+
+    #: Where there is another connection to go on to.
+    before_fallback: float
+    #: Where there is none.
+    at_most: float
+
+    def on(self, *, last: bool) -> float:
+        """Seconds on a connection that is the last, or is not."""
+        return self.at_most if last else self.before_fallback
+
+
+def patience_of(settings: Settings) -> Patience:
+    """How long jobs wait, by the settings of this process."""
+    return Patience(before_fallback=settings.fallback_patience, at_most=settings.max_wait)
+
+
+def address_of(
+    job: ExtractionJob, chain: Sequence[EffectiveConnection], route: Route, patience: Patience
+) -> LaneHeader | None:
+    """The lane of a job on the connection of its route; None when that connection is no longer configured."""
+    effective = next((link for link in chain if link.connection.name == route.connection), None)
+    if effective is None:
+        return None
+    last = next_route(chain, route, FailureCode.INTERNAL) is None
+    needs = extraction.rough_needs(job)
+    return LaneHeader(
+        meter=effective.key,
+        tenant=effective.tenant,
+        project=job.project,
+        connection=route.connection,
+        priority=job.priority.value,
+        weight=effective.profile.weight,
+        input=needs.input_tokens,
+        calls=needs.calls,
+        patience=patience.on(last=last),
+        fallback=not last,
+    )

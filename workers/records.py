@@ -1,0 +1,90 @@
+"""What is written down of an attempt, and what its request is tagged with. Pure."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.prices import Cost
+from tasks.contract import AttemptRecord
+from workers.outcome import Action, Decision
+from workers.providers.base import Call
+from workers.providers.transport import Sent
+from workers.trouble import Subject
+
+_RETRIES = frozenset(Action) - {Action.FALL_BACK}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What one try came to, as far as its record is concerned."""
+
+    #: None when the answer was good.
+    decision: Decision | None
+    #: Whether it is tried again in place.
+    again: bool
+
+
+def tags_of(subject: Subject, attempt: str) -> Mapping[str, str]:
+    """What attribution needs of one call. The model is not among it: the request itself names it."""
+    connection = subject.effective.connection
+    # Ours last: no label may pass for another project.
+    return {
+        **connection.labels,
+        **subject.job.labels,
+        "project": subject.job.project,
+        "provider": connection.provider.value,
+        "role": connection.role.value,
+        "job": subject.job_id,
+        "attempt": attempt,
+    }
+
+
+def record_of(
+    subject: Subject, call: Call, *, attempt: str, done: Done, sent: Sent, cost: Cost | None, started_at: datetime
+) -> AttemptRecord:
+    """The usage record of one call.
+
+    Args:
+        subject: the job and the connection.
+        call: what was asked.
+        attempt: `hop.unit.try`.
+        done: what it came to.
+        sent: the answer, with how long it took.
+        cost: None where the price is not known.
+        started_at: when the call was made.
+    """
+    connection, answer = call.connection, sent.answer
+    return AttemptRecord(
+        id=uuid.uuid4().hex,
+        attempt=attempt,
+        job_id=subject.job_id,
+        account=subject.effective.account,
+        project=subject.job.project,
+        provider=connection.provider,
+        connection=connection.name,
+        role=connection.role,
+        model=connection.model,
+        served_model=answer.served_model,
+        credential_version=call.credential.version if call.credential else None,
+        status="ok" if done.decision is None else done.decision.code.value,
+        action=_taken(done, subject),
+        usage=answer.usage,
+        cost_usd=None if cost is None else format(cost.usd, "f"),
+        price=None if cost is None else cost.as_json(),
+        latency_ms=round(sent.latency * 1000),
+        request_id=answer.request_id,
+        labels={**connection.labels, **subject.job.labels},
+        started_at=started_at,
+    )
+
+
+def _taken(done: Done, subject: Subject) -> str:
+    """What was done about a try."""
+    if done.decision is None:
+        return "done"
+    if done.again:
+        return done.decision.action.value if done.decision.action in _RETRIES else Action.RETRY.value
+    if subject.waits(done.decision.waits):
+        return "wait"
+    return "fail" if subject.last else Action.FALL_BACK.value
