@@ -51,7 +51,7 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture
 def postgres_url(postgres_server: Postgres) -> str:
     """URL of an empty database."""
-    return postgres_server.new_database()
+    return postgres_server.clean()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -64,8 +64,12 @@ class Database:
             LedgerSchema: the database is newer than this program.
         """
         database = cls(_engine(url))
-        with database.begin() as connection:
-            migrate(connection)
+        try:
+            with database.begin() as connection:
+                migrate(connection)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     @contextmanager
