@@ -139,14 +139,18 @@ class Follower:
     """A command that goes on and on, and is killed time and again."""
 
     def __init__(self, environment: dict[str, str], directory: Path, *arguments: str) -> None:
-        self._start = lambda: subprocess.Popen(
-            [*BYOM, "usage", *arguments, "--follow"],
-            cwd=directory,
-            env=environment,
+        self._command = [*BYOM, "usage", *arguments, "--follow"]
+        self._environment, self._directory = environment, directory
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            cwd=self._directory,
+            env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        self._process = self._start()
 
     def kill(self) -> None:
         """End it without a word."""

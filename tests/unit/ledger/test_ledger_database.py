@@ -197,7 +197,7 @@ def test_a_gap_is_told_and_kept(database: Database, valkey_client: redis.Redis) 
 
 def test_an_entry_that_is_no_record_stops_loudly_before_it(database: Database, fake: redis.Redis) -> None:
     publish(fake, "a")
-    entry = fake.xadd(RECORDS_KEY, {"record": '{"id": "CANARY"}'})
+    entry: Any = fake.xadd(RECORDS_KEY, {"record": '{"id": "CANARY"}'})
     steps = sync(RecordStream(fake), database, batch=1)
     next(steps)
 

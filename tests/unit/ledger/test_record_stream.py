@@ -11,7 +11,7 @@ def write(client: redis.Redis, count: int) -> None:
 
 
 def read_all(stream: RecordStream, cursor: Cursor, *, count: int = 3) -> tuple[list[Batch], Cursor]:
-    batches = []
+    batches: list[Batch] = []
     while True:
         batch = stream.read(cursor, count=count)
         cursor = batch.cursor
