@@ -3,13 +3,19 @@
 import re
 from pathlib import Path
 
+import fakeredis
+from pydantic import SecretStr
+
 from config.settings import Settings
 from tasks.contract import AttemptRecord, TokenUsage
-from workers.ledger import DIMENSIONS
+from tests.ledger import usage_record
+from workers.ledger import DIMENSIONS, RECORDS_KEY
 from workers.ledger.export import BATCH as EXPORT_BATCH
 from workers.ledger.reconcile import COLUMNS, READERS
+from workers.ledger.sql.database import Database
 from workers.ledger.sql.schema import METADATA, RECORDS
-from workers.ledger.sql.sync import BATCH
+from workers.ledger.sql.sync import BATCH, sync
+from workers.ledger.stream import RecordStream
 from workers.ledger.sums import LABEL_FIELDS, LABEL_FIELDS_OF_PROJECT, SUMS_DAYS
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +64,21 @@ def test_the_page_tells_every_table_and_the_columns_that_are_not_fields() -> Non
 
     assert tables == set(METADATA.tables)
     assert set(RECORDS.columns.keys()) - set(AttemptRecord.model_fields) <= named(text)
+
+
+def test_the_query_shown_runs_on_both_databases(ledger_url: SecretStr) -> None:
+    (query,) = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    client = fakeredis.FakeRedis()
+    for call, cost in (("a", "0.5"), ("b", "0.25"), ("c", None)):
+        record = usage_record(call, cost_usd=cost, labels={"team": "search"})
+        client.xadd(RECORDS_KEY, {"record": record.model_dump_json(exclude_none=True)})
+
+    with Database.open(ledger_url) as database:
+        list(sync(RecordStream(client), database))
+        with database.begin() as connection:
+            (row,) = connection.exec_driver_sql(query).all()
+
+    assert (row.team, float(row.usd), row.unknown) == ("search", 0.75, 1)
 
 
 def test_the_page_tells_every_column_of_a_report_and_every_vendor() -> None:

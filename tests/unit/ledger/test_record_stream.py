@@ -52,6 +52,16 @@ def test_what_was_dropped_before_it_was_read_is_counted(valkey_client: redis.Red
     assert "BYOM_USAGE_RECORDS" in batches[0].gap.message
 
 
+def test_a_single_record_that_was_dropped_is_a_gap(valkey_client: redis.Redis) -> None:
+    stream = RecordStream(valkey_client)
+    write(valkey_client, 1)
+    _, cursor = read_all(stream, Cursor())
+    write(valkey_client, 5)
+    valkey_client.xtrim(RECORDS_KEY, maxlen=4, approximate=False)
+
+    assert told(read_all(stream, cursor)[0]) == (4, [1])
+
+
 def test_dropping_exactly_what_was_read_is_no_gap(valkey_client: redis.Redis) -> None:
     stream = RecordStream(valkey_client)
     write(valkey_client, 10)

@@ -45,6 +45,15 @@ def test_amounts_of_older_and_newer_workers_are_understood() -> None:
     assert Amounts.unpack((Amounts(attempts=7).pack() + " 99").encode()) == Amounts(attempts=7)
 
 
+async def test_money_is_carried_so_that_no_number_grows_beyond_what_lua_counts_exactly(
+    client: fakeredis.FakeAsyncRedis,
+) -> None:
+    await settle(client, [usage_record(f"c{number}", cost_usd="0.000000999999") for number in range(5)])
+
+    ((field, packed),) = dict(await client.hgetall(hour_key(NOW))).items()
+    assert packed.split()[:2] == [b"4", b"999995"], field
+
+
 async def test_what_newer_workers_sum_beyond_this_version_is_kept_when_this_version_adds(
     client: fakeredis.FakeAsyncRedis,
 ) -> None:
