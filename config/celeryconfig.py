@@ -8,7 +8,7 @@ from kombu import Queue
 
 from config.errors import SettingsError
 from config.settings import Settings
-from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind, provider_queue, provider_task
+from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, VERIFY_TASK, ProviderKind, provider_queue, provider_task
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -49,6 +49,8 @@ def _broker(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": max(1.0, timeout / 12),
             # Every queue gets its turn; a flood on one provider's queue does not hide the others.
             "queue_order_strategy": "round_robin",
+            # The transport serves lanes in fair order; this is what backfill gets while live jobs wait too.
+            "backfill_floor": settings.backfill_floor,
             # kombu's default of 10 refuses acknowledgements when more threads or greenlets send them at once, and each
             # one lost is a call paid twice.
             "max_connections": settings.concurrency + 10,
@@ -109,6 +111,7 @@ def _queues(settings: Settings) -> dict[str, Any]:
         ],
         "task_routes": {
             EXTRACT_TASK: {"queue": ENTRY_QUEUE},
+            VERIFY_TASK: {"queue": ENTRY_QUEUE},
             **{provider_task(kind): {"queue": provider_queue(kind)} for kind in ProviderKind},
         },
         # Never `celery`, which other applications on the same broker use.

@@ -18,6 +18,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 from tasks.contract import ProviderKind, TokenUsage
 
 _MILLION = Decimal(1_000_000)
+_PICO = Decimal(10) ** 12
 
 #: Our kinds → the data's providers. A compatible server is somebody's own machine or gateway: its price is not known.
 _PROVIDERS: dict[ProviderKind, str] = {
@@ -39,6 +40,11 @@ class Cost:
     rates: Mapping[str, Decimal]
     #: Where the prices come from.
     source: str
+
+    @property
+    def pico_usd(self) -> int:
+        """The same as a whole number, which does not drift when it is summed."""
+        return int(self.usd * _PICO)
 
     def as_json(self) -> dict[str, Any]:
         """The prices as a usage record keeps them; decimals are strings, so that nothing is rounded."""
@@ -74,6 +80,11 @@ def price(provider: ProviderKind, model: str, *, usage: TokenUsage, at: datetime
     }
     usd = sum((getattr(usage, kind) * rate for kind, rate in rates.items()), Decimal(0)) / _MILLION
     return Cost(usd=usd, rates=rates, source=f"genai-prices {_version}")
+
+
+def is_priced(provider: ProviderKind, model: str, *, at: datetime) -> bool:
+    """Whether the cost of a model's calls is known, so that a cap on what it spends can be kept."""
+    return price(provider, model, usage=TokenUsage(input=1, output=1), at=at) is not None
 
 
 @cache

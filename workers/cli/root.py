@@ -5,7 +5,28 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import connection, demo, doctor, enqueue, models, result, schema, simulator, up, usage, verify, worker
+from workers.cli import (
+    account,
+    audit,
+    config_file,
+    connection,
+    credential,
+    demo,
+    doctor,
+    enqueue,
+    lanes,
+    limits,
+    models,
+    project,
+    result,
+    schema,
+    simulator,
+    store,
+    up,
+    usage,
+    verify,
+    worker,
+)
 from workers.cli.console import out
 from workers.cli.context import put_flags
 from workers.cli.errors import ErrorBoundary
@@ -73,7 +94,15 @@ app.command(epilog=result.EXAMPLES)(result.result)
 app.add_typer(usage.app, name="usage")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
+app.add_typer(credential.app, name="credential")
+app.add_typer(audit.app, name="audit")
+app.add_typer(account.app, name="account")
+app.add_typer(store.app, name="store")
+app.add_typer(lanes.app, name="lanes")
+app.add_typer(project.app, name="project")
+app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 app.command(epilog=simulator.EXAMPLES)(simulator.simulator)

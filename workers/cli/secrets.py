@@ -1,25 +1,40 @@
 """Reading a secret from where it may come: an environment variable, a file or stdin, never the command line."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from config.credential_shapes import credential_problem
+from config.errors import MalformedCredential
 from tasks.contract import ProviderKind
 from workers.cli.errors import CommandError, ExitCode
 
-#: Providers whose credential is a document, not one word.
-_DOCUMENTS = frozenset({ProviderKind.VERTEX, ProviderKind.BEDROCK})
-
 
 def read_secret(
-    provider: ProviderKind, *, key_env: str | None, key_file: Path | None, key_stdin: bool
+    provider: ProviderKind | None,
+    *,
+    key_env: str | None,
+    key_file: Path | None,
+    key_stdin: bool,
+    own_server: bool = True,
+    region: str | None = None,
 ) -> SecretStr | None:
     """The secret from the one source that was named, or None when none was.
 
+    Args:
+        provider: whose credential it is to be; None when that is not known, which takes a word or a JSON object.
+        key_env: the source is this environment variable.
+        key_file: the source is this file.
+        key_stdin: the source is stdin.
+        own_server: the connection has an address of its own, or it is not known whether it has.
+        region: where a connection of Bedrock calls, as far as that is known.
+
     Raises:
-        CommandError: two sources were named, the source is not there, or what it holds cannot be a credential.
+        CommandError: two sources were named, or the source is not there.
+        MalformedCredential: what it holds cannot be a credential of the provider; says what to give instead.
     """
     named = [
         flag for flag, given in (("--key-env", key_env), ("--key-file", key_file), ("--key-stdin", key_stdin)) if given
@@ -38,13 +53,18 @@ def read_secret(
     text = text.strip()
     if not text:
         raise CommandError(f"{source} holds no key; nothing was saved", code=ExitCode.USAGE)
-    if provider not in _DOCUMENTS and not _is_word(text):
-        raise CommandError(
-            f"{source} holds spaces, line breaks or unusual characters, which no {provider.value} key has; "
-            "put the key there alone. Nothing was saved",
-            code=ExitCode.USAGE,
-        )
-    return SecretStr(text)
+    secret = SecretStr(text)
+    if provider is None:
+        if not (_is_object(text) or _is_word(text)):
+            raise CommandError(
+                f"{source} holds spaces, line breaks or unusual characters, which no key has; put the key there alone. "
+                "Nothing was saved",
+                code=ExitCode.USAGE,
+            )
+        return secret
+    if problem := credential_problem(secret, provider=provider, own_server=own_server, region=region):
+        raise MalformedCredential(f"what {source} holds {problem}. Nothing was saved")
+    return secret
 
 
 def _read_file(path: Path) -> str:
@@ -54,6 +74,14 @@ def _read_file(path: Path) -> str:
         raise CommandError(f"{path} is not text; nothing was saved", code=ExitCode.USAGE) from None
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}", code=ExitCode.USAGE) from error
+
+
+def _is_object(text: str) -> bool:
+    """Whether the text is a JSON object, as a service account's key file is."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_word(text: str) -> bool:
