@@ -7,7 +7,8 @@ ConfigError
 ├── NoConnection         the project has no connection to call
 ├── InvalidConnection    a stored or given connection does not fit its provider
 ├── UnknownModel         the model is not in the catalogue and was not marked unverified
-└── CredentialMissing    a connection refers to a credential that is not there
+├── CredentialMissing    a connection refers to a credential that is not there
+└── InvalidWebhook       a webhook is not there, is stored damaged, or does not fit
 """
 
 
@@ -41,3 +42,7 @@ class UnknownModel(ConfigError):
 
 class CredentialMissing(ConfigError):
     """A connection refers to a credential that is not there."""
+
+
+class InvalidWebhook(ConfigError):
+    """A webhook is not there, is stored damaged, or does not fit."""
