@@ -5,7 +5,22 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import connection, demo, doctor, enqueue, models, result, schema, simulator, up, usage, verify, worker
+from workers.cli import (
+    connection,
+    demo,
+    doctor,
+    enqueue,
+    events,
+    models,
+    result,
+    schema,
+    simulator,
+    up,
+    usage,
+    verify,
+    webhook,
+    worker,
+)
 from workers.cli.console import out
 from workers.cli.context import put_flags
 from workers.cli.errors import ErrorBoundary
@@ -71,6 +86,8 @@ app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
 app.command(epilog=usage.EXAMPLES)(usage.usage)
+app.command(epilog=events.EXAMPLES)(events.events)
+app.add_typer(webhook.app, name="webhook")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.command(epilog=verify.EXAMPLES)(verify.verify)

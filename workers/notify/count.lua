@@ -1,8 +1,9 @@
 -- Count one occurrence in its window; a window that is over is ended first.
 -- KEYS  1 stream of events
--- ARGV  1 now in ms or '', 2 what it is about as JSON, 3 cause, 4 window in ms, 5 events kept, 6…8 limits of the outbox
+-- ARGV  1 now in ms or '', 2 what it is about as JSON, 3 cause, 4 window in ms, 5 events kept, 6…8 limits of the outbox,
+--       9 name of the window
 -- Returns the event of the window that was ended, or ''
-local now, name = now_ms(ARGV[1]), redis.sha1hex(ARGV[2])
+local now, name = now_ms(ARGV[1]), ARGV[9]
 local key = WINDOWS .. name
 local ended = ''
 local ends = redis.call('HGET', key, 'ends')

@@ -6,6 +6,7 @@ worker. Events of jobs have a stream of their own, so that many of them do not p
 """
 
 import asyncio
+import hashlib
 import json
 import uuid
 from collections.abc import Sequence
@@ -121,7 +122,8 @@ class Events:
             "window_seconds": self._window // 1000,
         }
         text = json.dumps({name: value for name, value in about.items() if value is not None})
-        args: list[str | int] = [self._time(), text, occurrence.cause, self._window, self._kept, *self._limits]
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        args: list[str | int] = [self._time(), text, occurrence.cause, self._window, self._kept, *self._limits, name]
         if ended := await self._count(keys=[EVENTS_KEY], args=args):
             _tell([ended])
 

@@ -143,7 +143,7 @@ class Outbox:
         return await self._done(delivery, "failed", cause=cause)
 
     async def gone(self, delivery: Delivery, *, cause: str) -> bool:
-        """Let it be, and all else for the same receiver until somebody says otherwise."""
+        """Let it be, and all else for the same receiver until somebody says otherwise; False when that was known."""
         return await self._done(delivery, "gone", cause=cause)
 
     async def _done(self, delivery: Delivery, verdict: str, *, cause: str = "", seconds: float = 0) -> bool:

@@ -37,7 +37,7 @@ local function window_close(name, stream, kept, now, limits)
   data.first_occurrence = tonumber(window.first)
   data.last_occurrence = tonumber(window.last)
   data.causes = causes
-  local id = 'evt_' .. redis.sha1hex(name .. window.first)
+  local id = 'evt_' .. name .. '_' .. window.first
   local event = cjson.encode({id = id, type = kind, timestamp = tonumber(window.ends), data = data})
   local fields = {'project', data.project, 'kind', kind, 'message', id}
   event_emit(stream, kept, id, event, fields, now, limits)
