@@ -41,10 +41,19 @@ def saved(store: FileStore, name: str = "ops") -> Webhook:
 
 def give_up(client: fakeredis.FakeRedis, number: int, *, project: str = "acme", target: str) -> None:
     """A delivery that was given up."""
-    fields = {"message": f"evt_{number}", "target": target, "project": project, "kind": "byom.rate_limited"}
-    delivery = fields | {"tries": 5, "cause": "answered 500", "ended": 1_795_000_000_000 + number, "id": f"d{number}"}
+    ended = 1_795_000_000_000 + number
+    delivery: dict[Any, Any] = {
+        "id": f"d{number}",
+        "message": f"evt_{number}",
+        "target": target,
+        "project": project,
+        "kind": "byom.rate_limited",
+        "tries": 5,
+        "cause": "answered 500",
+        "ended": ended,
+    }
     client.hset(f"{PREFIX}delivery:d{number}", mapping=delivery)
-    client.zadd(f"{PREFIX}failed", {f"d{number}": delivery["ended"]})
+    client.zadd(f"{PREFIX}failed", {f"d{number}": ended})
 
 
 def test_a_webhook_is_added_listed_and_removed(byom: Byom, store: FileStore) -> None:

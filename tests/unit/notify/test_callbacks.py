@@ -3,7 +3,7 @@
 import pytest
 
 from config.connections import account_path, project_path, save_project
-from config.store import MemoryStore
+from config.store import MemoryStore, Parameter
 from config.webhooks import CALLBACK, save_webhook
 from tests.notify import make_job
 from tests.support import START, ManualClock
@@ -58,7 +58,12 @@ def test_a_project_that_has_a_secret_is_not_looked_up_for_each_job(
 
     reads: list[str] = []
     get = store.get
-    monkeypatch.setattr(store, "get", lambda path: reads.append(path) or get(path))
+
+    def counted(path: str) -> Parameter | None:
+        reads.append(path)
+        return get(path)
+
+    monkeypatch.setattr(store, "get", counted)
     assert check.problem(job) is None
     assert reads == []
     clock.seconds = 5
