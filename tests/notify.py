@@ -107,13 +107,13 @@ class Bench:
         """A webhook of project `acme`, or of another scope."""
         path = scope or project_path("acme")
         saved = save_webhook(self.store, path, name, url=url, kinds=kinds, now=self.clock.now())
-        self.subscriptions.forget()
+        self.subscriptions.drop_everything()
         return saved
 
     def signer(self) -> Webhook:
         """The secret that signs the callbacks of project `acme`."""
         saved = save_webhook(self.store, project_path("acme"), CALLBACK, url=None, kinds=(), now=self.clock.now())
-        self.subscriptions.forget()
+        self.subscriptions.drop_everything()
         return saved
 
     def secret(self, webhook: Webhook) -> str:

@@ -19,10 +19,11 @@ from config.catalogue import load_catalogue
 from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob, Failure, JobRefused
+from tasks.contract import ExtractionJob, Failure, JobRefused, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
 from workers.attempts import Attempts
+from workers.changes import Change, Follower
 from workers.clock import Clock, SystemClock
 from workers.delivery import Delivery
 from workers.directory import Directory
@@ -34,6 +35,8 @@ from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Sub
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.verification import Verification
+from workers.verification.service import Verifier
 
 _T = TypeVar("_T")
 
@@ -41,6 +44,9 @@ _T = TypeVar("_T")
 #: that a redelivered job finds the lease of its dead worker gone.
 _LEASE = 15.0
 
+
+#: Seconds that the lease of a call outlives the longest call.
+_LEASE_MARGIN = 10.0
 
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
@@ -79,13 +85,15 @@ class Runtime:
         jobs = RedisJobs(self._client, state_ttl=settings.job_state_ttl, records_kept=settings.usage_records)
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         leases = Leases(jobs, seconds=_LEASE)
-        events = self._open_notify(settings, clock)
+        subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
+        events = self._open_notify(settings, subscriptions, clock)
         self._transport = build_transport(settings)
+        providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
         attempts = Attempts(
             directory=directory,
-            providers=build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url),
+            providers=providers,
             transport=self._transport,
-            admission=RedisAdmission(self._client, alerts=events),
+            admission=RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
             jobs=jobs,
             alerts=events,
             clock=clock,
@@ -102,13 +110,32 @@ class Runtime:
             patience=patience_of(settings),
             ended=events.job_ended,
         )
-        self._renewal = asyncio.create_task(leases.renew_forever())
+        self._verifier = Verifier(
+            self._store,
+            providers=providers,
+            transport=self._transport,
+            catalogue=load_catalogue(),
+            clock=clock,
+            timeout=settings.call_timeout,
+        )
 
-    def _open_notify(self, settings: Settings, clock: Clock) -> Events:
+        def changed(change: Change) -> None:
+            directory.drop(change.scope, trust=change.trust)
+            subscriptions.drop(change.scope)
+
+        def unknown() -> None:
+            directory.drop_everything()
+            subscriptions.drop_everything()
+
+        follower = Follower.at(settings.redis_url, changed=changed, unknown=unknown)
+        self._renewal = asyncio.create_task(leases.renew_forever())
+        self._following = asyncio.create_task(follower.follow_forever())
+        self._expiry = asyncio.create_task(directory.expire_forever())
+
+    def _open_notify(self, settings: Settings, subscriptions: Subscriptions, clock: Clock) -> Events:
         """Events, and the loop that delivers them."""
         limits = Limits(failed=settings.webhook_failed_kept)
         outbox = Outbox(self._client, limits=limits)
-        subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
         events = Events(
             self._client,
             outbox=outbox,
@@ -170,6 +197,17 @@ class Runtime:
             return future.result()
         finally:
             self._in_hand.discard(future)
+
+    def verify(self, request: VerificationRequest) -> list[Verification]:
+        """Call the connections of a project once each; blocks the calling thread, never the loop.
+
+        Raises:
+            ConfigError: there is no such project or connection, or the store cannot be read.
+        """
+        verification = self._verifier.verify(
+            request.project, connection=request.connection, version=request.credential_version
+        )
+        return self._run(verification).result()
 
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""

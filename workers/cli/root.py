@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from workers.cli import (
+    audit,
     connection,
+    credential,
     demo,
     doctor,
     enqueue,
@@ -90,6 +92,8 @@ app.command(epilog=events.EXAMPLES)(events.events)
 app.add_typer(webhook.app, name="webhook")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
+app.add_typer(credential.app, name="credential")
+app.add_typer(audit.app, name="audit")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)

@@ -7,14 +7,23 @@ from config.webhooks import Webhook
 from workers.notify.outbox import Failed
 
 
+def owner_of(scope: str) -> str:
+    """A scope such as `/byom/projects/acme` as `project acme`."""
+    kind, owner = scope.removeprefix("/byom/").split("/")
+    return f"{kind.removesuffix('s')} {owner}"
+
+
+def shown_url(url: str) -> str:
+    """An address without what stands behind a question mark: that is more often than not a token."""
+    return url.partition("?")[0]
+
+
 def webhook_as_json(webhook: Webhook) -> dict[str, Any]:
     """A webhook as a document."""
-    kind, owner = webhook.scope.removeprefix("/byom/").split("/")
     return {
         "webhook": webhook.name,
-        "of": f"{kind.removesuffix('s')} {owner}",
-        # What stands behind a question mark is more often than not a token.
-        "url": webhook.url.partition("?")[0] if webhook.url else None,
+        "of": owner_of(webhook.scope),
+        "url": shown_url(webhook.url) if webhook.url else None,
         "kinds": list(webhook.kinds),
         "enabled": webhook.enabled,
         "secrets": {

@@ -14,6 +14,7 @@ import structlog
 from pydantic import SecretStr
 
 from config.connections import account_path, project_path, read_project
+from config.connections.paths import ACCOUNTS
 from config.errors import StoreError
 from config.store import ParameterStore
 from config.webhooks import CALLBACK, Webhook, effective_webhooks, read_webhook, signing_secrets
@@ -45,6 +46,8 @@ class Subscriptions:
         #: Key → until when it is trusted, and what was read; in the order of the reads.
         self._cache: OrderedDict[tuple[str, ...], tuple[float, Any]] = OrderedDict()
         self._reading: dict[tuple[str, ...], asyncio.Future[Any]] = {}
+        #: How many changes there were: a read that one of them overtook is not kept.
+        self._changes = 0
 
     async def takers(self, *, project: str | None, account: str | None, kind: str) -> list[Webhook]:
         """The webhooks that take a kind of event of a project, or without one of an account.
@@ -77,9 +80,23 @@ class Subscriptions:
         found: Signed | None = await self._cached(("signer", project), lambda: self._signer(project))
         return found
 
-    def forget(self) -> None:
-        """Read everything anew, since something was changed."""
+    def drop(self, scope: str) -> None:
+        """Read anew what a change of a project or an account may show in, reads under way included."""
+        if scope.startswith(f"{ACCOUNTS}/"):
+            # Whose account it is, a cached read does not tell.
+            self.drop_everything()
+            return
+        self._changes += 1
+        names = {scope, scope.rsplit("/", 1)[1]}
+        for kept in (self._cache, self._reading):
+            for key in [key for key in kept if key[1] in names]:
+                del kept[key]
+
+    def drop_everything(self) -> None:
+        """Read everything anew, since something may have been changed."""
+        self._changes += 1
         self._cache.clear()
+        self._reading.clear()
 
     def sweep(self) -> None:
         """Drop what was read too long ago: no secret stays in memory that is not in use."""
@@ -105,11 +122,12 @@ class Subscriptions:
         reading = self._reading.get(key)
         if reading is None:
             reading = self._reading[key] = asyncio.ensure_future(self._read(key, read))
-            reading.add_done_callback(lambda _: self._reading.pop(key, None))
+            reading.add_done_callback(lambda done: self._read_done(key, done))
         return await asyncio.shield(reading)
 
     async def _read(self, key: tuple[str, ...], read: Callable[[], Any]) -> Any:
         self.sweep()
+        changes = self._changes
         try:
             value = await asyncio.to_thread(read)
         except StoreError as error:
@@ -117,11 +135,17 @@ class Subscriptions:
                 raise
             _log.warning("webhooks_not_read", what=" ".join(key), error=type(error).__name__)
             return self._cache[key][1]
+        if changes != self._changes:
+            return value
         self._cache[key] = (self._clock.monotonic() + self._ttl, value)
         self._cache.move_to_end(key)
         while len(self._cache) > self._entries:
             self._cache.popitem(last=False)
         return value
+
+    def _read_done(self, key: tuple[str, ...], done: "asyncio.Future[Any]") -> None:
+        if self._reading.get(key) is done:
+            del self._reading[key]
 
 
 def find_signer(store: ParameterStore, project: str) -> Webhook | None:

@@ -1,6 +1,7 @@
 """The cached view of webhooks: cheap where nobody subscribes, and without secrets that are not in use."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -83,12 +84,56 @@ async def test_a_change_is_seen_when_the_read_is_too_old_or_is_forgotten(
     await takers(subscriptions)
     save_webhook(store, SCOPE, "a", url="https://h.example.com/a", kinds=("*",), now=clock.now())
     assert await takers(subscriptions) == []
-    subscriptions.forget()
+    subscriptions.drop_everything()
     assert await takers(subscriptions) == ["a"]
 
     save_webhook(store, SCOPE, "b", url="https://h.example.com/b", kinds=("*",), now=clock.now())
     clock.seconds = 5
     assert await takers(subscriptions) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "fresh"),
+    [(SCOPE, True), ("/byom/accounts/any", True), ("/byom/projects/other", False), ("/byom/projects/acm", False)],
+)
+async def test_a_notice_drops_what_it_is_about(
+    subscriptions: Subscriptions, store: Counting, clock: ManualClock, scope: str, *, fresh: bool
+) -> None:
+    await takers(subscriptions)
+    await subscriptions.signed(SCOPE, "a")
+    await subscriptions.signer("acme")
+    save_webhook(store, SCOPE, "a", url="https://h.example.com/a", kinds=("*",), now=clock.now())
+    save_webhook(store, SCOPE, "callback", url=None, kinds=(), now=clock.now())
+    subscriptions.drop(scope)
+
+    assert (await takers(subscriptions) == ["a"]) is fresh
+    assert (await subscriptions.signed(SCOPE, "a") is not None) is fresh
+    assert (await subscriptions.signer("acme") is not None) is fresh
+
+
+async def test_a_read_that_a_change_overtakes_is_not_kept(
+    subscriptions: Subscriptions, store: Counting, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    read = store.list
+
+    def slow(prefix: str) -> Iterator[Parameter]:
+        found = list(read(prefix))
+        begun.set()
+        assert go_on.wait(10)
+        return iter(found)
+
+    monkeypatch.setattr(store, "list", slow)
+    reading = asyncio.create_task(takers(subscriptions))
+    await asyncio.to_thread(begun.wait, 10)
+    monkeypatch.setattr(store, "list", read)
+    save_webhook(store, SCOPE, "a", url="https://h.example.com/a", kinds=("*",), now=clock.now())
+    subscriptions.drop(SCOPE)
+    assert await takers(subscriptions) == ["a"]
+    go_on.set()
+    await reading
+
+    assert await takers(subscriptions) == ["a"]
 
 
 async def test_what_was_read_serves_on_while_the_store_is_away_but_not_for_ever(
