@@ -135,7 +135,8 @@ class Runtime:
     def _open_notify(self, settings: Settings, subscriptions: Subscriptions, clock: Clock) -> Events:
         """Events, and the loop that delivers them."""
         limits = Limits(failed=settings.webhook_failed_kept)
-        outbox = Outbox(self._client, limits=limits)
+        # Later than that a job that is delivered again runs again, and is told again.
+        outbox = Outbox(self._client, limits=limits, remembered=settings.job_state_ttl)
         events = Events(
             self._client,
             outbox=outbox,
@@ -143,6 +144,7 @@ class Runtime:
             clock=clock,
             kept=settings.events_kept,
             limits=limits,
+            remembered=settings.job_state_ttl,
             callback_max_bytes=settings.callback_max_bytes,
         )
         self._poster = build_poster(settings)

@@ -19,14 +19,19 @@ for _, target in ipairs(redis.call('ZRANGEBYSCORE', OUTBOX .. 'targets', '-inf',
     local gone = redis.call('HGET', OUTBOX .. 'gone', target) or ''
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, math.min(room, left))) do
       local key = OUTBOX .. 'delivery:' .. id
-      redis.call('HSET', key, 'owner', ARGV[2])
-      redis.call('HINCRBY', key, 'tries', 1)
-      redis.call('ZADD', queue, lapses, id)
-      redis.call('ZADD', held, lapses, id)
-      local delivery = redis.call('HGETALL', key)
-      table.insert(delivery, 1, gone)
-      claimed[#claimed + 1] = delivery
-      room, left = room - 1, left - 1
+      if redis.call('HEXISTS', key, 'body') == 0 then
+        -- Somebody deleted it by hand.
+        redis.call('ZREM', queue, id)
+      else
+        redis.call('HSET', key, 'owner', ARGV[2])
+        redis.call('HINCRBY', key, 'tries', 1)
+        redis.call('ZADD', queue, lapses, id)
+        redis.call('ZADD', held, lapses, id)
+        local delivery = redis.call('HGETALL', key)
+        table.insert(delivery, 1, gone)
+        claimed[#claimed + 1] = delivery
+        room, left = room - 1, left - 1
+      end
     end
   end
   local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]

@@ -30,6 +30,8 @@ from workers.notify.subscriptions import Signed, Subscriptions
 _TICK: Final = 1.0
 #: Seconds that a delivery is held beyond the time that its receiver may take.
 _SLACK: Final = 15.0
+#: Tries beyond all that count, of a delivery that no worker brings to an end, before it is given up.
+_UNFINISHED: Final = 5
 #: Deliveries to one receiver at once, by all workers together.
 _PER_TARGET: Final = 16
 
@@ -93,7 +95,7 @@ class Deliverer:
             try:
                 await self._events.close_windows()
                 started = await self.start()
-            except RedisError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was: without this loop, nothing is delivered
                 _log.warning("outbox_not_read", error=type(error).__name__)
                 started = 0
             self._subscriptions.sweep()
@@ -133,7 +135,9 @@ class Deliverer:
 
     async def _carry_out(self, delivery: Delivery) -> None:
         try:
-            if delivery.target == EVENTS_TARGET:
+            if delivery.tries > len(self._backoff) + _UNFINISHED:
+                await self._give_up(delivery, f"workers came to no end with it in {delivery.tries - 1} tries")
+            elif delivery.target == EVENTS_TARGET:
                 await self._hand_on(delivery)
             else:
                 await self._deliver(delivery)

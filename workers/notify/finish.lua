@@ -16,7 +16,7 @@ if verdict == 'delivered' then
   redis.call('ZREM', queue, id)
   redis.call('HDEL', OUTBOX .. 'failing', target)
   -- What is left tells that it was delivered, so that putting it in again changes nothing.
-  redis.call('HDEL', key, 'body', 'cause')
+  redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'delivered', 'ended', now)
   redis.call('EXPIRE', key, ARGV[7])
   outbox_count(project, 'delivered')

@@ -416,8 +416,12 @@ async def test_a_delivery_that_nobody_can_read_does_not_end_the_loop(bench: Benc
     await bench.deliver()
     await bench.events.raise_alert(alert(bench))
     await bench.deliver()
-
     assert len(receiver.got) == 1
+
+    for _ in range(15):
+        await bench.deliver(20)
+    (failed,) = bench.reader.failed()
+    assert failed.cause == "workers came to no end with it in 9 tries"
 
 
 async def test_the_loop_ends_windows_and_delivers_until_it_is_cancelled(bench: Bench, receive: Receive) -> None:

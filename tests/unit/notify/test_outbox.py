@@ -80,18 +80,27 @@ async def test_a_delivered_one_keeps_no_body_and_is_forgotten_some_day(outbox: O
 
 async def test_the_deliveries_of_a_dead_worker_go_to_the_next_with_the_same_id(outbox: Outbox, moment: Moment) -> None:
     await put(outbox)
-    (first,) = await claim(outbox, owner="dead")
+    (first,) = await claim(outbox, owner="dead", per_target=1)
 
     moment.pass_by(29.999)
-    assert await claim(outbox, owner="next") == []
+    assert await claim(outbox, owner="next", per_target=1) == []
     moment.pass_by(0.001)
-    (second,) = await claim(outbox, owner="next")
+    (second,) = await claim(outbox, owner="next", per_target=1)
 
     assert (second.message, second.tries) == (first.message, 2)
     # The dead one comes back to life, late.
     assert not await outbox.delivered(first)
     assert not await outbox.give_up(first, cause="late")
     assert await outbox.delivered(second)
+
+
+async def test_what_somebody_deleted_by_hand_is_passed_over(outbox: Outbox, server: Server) -> None:
+    await put(outbox, "d1")
+    await put(outbox, "d2")
+    server.sync.delete("byom:outbox:delivery:d1")
+
+    assert [one.id for one in await claim(outbox)] == ["d2"]
+    assert await put(outbox, "d1")
 
 
 async def test_many_workers_take_each_delivery_once(outbox: Outbox) -> None:
@@ -140,6 +149,23 @@ async def test_receivers_are_served_in_turn_when_places_are_few(outbox: Outbox, 
         await outbox.delivered(one)
 
     assert [name[0] for name in order] == ["a", "b", "c"] * 3
+
+
+async def test_a_receiver_with_much_does_not_take_the_turn_of_those_that_were_not_served(
+    outbox: Outbox, moment: Moment
+) -> None:
+    for target in ("a", "b", "c"):
+        for number in range(4):
+            await put(outbox, f"{target}{number}", target)
+    order = []
+    for _ in range(6):
+        moment.pass_by(0.01)
+        claimed = await claim(outbox, limit=2)
+        order.append([one.target for one in claimed])
+        for one in claimed:
+            await outbox.delivered(one)
+
+    assert order == [["a", "a"], ["b", "b"], ["c", "c"]] * 2
 
 
 async def test_a_receiver_that_fails_gets_one_at_a_time_until_it_is_well_again(outbox: Outbox, moment: Moment) -> None:

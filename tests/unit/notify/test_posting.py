@@ -172,6 +172,15 @@ async def test_a_name_that_leads_inside_by_the_time_of_posting_is_refused(
     assert "private, loopback or link-local" in str(posted.problem)
 
 
+async def test_this_machine_is_refused_by_name_when_that_is_resolved_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.notify.posting.webhook_address_problem", lambda _url, **_: None)
+    poster = build_poster(Settings())
+    posted = await poster.post("https://localhost:1/x", body="{}", headers=HEADERS)
+    await poster.aclose()
+
+    assert "resolves to a refused address" in str(posted.problem)
+
+
 @pytest.mark.parametrize(
     "url",
     [
