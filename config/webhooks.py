@@ -21,6 +21,7 @@ from config.connections.documents import dump, load
 from config.connections.paths import account_path, project_path
 from config.connections.profiles import read_project
 from config.errors import InvalidConnection, InvalidWebhook
+from config.kms import kms_key_for
 from config.store import ParameterStore, join_path
 from tasks.contract.events import EventKind
 from tasks.contract.fields import HttpUrl
@@ -93,7 +94,7 @@ def webhooks_of(store: ParameterStore, scope: str) -> list[Webhook]:
         InvalidWebhook: one is stored damaged.
         StoreError: the store cannot be read.
     """
-    found = store.list(join_path(scope, "webhooks"))
+    found = store.list(join_path(scope, "webhooks"), secure=False)
     return [_parse(scope, parameter.path.rsplit("/", 1)[1], parameter.value) for parameter in found]
 
 
@@ -199,7 +200,12 @@ def _with_new_secret(store: ParameterStore, webhook: Webhook, *, now: datetime, 
     changed = webhook.model_copy(update={"secrets": versions})
     secret = _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     # The secret before what names it, and what no longer names one before that one goes: readers always find both.
-    store.put(_secret_path(webhook, newest + 1), SecretStr(secret), secure=True)
+    store.put(
+        _secret_path(webhook, newest + 1),
+        SecretStr(secret),
+        secure=True,
+        kms_key=kms_key_for(store, webhook.scope),
+    )
     _write(store, changed)
     for number in webhook.secrets.keys() - versions.keys():
         store.delete(_secret_path(webhook, number))

@@ -1,4 +1,4 @@
-"""Fixtures that several areas share: a real Valkey, and its fast stand-in."""
+"""Fixtures that several areas share: a real Valkey, and its fast stand-in; a stand-in for AWS."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,6 +6,7 @@ import fakeredis
 import pytest
 import redis
 
+from tests.aws import MotoServer, Unhurried
 from workers.embedded.valkey import EmbeddedValkey
 
 
@@ -34,3 +35,25 @@ def valkey_client(valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
 async def fake_redis() -> AsyncIterator[fakeredis.FakeAsyncRedis]:
     async with fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer()) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[MotoServer]:
+    with MotoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(moto_server: MotoServer) -> Iterator[pytest.MonkeyPatch]:
+    """Has this process's boto3 talk to moto. Its state is everybody's: use names of your own."""
+    with moto_server.as_environment() as patch:
+        yield patch
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> Unhurried:
+    """The pauses of boto3 and of our own repetitions are counted and not taken."""
+    time = Unhurried()
+    monkeypatch.setattr("botocore.endpoint.time", time)
+    monkeypatch.setattr("tenacity.nap.time", time)
+    return time

@@ -6,17 +6,23 @@ from typing import Annotated
 import typer
 
 from workers.cli import (
+    account,
     audit,
+    config_file,
     connection,
     credential,
     demo,
     doctor,
     enqueue,
     events,
+    lanes,
+    limits,
     models,
+    project,
     result,
     schema,
     simulator,
+    store,
     up,
     usage,
     verify,
@@ -94,7 +100,13 @@ app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")
 app.add_typer(audit.app, name="audit")
+app.add_typer(account.app, name="account")
+app.add_typer(store.app, name="store")
+app.add_typer(lanes.app, name="lanes")
+app.add_typer(project.app, name="project")
+app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 app.command(epilog=simulator.EXAMPLES)(simulator.simulator)

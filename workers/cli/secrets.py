@@ -7,26 +7,34 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from config.credential_shapes import credential_problem
+from config.errors import MalformedCredential
 from tasks.contract import ProviderKind
 from workers.cli.errors import CommandError, ExitCode
 
-#: Providers whose credential is a document, not one word.
-_DOCUMENTS = frozenset({ProviderKind.VERTEX, ProviderKind.BEDROCK})
-
 
 def read_secret(
-    provider: ProviderKind | None, *, key_env: str | None, key_file: Path | None, key_stdin: bool
+    provider: ProviderKind | None,
+    *,
+    key_env: str | None,
+    key_file: Path | None,
+    key_stdin: bool,
+    own_server: bool = True,
+    region: str | None = None,
 ) -> SecretStr | None:
     """The secret from the one source that was named, or None when none was.
 
     Args:
-        provider: whose key it should look like; None when that is not known, which takes a word or a JSON object.
-        key_env: name of an environment variable.
-        key_file: a file.
-        key_stdin: whether it is read from stdin.
+        provider: whose credential it is to be; None when that is not known, which takes a word or a JSON object.
+        key_env: the source is this environment variable.
+        key_file: the source is this file.
+        key_stdin: the source is stdin.
+        own_server: the connection has an address of its own, or it is not known whether it has.
+        region: where a connection of Bedrock calls, as far as that is known.
 
     Raises:
-        CommandError: two sources were named, the source is not there, or what it holds cannot be a credential.
+        CommandError: two sources were named, or the source is not there.
+        MalformedCredential: what it holds cannot be a credential of the provider; says what to give instead.
     """
     named = [
         flag for flag, given in (("--key-env", key_env), ("--key-file", key_file), ("--key-stdin", key_stdin)) if given
@@ -45,14 +53,18 @@ def read_secret(
     text = text.strip()
     if not text:
         raise CommandError(f"{source} holds no key; nothing was saved", code=ExitCode.USAGE)
-    document = _is_object(text) if provider is None else provider in _DOCUMENTS
-    if not document and not _is_word(text):
-        raise CommandError(
-            f"{source} holds spaces, line breaks or unusual characters, which no {provider or 'provider'} key has; "
-            "put the key there alone. Nothing was saved",
-            code=ExitCode.USAGE,
-        )
-    return SecretStr(text)
+    secret = SecretStr(text)
+    if provider is None:
+        if not (_is_object(text) or _is_word(text)):
+            raise CommandError(
+                f"{source} holds spaces, line breaks or unusual characters, which no key has; put the key there alone. "
+                "Nothing was saved",
+                code=ExitCode.USAGE,
+            )
+        return secret
+    if problem := credential_problem(secret, provider=provider, own_server=own_server, region=region):
+        raise MalformedCredential(f"what {source} holds {problem}. Nothing was saved")
+    return secret
 
 
 def _read_file(path: Path) -> str:

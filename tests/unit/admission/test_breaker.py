@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.contract import FailureCode
-from tests.unit.admission.conftest import LEASE, Subject, demand, limited, used
+from tests.unit.admission.conftest import LEASE, Subject, about, demand, limited, used
 from workers.admission import BreakerState, Health, Lease, Observation, Reason, Refusal
 from workers.alerts import AlertKind
 
@@ -38,7 +38,7 @@ async def test_five_failures_in_a_minute_open_it(subject: Subject) -> None:
 
     await call(subject, FAILED)
 
-    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=pytest.approx(5), code=DOWN)
+    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=about(5), code=DOWN)
     seen = await subject.read(LINE)
     assert (seen.breaker, seen.breaker_code, seen.breaker_since) == (BreakerState.OPEN, DOWN, subject.clock.now())
     assert (seen.blocked_by, seen.blocked_code) == (Reason.BREAKER, DOWN)
@@ -88,7 +88,7 @@ async def test_a_fatal_answer_opens_it_at_once_and_for_longer(subject: Subject) 
     await call(subject, FATAL)
 
     assert await subject.refusal(LINE, demand(0)) == Refusal(
-        reason=Reason.BREAKER, wait=pytest.approx(60), code=FailureCode.MODEL_NOT_FOUND
+        reason=Reason.BREAKER, wait=about(60), code=FailureCode.MODEL_NOT_FOUND
     )
 
 
@@ -98,7 +98,7 @@ async def test_exactly_one_call_tries_it_again(subject: Subject) -> None:
     await probe(subject, after=5)
 
     assert await state(subject) is BreakerState.HALF_OPEN
-    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.5, code=DOWN)
+    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.1, code=DOWN)
 
 
 async def test_an_answer_of_the_probe_closes_it_and_calls_come_back_on_a_ramp(subject: Subject) -> None:
@@ -149,10 +149,10 @@ async def test_opening_again_soon_after_it_closed_is_for_longer_too(subject: Sub
 async def test_a_probe_without_an_answer_makes_way_for_another_when_it_runs_out(subject: Subject) -> None:
     await opened(subject)
     await probe(subject, after=5)
-    subject.clock.seconds += LEASE - 0.1
-    assert (await subject.refusal(LINE, demand(0))).wait == pytest.approx(0.1)
+    subject.clock.seconds += LEASE - 0.04
+    assert (await subject.refusal(LINE, demand(0))).wait == pytest.approx(0.04)
 
-    await (await probe(subject, after=0.1)).settle(GOOD)
+    await (await probe(subject, after=0.04)).settle(GOOD)
 
     assert await state(subject) is BreakerState.CLOSED
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
 from typer.testing import CliRunner, Result
 
 from config.settings import load_settings
@@ -29,9 +30,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     load_settings.cache_clear()
 
 
+#: Built once: typer's own runner builds the whole tree of commands again for each command line.
+COMMAND = typer.main.get_command(app)
+
+
 @pytest.fixture
-def byom(home: Path) -> Byom:
+def byom(home: Path, monkeypatch: pytest.MonkeyPatch) -> Byom:
     """Runs one command line."""
+    monkeypatch.setattr("typer.testing._get_command", lambda _: COMMAND)
 
     def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
         load_settings.cache_clear()

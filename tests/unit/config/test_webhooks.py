@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from config.connections import account_path, project_path, save_project
+from config.connections import AccountProfile, account_path, project_path, save_project, write_account
 from config.errors import InvalidWebhook, StoreError
 from config.store import MemoryStore
 from config.webhooks import (
@@ -166,3 +166,11 @@ def test_what_is_stored_damaged_is_reported_by_name(store: MemoryStore, text: st
 
     with pytest.raises(InvalidWebhook, match="the webhook 'ops' of /byom/projects/acme"):
         read_webhook(store, PROJECT, "ops")
+
+
+def test_a_secret_is_encrypted_with_its_accounts_own_key(store: MemoryStore) -> None:
+    key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    write_account(store, "acme-inc", AccountProfile(kms_key=key))
+    save(store)
+
+    assert [facts.kms_key for facts in store.secrets(PROJECT)] == [key]

@@ -237,7 +237,7 @@ async def test_an_event_waits_while_the_store_is_away(
     receiver = await receive()
     bench.webhook("ops", receiver.url)
 
-    def away(_path: str) -> Iterator[Parameter]:
+    def away(_path: str, **_options: object) -> Iterator[Parameter]:
         raise StoreError("the store does not answer")
 
     with monkeypatch.context() as patch:
@@ -259,7 +259,7 @@ async def test_what_was_read_serves_on_while_the_store_is_away(
     await bench.events.raise_alert(alert(bench))
     await bench.deliver()
 
-    def away(_path: str) -> Iterator[Parameter]:
+    def away(_path: str, **_options: object) -> Iterator[Parameter]:
         raise StoreError("the store does not answer")
 
     monkeypatch.setattr(bench.store, "list", away)

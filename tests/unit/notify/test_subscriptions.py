@@ -30,9 +30,9 @@ class Counting(MemoryStore):
         self._read()
         return super().get(path)
 
-    def list(self, prefix: str) -> Iterator[Parameter]:
+    def list(self, prefix: str, *, secure: bool | None = None) -> Iterator[Parameter]:
         self._read()
-        return super().list(prefix)
+        return super().list(prefix, secure=secure)
 
     def _read(self) -> None:
         self.reads += 1
@@ -117,8 +117,8 @@ async def test_a_read_that_a_change_overtakes_is_not_kept(
     begun, go_on = threading.Event(), threading.Event()
     read = store.list
 
-    def slow(prefix: str) -> Iterator[Parameter]:
-        found = list(read(prefix))
+    def slow(prefix: str, *, secure: bool | None = None) -> Iterator[Parameter]:
+        found = list(read(prefix, secure=secure))
         begun.set()
         assert go_on.wait(10)
         return iter(found)
