@@ -237,6 +237,7 @@ class Attempts:
         )
         await self._jobs.settle(record)
         records.append(record)
+        await self._alerts.attempt_made(record)
         _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
         return done
 

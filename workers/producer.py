@@ -15,8 +15,10 @@ from config.store import ParameterStore, open_store
 from tasks.contract import ContractError, ExtractionFailed, ExtractionJob, ExtractionResult, FailureCode, parse_job
 from workers.address import patience_of
 from workers.app import create_app
+from workers.clock import SystemClock
 from workers.intake import Accepted, Intake
 from workers.messages import attempt_signature
+from workers.notify.callbacks import CallbackCheck
 from workers.task_body import BUDGET_PAUSED, WAITING
 
 #: Messages sent to the broker in one go.
@@ -99,6 +101,12 @@ class Producer:
             client=client,
             key_ttl=settings.idempotency_ttl,
             patience=patience_of(settings),
+            callback_problem=CallbackCheck(
+                store,
+                clock=SystemClock(),
+                ttl=settings.config_cache_ttl,
+                allow_private=settings.allow_private_endpoints,
+            ).problem,
         )
 
     @classmethod
