@@ -9,10 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from config.connections import account_path, effective_chain, read_project
-from config.credentials import save_credential
+from config.credentials import fingerprint, save_credential
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
-from workers.cli.chains import fingerprint
 from workers.embedded.simulator import Account, KeyState, Latency, Options, SimulatorThread
 
 SECRET = "sk-canary-7d0c1a55e2"

@@ -33,8 +33,6 @@ def keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLD_KEY", OLD)
     monkeypatch.setenv("NEW_KEY", NEW)
     monkeypatch.setenv("BYOM_ACTOR", "ada@desk")
-    # Nobody listens there: no test may announce anything on a Redis that happens to run on this machine.
-    monkeypatch.setenv("BYOM_BROKER_URL", "redis://127.0.0.1:1/0")
 
 
 @pytest.fixture
