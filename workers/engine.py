@@ -262,6 +262,7 @@ class Engine:
             model=model,
             last=last,
             impatient=delivery.impatient or delivery.waited >= self._patience.on(last=last),
+            waited=delivery.waited,
         )
 
     async def _work(

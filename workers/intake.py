@@ -1,4 +1,4 @@
-"""Accepting a job: validate it, hold its idempotency key, choose its first connection.
+"""Accepting a job: see that there is room for it, hold its idempotency key, choose its first connection.
 
 Used by the enqueue API before a job is published and by the entry task for jobs that foreign producers published.
 Synchronous: both callers may block.
@@ -14,6 +14,7 @@ from config.connections import EffectiveConnection
 from config.errors import ConfigError, StoreError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused
 from workers.address import Patience, address_of
+from workers.backlog import Room
 from workers.lanes.header import LaneHeader
 from workers.routing import Route, first_route
 
@@ -65,19 +66,33 @@ class Intake:
         self._patience = patience
         self._callback_problem = callback_problem
 
-    def accept(self, job: ExtractionJob, *, job_id: str) -> Accepted | Duplicate:
+    def accept(self, job: ExtractionJob, *, job_id: str, room: Room | None = None) -> Accepted | Duplicate:
         """Decide what becomes of a job that wants to run under `job_id`.
 
         An idempotency key that is reserved but was never published (its producer died in between) is taken up again
         under the first id: running the same id twice is harmless.
 
+        Args:
+            job: the job.
+            job_id: the id that it is to have.
+            room: of the batch that the job belongs to; a job alone has its own.
+
         Raises:
-            JobRefused: the project is unknown or has no usable primary connection, or the job's callback could not be
-                delivered.
+            JobRefused: the project is unknown or has no usable primary connection, too many of its jobs wait, or the
+                job's callback could not be delivered.
             StoreError: the store cannot be read.
         """
         chain = self.chain(job.project)
         self._check_callback(job)
+        most, room = chain[0].profile.max_waiting, room or Room(self._client)
+        if most is not None and not room.left(job.project, most) and not self._is_known(job, job_id):
+            raise room.refusal(job.project, most)
+        accepted = self._hold_key(job, chain, job_id)
+        if isinstance(accepted, Accepted):
+            room.take(job.project)
+        return accepted
+
+    def _hold_key(self, job: ExtractionJob, chain: list[EffectiveConnection], job_id: str) -> Accepted | Duplicate:
         route = first_route(chain)
         address = address_of(job, chain, route, self._patience)
         if job.idempotency_key is None:
@@ -90,6 +105,14 @@ class Intake:
         if owner == job_id or state == _RESERVED:
             return Accepted(job_id=owner, route=route, address=address)
         return Duplicate(job_id=owner)
+
+    def _is_known(self, job: ExtractionJob, job_id: str) -> bool:
+        """Whether a job adds nothing to what waits: its key was published before, or is its own."""
+        if job.idempotency_key is None:
+            return False
+        known = self._client.get(_key(job.project, job.idempotency_key))
+        owner, _, state = _text(known or "").partition(" ")
+        return state == _PUBLISHED or owner == job_id
 
     def published(self, job: ExtractionJob, *, job_id: str) -> None:
         """Note that the job's message reached the broker."""

@@ -10,6 +10,8 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from workers.broker.parked import Parked
+
 MASK = "***"
 
 #: Libraries that log secrets or message bodies below these levels: parameters as SSM returned them, tokens, signed
@@ -92,6 +94,7 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     root.setLevel(level)
     for name, floor in _FLOORS.items():
         logging.getLogger(name).setLevel(max(floor, logging.getLevelNamesMapping()[level]))
+    logging.getLogger("celery.app.trace").addFilter(_is_news)
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[
@@ -103,6 +106,12 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of Celery's tells anything: that a job has to wait is no warning, and its traceback no help."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(getattr(error, "reason", None), Parked)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
