@@ -26,9 +26,9 @@ from config.webhooks import (
 from workers.admin import Admin
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import connect
-from workers.cli.credential import warn_if_not_announced
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.options import since as parse_since
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
