@@ -41,6 +41,7 @@ _SECRET_TEXT = re.compile(
     | \bya29\.[A-Za-z0-9._-]{8,}                            # Google access tokens
     | \b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}                # AWS access keys
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*  # JSON web tokens
+    | \bwhsec_[A-Za-z0-9+/=_-]{8,}                           # secrets of webhooks
     | (?<=Bearer\ )[A-Za-z0-9._~+/=-]{4,}
     | (?<=Basic\ )[A-Za-z0-9+/=]{8,}
     | -----BEGIN[^-]*PRIVATE\ KEY-----.*?(?:-----END[^-]*PRIVATE\ KEY-----|\Z)
@@ -52,7 +53,7 @@ _SECRET_TEXT = re.compile(
 )
 #: What no such text is without, in lower case: a look for it is ten times cheaper than the search above.
 _SECRET_MARK = re.compile(
-    r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|bearer |basic |-----begin|://|api-key: |secretaccesskey"
+    r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|whsec_|bearer |basic |-----begin|://|api-key: |secretaccesskey"
 )
 
 #: Nesting that is looked into; what lies deeper is shown as text.
