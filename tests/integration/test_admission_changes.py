@@ -16,8 +16,9 @@ from benchmarks.ground import ROOT, Ground, jobs, wait_for
 from config.connections import effective_chain
 from tasks.contract import ExtractionFailed, ExtractionResult, FailureCode
 from workers.admission import MeterState, Reason, RedisAdmission
-from workers.alerts import EVENTS_KEY, MemoryAlerts
+from workers.alerts import AlertKind, MemoryAlerts
 from workers.embedded.simulator import FaultRule, Injection, fingerprint
+from workers.notify.reading import EventReader
 
 pytestmark = pytest.mark.integration
 
@@ -38,8 +39,8 @@ def byom(ground: Ground, *arguments: str) -> str:
 
 def alerts(ground: Ground, project: str) -> list[str]:
     """Kinds of the alerts about a project, oldest first."""
-    found = [json.loads(fields[b"event"]) for _, fields in ground.client.xrange(EVENTS_KEY)]
-    return [alert["kind"] for alert in found if alert.get("project") == project]
+    kept = [event for event in EventReader(ground.client).kept() if event.project == project]
+    return [event.type.value for event in kept if event.type.value in set(AlertKind)]
 
 
 def meter(ground: Ground, project: str) -> MeterState:
@@ -77,7 +78,7 @@ def test_a_limit_that_is_raised_or_lowered_holds_on_both_workers_within_a_second
     with two_workers.producer() as producer:
         for _ in producer.enqueue_many(jobs("adjusted", 400)):
             pass
-    wait_for(lambda: two_workers.lanes.waiting("adjusted") <= 400 - 13)
+    wait_for(lambda: two_workers.lanes.waiting("adjusted") <= 400 - 10)
     began = time.time()
     slow = calls(began, 2)
 
