@@ -9,6 +9,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -124,7 +125,7 @@ def _run(place: Ground, project: str, count: int, *, in_lane: bool) -> None:
     chain = effective_chain(place.store, project)
     producer_settings = place.producer()
     intake: Intake = producer_settings._intake  # noqa: SLF001 - the producer's own way in, but past the lanes
-    results = []
+    results: list[Any] = []
     for payload in jobs(project, count):
         job = parse_job(payload)
         job_id = f"{chain[0].project}-{len(results)}-{count}"

@@ -121,7 +121,7 @@ def beside_flood(ground: Ground, name: str, *, flood: int, quiet: int, every: fl
         Seconds at p95 of a project with a credential of its own, and of one that shares the flood's credential; and
         seconds that enqueueing the flood took, and jobs of it that still waited at the end.
     """
-    limits = {"tpm_capacity": 20_000, "tpm_refill_per_second": 15_000}
+    limits: dict[str, Any] = {"tpm_capacity": 20_000, "tpm_refill_per_second": 15_000}
     ground.configure(f"{name}-own", **limits)
     for project in (f"{name}-flood", f"{name}-same"):
         ground.configure(project, account=f"{name}-account", **limits)
@@ -138,8 +138,8 @@ def beside_flood(ground: Ground, name: str, *, flood: int, quiet: int, every: fl
                 at = time.time()
                 sent[producer.enqueue(job).id] = at
             time.sleep(every)
-        for job in sent:
-            producer.handle(job).result(timeout=120)
+        for job_id in sent:
+            producer.handle(job_id).result(timeout=120)
     left = ground.lanes.waiting(f"{name}-flood")
     ground.drain()
     waits: dict[str, list[float]] = {}
@@ -206,7 +206,6 @@ def slow_credential(ground: Ground, name: str, *, backlog: int, others: int = 40
     )
     ground.drain()
     return found
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

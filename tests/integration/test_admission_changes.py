@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 import pytest
@@ -40,7 +40,7 @@ def byom(ground: Ground, *arguments: str) -> str:
 def alerts(ground: Ground, project: str) -> list[str]:
     """Kinds of the alerts about a project, oldest first."""
     kept = [event for event in EventReader(ground.client).kept() if event.project == project]
-    return [event.type.value for event in kept if event.type.value in set(AlertKind)]
+    return [str(event.type) for event in kept if str(event.type) in set(AlertKind)]
 
 
 def meter(ground: Ground, project: str) -> MeterState:
@@ -97,10 +97,12 @@ def test_a_limit_that_is_raised_or_lowered_holds_on_both_workers_within_a_second
     assert sum(lowered) <= 4
 
 
-def test_jobs_get_to_the_fallback_fast_when_the_primary_fails(two_workers: Ground) -> None:
+def test_jobs_get_to_the_fallback_fast_when_the_primary_fails(
+    two_workers: Ground, record_property: Callable[[str, object], None]
+) -> None:
     found = scenes.fail_over(two_workers, "failing", count=20)
 
-    print(found)
+    record_property("figures", repr(found))
     assert found.first_success <= 2
     # The benchmark shows what a machine of its own takes; two busy cores add to that.
     assert found.handed_over_p50 <= 0.1
@@ -124,7 +126,7 @@ def test_a_breaker_opens_tries_once_closes_and_ramps_up(two_workers: Ground) -> 
     assert closed.tokens is not None
     assert 0 < closed.tokens.learned_per_minute < 60_000
     assert len(results) == 10
-    calls = [call for call in two_workers.calls("broken")][3:]
+    calls = two_workers.calls("broken")[3:]
     failed = [call.time for call in calls if not call.served]
     probe, second, *_ = [call.time for call in calls if call.served]
     assert len(failed) <= 30
