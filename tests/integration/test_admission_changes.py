@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
@@ -21,6 +22,9 @@ from workers.embedded.simulator import FaultRule, Injection, fingerprint
 from workers.notify.reading import EventReader
 
 pytestmark = pytest.mark.integration
+
+#: `--log-cli-level=INFO` shows what was measured.
+_log = logging.getLogger(__name__)
 
 
 def byom(ground: Ground, *arguments: str) -> str:
@@ -97,12 +101,10 @@ def test_a_limit_that_is_raised_or_lowered_holds_on_both_workers_within_a_second
     assert sum(lowered) <= 4
 
 
-def test_jobs_get_to_the_fallback_fast_when_the_primary_fails(
-    two_workers: Ground, record_property: Callable[[str, object], None]
-) -> None:
+def test_jobs_get_to_the_fallback_fast_when_the_primary_fails(two_workers: Ground) -> None:
     found = scenes.fail_over(two_workers, "failing", count=20)
 
-    record_property("figures", repr(found))
+    _log.info("%s", found)
     assert found.first_success <= 2
     # The benchmark shows what a machine of its own takes; two busy cores add to that.
     assert found.handed_over_p50 <= 0.1
