@@ -237,12 +237,16 @@ def fail_over(ground: Ground, project: str, *, count: int) -> Failover:
             first_success = time.monotonic() - began
             wait_for(lambda: ground.books().served >= 20)  # noqa: PLR2004 - all of them
             with started_tasks(ground) as started:
+                sent = []
                 for job in jobs(project, count):
-                    producer.enqueue(job).result(timeout=30)
-                wait_for(lambda: sum(len(times) > 1 for times in started.values()) >= count)
+                    handle = producer.enqueue(job)
+                    handle.result(timeout=30)
+                    sent.append(handle.id)
+                wait_for(lambda: all(len(started.get(job_id, ())) > 1 for job_id in sent))
         finally:
             ground.simulator.clear_faults(rule)
-    handed_over = [times[1] - times[0] for times in started.values() if len(times) > 1]
+    # Events of two workers come in any order.
+    handed_over = [second - first for first, second, *_ in (sorted(started[job]) for job in sent)]
     return Failover(
         first_success=first_success,
         handed_over_p50=percentile(handed_over, 50),
