@@ -39,7 +39,7 @@ DOUBLED_KEY = "sk-canary-doubled-4417"
 DOUBLED_NEXT_KEY = "sk-canary-doubled-9052"
 KEYS = (SECRET_KEY, NEW_KEY, BAD_KEY, REVOKED_KEY, MENDED_KEY, DOUBLED_KEY, DOUBLED_NEXT_KEY)
 #: No job is to wait for a limit.
-UNMETERED = {"tpm_capacity": 100_000_000, "tpm_refill_per_second": 1_000_000}
+UNMETERED: dict[str, Any] = {"tpm_capacity": 100_000_000, "tpm_refill_per_second": 1_000_000}
 
 #: Calls that a worker has in hand at most.
 CONCURRENCY = 8
