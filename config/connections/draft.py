@@ -90,11 +90,13 @@ def _documents(store: ParameterStore, levels: Sequence[Level]) -> Iterator[Param
     if len(levels) <= _FEW:
         for level in levels:
             profile = store.get(join_path(level.path, "profile"))
-            yield from (*([profile] if profile else []), *store.list(join_path(level.path, "connections")))
+            if profile:
+                yield profile
+            yield from store.list(join_path(level.path, "connections"), secure=False)
         return
     scopes = {level.path for level in levels}
     for parent in (PROJECTS, ACCOUNTS):
-        for parameter in store.list(parent):
+        for parameter in store.list(parent, secure=False):
             name, _, rest = parameter.path.removeprefix(f"{parent}/").partition("/")
             if f"{parent}/{name}" in scopes and (rest == "profile" or rest.startswith("connections/")):
                 yield parameter
@@ -114,7 +116,7 @@ def heirs_of(store: ParameterStore, account: str) -> list[Level]:
     """
     # Read in one go, for the same reason as above.
     read = MemoryStore()
-    for parameter in store.list(PROJECTS):
+    for parameter in store.list(PROJECTS, secure=False):
         if parameter.path.endswith("/profile"):
             read.put(parameter.path, parameter.value, secure=False)
     profiles = ((Level.project(name), read_project(read, name)) for name in list_projects(read))

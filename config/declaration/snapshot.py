@@ -64,5 +64,5 @@ def all_levels(store: ParameterStore) -> list[Level]:
 
 def list_accounts(store: ParameterStore) -> list[str]:
     """Names of all accounts that set anything, in order."""
-    below = [parameter.path.removeprefix(f"{ACCOUNTS}/").split("/") for parameter in store.list(ACCOUNTS)]
+    below = [parameter.path.removeprefix(f"{ACCOUNTS}/").split("/") for parameter in store.list(ACCOUNTS, secure=False)]
     return sorted({parts[0] for parts in below if parts[1] in {"profile", "connections"}})

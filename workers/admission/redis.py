@@ -168,6 +168,14 @@ class RedisAdmission:
         """
         await self._say(effective, "declare", Declared.of(effective.connection).text())
 
+    async def trust(self, effective: EffectiveConnection) -> None:
+        """What kept calls away may be mended: nothing is held back any more, and the breaker closes.
+
+        Raises:
+            redis.RedisError: as `admit`.
+        """
+        await self._say(effective, "trust")
+
     async def reset(self, effective: EffectiveConnection) -> None:
         """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay.
 

@@ -1,9 +1,6 @@
 """How a chain is described, and one connection of it found."""
 
-import hashlib
 from typing import Any
-
-from pydantic import SecretStr
 
 from config.catalogue import Catalogue
 from config.connections import Connection, EffectiveConnection
@@ -11,8 +8,8 @@ from config.connections.checks import connection_warnings
 from config.connections.model import takes
 from config.connections.paths import Level
 from config.connections.review import level_connections
-from config.credentials import read_credential
-from config.errors import CredentialMissing
+from config.credentials import history_of
+from config.credentials.read import scope_of, secret_path
 from config.store import ParameterStore
 
 
@@ -50,15 +47,11 @@ def shown_fields(connection: Connection) -> list[str]:
 
 
 def _secret_facts(store: ParameterStore, effective: EffectiveConnection) -> dict[str, Any]:
-    try:
-        credential = read_credential(store, effective)
-    except CredentialMissing:
-        credential = None
-    if credential is None:
-        return {"version": None, "fingerprint": None}
-    return {"version": credential.version, "fingerprint": fingerprint(credential.secret)}
-
-
-def fingerprint(secret: SecretStr) -> str:
-    """Tells two secrets apart without showing either: 12 hexadecimal digits of SHA-256."""
-    return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()[:12]
+    """Version and fingerprint of the active secret, from what is known of it; it is not decrypted for that."""
+    name, scope = str(effective.connection.credential), scope_of(effective)
+    history = history_of(store, scope, name)
+    if history is not None and history.active is not None:
+        path = secret_path(scope, name, history.active)
+        if any(secret.path == path for secret in store.secrets(path.rpartition("/")[0])):
+            return {"version": history.active, "fingerprint": history.versions[history.active].fingerprint}
+    return {"version": None, "fingerprint": None}

@@ -1,4 +1,4 @@
-"""The one place where commands write configuration.
+"""The one place where commands write configuration: through `Admin`, which records and announces it.
 
 **All or nothing without transactions.** No parameter store has transactions, so what changes several parameters at
 once is made so here:
@@ -17,70 +17,72 @@ have two primaries, or none, for that moment.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from pydantic import SecretStr
 
 from config.connections import EffectiveConnection
+from config.connections.documents import Document, load
 from config.connections.draft import Change
 from config.connections.paths import Level
-from config.credentials import read_credential, save_credential
-from config.errors import ConfigError, CredentialMissing
-from config.store import ParameterStore, join_path
+from config.credentials import history_of, read_credential
+from config.errors import ConfigError, CredentialMissing, InvalidConnection, InvalidCredential
+from config.store import ParameterStore
+from workers.admin import Admin, Entry
+from workers.audit import difference
 from workers.cli.errors import CommandError, ExitCode
 
+#: Segments of the path of a project or account: "", byom, projects, <name>.
+_SCOPE_SEGMENTS = 4
 
-def write_changes(store: ParameterStore, changes: Sequence[Change]) -> None:
+
+def write_changes(admin: Admin, changes: Sequence[Change], *, seen: ParameterStore | None = None) -> None:
     """Write all changes, or none of them as far as that is in anybody's power (see above).
+
+    Args:
+        admin: records and announces them.
+        changes: as a draft found them.
+        seen: the draft, if what it holds is how all the levels that change are to be.
 
     Raises:
         CommandError: somebody else changed one of the parameters meanwhile, or what was written could not be taken
             back; says which and what to do.
         StoreError: the store cannot be written; what was written is taken back.
     """
-    begun: list[Change] = []
-    try:
-        for change in changes:
-            _see_unchanged(store, change)
-            # Before the write: one that reports a failure may have happened all the same.
-            begun.append(change)
-            _write(store, change.path, change.after)
-    except BaseException as error:
-        if left := _take_back(store, begun):
-            raise CommandError(
-                f"the store failed in the middle ({type(error).__name__}), and {', '.join(left)} could not be put "
-                "back. When the store answers again, run the same command again: it writes only what still differs",
-                code=ExitCode.UNREACHABLE,
-                details={"left": left},
-            ) from error
-        raise
+    if changes:
+        with admin.records([_entry(change) for change in changes], seen=seen, in_steps=True):
+            _write_all(admin.store, changes)
 
 
-def write_secret(store: ParameterStore, level: Level, name: str, secret: SecretStr) -> int:
-    """Save a new version of a credential, and return its number.
+def remove_credential(admin: Admin, level: Level, name: str, *, reason: str) -> bool:
+    """Delete all versions of a credential that no connection names; False when there was none to delete.
 
-    Raises:
-        ConfigError: as `save_credential`.
+    One that is stored damaged stays: nobody can say which versions it has.
     """
-    return save_credential(store, level.path, name, secret).version
+    with suppress(InvalidCredential):
+        history = history_of(admin.store, level.path, name)
+        if history is not None and history.left:
+            admin.delete_credential(level.path, name, reason=reason)
+            return True
+    return False
 
 
-def remove_credential(store: ParameterStore, level: Level, name: str) -> bool:
-    """Remove a credential with all its versions; False when there was none."""
-    found = store.delete(join_path(level.path, "credentials", name))
-    for parameter in store.list(join_path(level.path, "secrets", name)):
-        found = store.delete(parameter.path) or found
-    return found
-
-
-def remove_level(store: ParameterStore, level: Level) -> int:
+def remove_level(admin: Admin, level: Level) -> int:
     """Remove everything of a project or account, secrets included; the profile first, so that nobody resolves half.
 
     Returns:
         How many parameters there were.
     """
-    paths = [parameter.path for parameter in store.list(level.path)]
-    for path in sorted(paths, key=lambda path: not path.endswith("/profile")):
-        store.delete(path)
+    store = admin.store
+    paths = [parameter.path for parameter in store.list(level.path, secure=False)]
+    paths += [secret.path for secret in store.secrets(level.path)]
+    paths.sort(key=lambda path: (not path.endswith("/profile"), path))
+    removed = {"removed": [path.removeprefix(f"{level.path}/") for path in paths]}
+    entry = Entry(action=f"{level.kind}.remove", scope=level.path, subject=level.kind, changes=removed)
+    with admin.records([entry], in_steps=True):
+        for path in paths:
+            store.delete(path)
     return len(paths)
 
 
@@ -98,7 +100,43 @@ def credential_command(effective: EffectiveConnection) -> str:
     owner = Level.project(effective.project)
     if effective.account and not effective.credential_scope.startswith(f"{owner.path}/"):
         owner = Level.account(effective.account)
-    return f"byom credential add {owner.flag} --name {effective.connection.credential} --key-env VARIABLE"
+    return f"byom credential add {owner.flag} --name {effective.connection.credential} --activate --key-env NAME"
+
+
+def _entry(change: Change) -> Entry:
+    """What the audit log says of a change, such as `project.save` of `profile`."""
+    parts = change.path.split("/")
+    scope, subject = "/".join(parts[:_SCOPE_SEGMENTS]), "/".join(parts[_SCOPE_SEGMENTS:])
+    kind = "connection" if subject.startswith("connections/") else scope.split("/")[2].removesuffix("s")
+    said: dict[str, Any] = difference(_document(change.before), _document(change.after))
+    action = f"{kind}.{'save' if change.after is not None else 'remove'}"
+    return Entry(action=action, scope=scope, subject=subject, changes=said)
+
+
+def _document(value: SecretStr | None) -> Document:
+    """A stored document, for the log; a damaged one says nothing."""
+    with suppress(InvalidConnection):
+        return load(value, "document") if value is not None else {}
+    return {}
+
+
+def _write_all(store: ParameterStore, changes: Sequence[Change]) -> None:
+    begun: list[Change] = []
+    try:
+        for change in changes:
+            _see_unchanged(store, change)
+            # Before the write: one that reports a failure may have happened all the same.
+            begun.append(change)
+            _write(store, change.path, change.after)
+    except BaseException as error:
+        if left := _take_back(store, begun):
+            raise CommandError(
+                f"the store failed in the middle ({type(error).__name__}), and {', '.join(left)} could not be put "
+                "back. When the store answers again, run the same command again: it writes only what still differs",
+                code=ExitCode.UNREACHABLE,
+                details={"left": left},
+            ) from error
+        raise
 
 
 def _see_unchanged(store: ParameterStore, change: Change) -> None:

@@ -16,14 +16,16 @@ from config.credentials import Credential, read_credential
 from config.declaration import ConfigFile, Difference, Plan, all_levels, make_plan, read_file, snapshot, write_file
 from config.errors import ConfigError, InvalidConnection, InvalidFile, MalformedCredential, StoreError
 from config.settings import Settings, load_settings
-from config.store import ParameterStore, open_store
+from config.store import ParameterStore
+from workers.admin import Admin
 from workers.cli.chains import find_link
 from workers.cli.changes_to_store import credential_command, has_credential, write_changes
-from workers.cli.console import JsonFlag, err, out, print_json
+from workers.cli.console import JsonFlag, err, one_line, out, print_json
 from workers.cli.context import configured_store
 from workers.cli.documents import read_text
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.saving import must_verify, print_warnings, shape_problem
 from workers.cli.verifying import print_checks, verify_all
@@ -68,7 +70,7 @@ def export(
             output.write_text(text, encoding="utf-8")
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else "not a path"
-            raise CommandError(f"cannot write {output}: {said}", code=ExitCode.USAGE) from None
+            raise CommandError(f"cannot write {one_line(output)}: {said}", code=ExitCode.USAGE) from None
         err.print(f"Wrote {len(file.accounts)} accounts and {len(file.projects)} projects to {escape(str(output))}.")
     if as_json:
         print_json(file.model_dump(mode="json", exclude_unset=True))
@@ -129,13 +131,15 @@ def apply(
     credential is there, and by a real call every connection whose provider, model, credential or address changes.
     """
     settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
-    plan = _plan(store, file, project, account, prune=prune)
-    reviewed = _review(plan, settings, at=datetime.now(UTC))
-    ready = _credentials(store, reviewed.links, force=force)
-    reports = [] if no_verify or dry_run else _verify(settings, store, ready, force=force, as_json=as_json)
-    if not dry_run:
-        write_changes(store, plan.draft.changes())
+    with Admin.opened(settings) as admin:
+        store = admin.store
+        plan = _plan(store, file, project, account, prune=prune)
+        reviewed = _review(plan, settings, at=datetime.now(UTC))
+        ready = _credentials(store, reviewed.links, force=force)
+        reports = [] if no_verify or dry_run else _verify(settings, store, ready, force=force, as_json=as_json)
+        if not dry_run:
+            write_changes(admin, plan.draft.changes(), seen=plan.draft.store)
+        warn_if_not_announced(admin, settings)
     if as_json:
         print_json(
             {

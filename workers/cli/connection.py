@@ -15,15 +15,16 @@ from config.connections.documents import Document
 from config.connections.draft import Draft
 from config.connections.paths import Level
 from config.settings import load_settings
-from config.store import open_store
 from tasks.contract import ProviderKind, Role
+from workers.admin import Admin
 from workers.cli import connection_edit, connection_show
-from workers.cli.changes_to_store import write_changes, write_secret
+from workers.cli.changes_to_store import write_changes
 from workers.cli.console import JsonFlag, out, print_json
 from workers.cli.documents import pairs, read_document, refuse_secrets
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.levels import AccountOption, one_level, open_draft
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import OnSpendCapOption, ProjectOption, SpendCapDay, SpendCapMonth, identifier
 from workers.cli.saving import (
     has_own_server,
@@ -158,16 +159,21 @@ def add(
         region=document["region"] if isinstance(document.get("region"), str) else None,
     )
     _name_credential(document, secret)
-    store = open_store(settings.store_url, key=settings.store_key)
-    draft = open_draft(store, level)
-    connection = save_connection(draft.store, level.path, document)
-    _create(draft, level)
-    judged = judge(store, draft, level, connection.name, settings=settings, at=datetime.now(UTC))
-    ready = unsaved(secret) if secret else stored_credential(store, judged.link, force=force)
-    report = None if no_verify else verify_link(settings, level, judged.link, ready, force=force, as_json=as_json)
-    # The credential comes first: a worker that already sees the connection must find its key.
-    version = write_secret(store, level, document["credential"], secret) if secret else ready and ready.version
-    write_changes(store, draft.changes())
+    with Admin.opened(settings) as admin:
+        store = admin.store
+        draft = open_draft(store, level)
+        connection = save_connection(draft.store, level.path, document)
+        _create(draft, level)
+        judged = judge(store, draft, level, connection.name, settings=settings, at=datetime.now(UTC))
+        ready = unsaved(secret) if secret else stored_credential(store, judged.link, force=force)
+        report = None if no_verify else verify_link(settings, level, judged.link, ready, force=force, as_json=as_json)
+        works = report is not None and report.ok
+        version = ready and ready.version
+        if secret is not None:
+            # The credential comes first: a worker that already sees the connection must find its key.
+            version = admin.save_credential(level.path, document["credential"], secret, verified=works)
+        write_changes(admin, draft.changes(), seen=draft.store)
+        warn_if_not_announced(admin, settings)
     if as_json:
         rest = {level.kind: level.name, "credential_version": version, "warnings": judged.warnings}
         print_json({**document, **rest, **verification_json(report)})

@@ -7,20 +7,21 @@ import typer
 from rich.markup import escape
 
 from config.connections import EffectiveConnection, save_connection
-from config.connections.documents import Document, load
+from config.connections.documents import Document, connection_documents
 from config.connections.draft import Draft, broken, inherited_document, level_document
 from config.connections.paths import Level
 from config.errors import ConfigError, InvalidConnection, StoreError
 from config.settings import load_settings
-from config.store import ParameterStore, join_path, open_store
+from config.store import ParameterStore, join_path
+from workers.admin import Admin
 from workers.cli.chains import find_link
 from workers.cli.changes_to_store import remove_credential, write_changes
 from workers.cli.console import JsonFlag, out, print_json
-from workers.cli.context import configured_store
 from workers.cli.documents import edited, refuse_secrets
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.levels import AccountOption, check_heirs, one_level, open_draft
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ConnectionName, ProjectOption
 from workers.cli.saving import (
     judge,
@@ -61,31 +62,33 @@ def set_fields(
     """
     level = one_level(project, account)
     settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
-    draft = open_draft(store, level)
-    own = level_document(draft.store, level, name)
-    inherited = inherited_document(draft.store, level, name)
-    if own is None and inherited is None:
-        raise CommandError(
-            f"{level} has no connection '{name}', neither of its own nor inherited; add one with: "
-            f"byom connection add {level.flag} --name {name} …",
-            code=ExitCode.USAGE,
-        )
-    document = edited(own or {}, setting=setting or [], unset=unset or [])
-    refuse_secrets(document, source="the command line")
-    before = _seen(draft.store, level, name)
-    _put(draft, level, name, document, inherited=inherited is not None)
-    changes = draft.changes()
-    if not changes:
-        _report(level, name, {"changed": False, "warnings": [], **verification_json(None)}, as_json=as_json)
-        return
-    judged = judge(store, draft, level, name, settings=settings, at=datetime.now(UTC))
-    report = None
-    if must_verify(before, judged.link):
-        credential = stored_credential(store, judged.link, force=force)
-        if not no_verify:
-            report = verify_link(settings, level, judged.link, credential, force=force, as_json=as_json)
-    write_changes(store, changes)
+    with Admin.opened(settings) as admin:
+        store = admin.store
+        draft = open_draft(store, level)
+        own = level_document(draft.store, level, name)
+        inherited = inherited_document(draft.store, level, name)
+        if own is None and inherited is None:
+            raise CommandError(
+                f"{level} has no connection '{name}', neither of its own nor inherited; add one with: "
+                f"byom connection add {level.flag} --name {name} …",
+                code=ExitCode.USAGE,
+            )
+        document = edited(own or {}, setting=setting or [], unset=unset or [])
+        refuse_secrets(document, source="the command line")
+        before = _seen(draft.store, level, name)
+        _put(draft, level, name, document, inherited=inherited is not None)
+        changes = draft.changes()
+        if not changes:
+            _report(level, name, {"changed": False, "warnings": [], **verification_json(None)}, as_json=as_json)
+            return
+        judged = judge(store, draft, level, name, settings=settings, at=datetime.now(UTC))
+        report = None
+        if must_verify(before, judged.link):
+            credential = stored_credential(store, judged.link, force=force)
+            if not no_verify:
+                report = verify_link(settings, level, judged.link, credential, force=force, as_json=as_json)
+        write_changes(admin, changes, seen=draft.store)
+        warn_if_not_announced(admin, settings)
     outcome = {"changed": True, "warnings": judged.warnings, **verification_json(report)}
     _report(level, name, outcome, as_json=as_json)
     if not as_json:
@@ -107,26 +110,30 @@ def remove(
 ) -> None:
     """Remove a connection of a project or account, and its credential if no other connection of that level uses it."""
     level = one_level(project, account)
-    store = configured_store()
-    path = join_path(level.path, "connections", name)
-    if store.get(path) is None:
-        raise CommandError(
-            f"{level} has no connection '{name}' of its own; see: byom connection list {level.flag}",
-            code=ExitCode.USAGE,
-        )
-    if not yes:
-        if as_json:
-            raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
-        typer.confirm(f"Remove connection '{name}' of {level} and its credential?", abort=True, err=True)
-    draft = open_draft(store, level)
-    problem = broken(draft.store, level)
-    credential = _credential_only_of(draft.store, level, name)
-    draft.store.delete(path)
-    if (left := broken(draft.store, level)) is not None and left != problem:
-        raise InvalidConnection(f"without connection '{name}' this would be wrong: {left}; nothing was removed")
-    check_heirs(store, draft, level, concerning=name, at=datetime.now(UTC))
-    write_changes(store, draft.changes())
-    credential_removed = credential is not None and remove_credential(store, level, credential)
+    settings = load_settings()
+    with Admin.opened(settings) as admin:
+        store = admin.store
+        path = join_path(level.path, "connections", name)
+        if store.get(path) is None:
+            raise CommandError(
+                f"{level} has no connection '{name}' of its own; see: byom connection list {level.flag}",
+                code=ExitCode.USAGE,
+            )
+        if not yes:
+            if as_json:
+                raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
+            typer.confirm(f"Remove connection '{name}' of {level} and its credential?", abort=True, err=True)
+        draft = open_draft(store, level)
+        problem = broken(draft.store, level)
+        credential = _credential_only_of(draft.store, level, name)
+        draft.store.delete(path)
+        if (left := broken(draft.store, level)) is not None and left != problem:
+            raise InvalidConnection(f"without connection '{name}' this would be wrong: {left}; nothing was removed")
+        check_heirs(store, draft, level, concerning=name, at=datetime.now(UTC))
+        write_changes(admin, draft.changes(), seen=draft.store)
+        reason = f"connection '{name}' was removed"
+        credential_removed = credential is not None and remove_credential(admin, level, credential, reason=reason)
+        warn_if_not_announced(admin, settings)
     if as_json:
         removed = {"name": name, "removed": True, "credential_removed": credential_removed}
         print_json({level.kind: level.name, **removed})
@@ -158,16 +165,15 @@ def _seen(store: ParameterStore, level: Level, name: str) -> EffectiveConnection
 
 
 def _credential_only_of(store: ParameterStore, level: Level, name: str) -> str | None:
-    """The credential that no other connection of the level names; None when there is none, or it cannot be read."""
-    named: dict[str, str | None] = {}
-    for parameter in store.list(join_path(level.path, "connections")):
-        try:
-            value = load(parameter.value, parameter.path).get("credential")
-        except InvalidConnection:
-            value = None
-        named[parameter.path.rsplit("/", 1)[1]] = value if isinstance(value, str) else None
-    credential = named.pop(name, None)
-    return None if credential in named.values() else credential
+    """The credential that no other connection of the level names; None when there is none, or nobody can say."""
+    try:
+        documents = connection_documents(store, level.path)
+    except InvalidConnection:
+        # What is damaged may name it.
+        return None
+    credential = documents.pop(name, {}).get("credential")
+    named = {document.get("credential") for document in documents.values()}
+    return credential if isinstance(credential, str) and credential not in named else None
 
 
 def _report(level: Level, name: str, outcome: Document, *, as_json: bool) -> None:

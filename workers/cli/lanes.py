@@ -12,15 +12,17 @@ from celery import Celery
 from rich.live import Live
 from rich.table import Table
 
-from config.connections import EffectiveConnection, effective_chain, read_project, write_project
+from config.connections import EffectiveConnection, effective_chain, read_project
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import Priority, ProviderKind, provider_queue
+from workers.admin import Admin
 from workers.app import create_app
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, RequiredProject, identifier
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
@@ -124,13 +126,12 @@ def weight(
 ) -> None:
     """Set a project's share beside others, from now on and also for what waits already."""
     settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
-    profile = read_project(store, project)
-    if profile is None:
-        raise CommandError(f"there is no project '{project}'; see: byom connection list", code=ExitCode.USAGE)
-    write_project(store, project, profile.model_copy(update={"weight": share}))
-    with connect(settings.redis_url) as client:
-        Lanes(client).weight(project, share)
+    with Admin.opened(settings) as admin:
+        profile = read_project(admin.store, project)
+        if profile is None:
+            raise CommandError(f"there is no project '{project}'; see: byom project list", code=ExitCode.USAGE)
+        admin.save_project(project, profile.model_copy(update={"weight": share}))
+        warn_if_not_announced(admin, settings)
     if as_json:
         print_json({"project": project, "weight": share})
     else:
@@ -150,7 +151,11 @@ def drain(
     which = _which(project, priority, provider)
     with connect(settings.redis_url) as client, _celery(settings) as celery:
         _confirm(client, which, f"End them all as failed{_of(priority, provider)}?", yes=yes, as_json=as_json)
-        ended = empty_lanes(client, which, lambda taken: cancel(celery, taken))
+
+        def handle(taken: Taken) -> None:
+            cancel(celery, taken, client=client, state_ttl=settings.job_state_ttl)
+
+        ended = empty_lanes(client, which, handle)
     if as_json:
         print_json({"project": project, "ended": ended})
     else:

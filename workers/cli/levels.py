@@ -68,4 +68,4 @@ def check_heirs(store: ParameterStore, draft: Draft, level: Level, *, concerning
 def is_new(store: ParameterStore, level: Level) -> bool:
     """Whether nothing is set at a level yet, so that a misspelt name does not pass for one."""
     has_profile = store.get(join_path(level.path, "profile")) is not None
-    return not has_profile and next(iter(store.list(join_path(level.path, "connections"))), None) is None
+    return not has_profile and next(iter(store.list(join_path(level.path, "connections"), secure=False)), None) is None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from config.secret_looks import secret_kind
 from tasks.contract.fields import IDENTIFIER
 from tasks.contract.limits import LIMITS
 
@@ -18,12 +19,14 @@ def identifier(value: str | None) -> str | None:
     """Refuse names that could not be part of a path.
 
     Raises:
-        BadParameter: the name is not an identifier.
+        BadParameter: the name is not an identifier, or looks like a key that was meant for another option.
     """
     if value is not None and (len(value) > LIMITS.name_chars or not re.fullmatch(IDENTIFIER, value)):
         raise typer.BadParameter(
             f"use at most {LIMITS.name_chars} letters, digits, '.', '_' and '-', the first a letter or digit"
         )
+    if value is not None and (kind := secret_kind(value)):
+        raise typer.BadParameter(f"this looks like {kind}; a name belongs here")
     return value
 
 

@@ -14,14 +14,17 @@ from config.connections.draft import Draft, broken
 from config.connections.paths import Level
 from config.connections.profiles import write_project
 from config.errors import ConfigError, InvalidConnection, StoreError, UnknownProject
+from config.settings import load_settings
 from config.store import ParameterStore
 from tasks.contract.problems import problems
+from workers.admin import Admin
 from workers.cli.changes_to_store import remove_level, write_changes
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.levels import is_new
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import OnSpendCapOption, RequiredProject, SpendCapDay, SpendCapMonth, identifier
 from workers.cli.saving import print_warnings
 
@@ -56,29 +59,32 @@ def set_profile(
     as_json: JsonFlag = False,
 ) -> None:
     """Set what holds for a project as a whole, and create it if it is new. What is not named stays as it is."""
-    store = configured_store()
-    level = Level.project(project)
-    given: dict[str, Any] = {
-        "account": account,
-        "weight": weight,
-        "spend_cap_day_usd": spend_cap_day,
-        "spend_cap_month_usd": spend_cap_month,
-        "on_spend_cap": on_spend_cap,
-        "max_waiting": max_waiting,
-    }
-    stored = read_project(store, project)
-    profile = _profile(stored or ProjectProfile(), given, unset or [])
-    draft = Draft(store, [level])
-    before = broken(draft.store, level)
-    write_project(draft.store, project, profile)
-    if profile.account:
-        draft.include(Level.account(profile.account))
-    warnings = _judge(draft.store, level, profile, before=before, at=datetime.now(UTC))
-    if profile.account and is_new(store, Level.account(profile.account)):
-        warnings.append(f"account '{profile.account}' sets nothing yet; is its name right?")
-    # A profile that was written in another spelling says the same.
-    changes = [] if profile == stored else draft.changes()
-    write_changes(store, changes)
+    settings = load_settings()
+    with Admin.opened(settings) as admin:
+        store = admin.store
+        level = Level.project(project)
+        given: dict[str, Any] = {
+            "account": account,
+            "weight": weight,
+            "spend_cap_day_usd": spend_cap_day,
+            "spend_cap_month_usd": spend_cap_month,
+            "on_spend_cap": on_spend_cap,
+            "max_waiting": max_waiting,
+        }
+        stored = read_project(store, project)
+        profile = _profile(stored or ProjectProfile(), given, unset or [])
+        draft = Draft(store, [level])
+        before = broken(draft.store, level)
+        write_project(draft.store, project, profile)
+        if profile.account:
+            draft.include(Level.account(profile.account))
+        warnings = _judge(draft.store, level, profile, before=before, at=datetime.now(UTC))
+        if profile.account and is_new(store, Level.account(profile.account)):
+            warnings.append(f"account '{profile.account}' sets nothing yet; is its name right?")
+        # A profile that was written in another spelling says the same.
+        changes = [] if profile == stored else draft.changes()
+        write_changes(admin, changes, seen=draft.store)
+        warn_if_not_announced(admin, settings)
     if as_json:
         print_json({**_as_json(project, profile), "changed": bool(changes), "warnings": warnings})
         return
@@ -133,15 +139,18 @@ def remove(
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a project with its connections and its credentials. Its jobs that still wait will fail."""
-    store = configured_store()
-    level = Level.project(project)
-    if next(iter(store.list(level.path)), None) is None:
-        raise CommandError(f"{level} is not configured; see: byom project list", code=ExitCode.USAGE)
-    if not yes:
-        if as_json:
-            raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
-        typer.confirm(f"Remove {level} with all its connections and credentials?", abort=True, err=True)
-    removed = remove_level(store, level)
+    settings = load_settings()
+    with Admin.opened(settings) as admin:
+        store = admin.store
+        level = Level.project(project)
+        if not any(store.list(level.path, secure=False)) and not any(store.secrets(level.path)):
+            raise CommandError(f"{level} is not configured; see: byom project list", code=ExitCode.USAGE)
+        if not yes:
+            if as_json:
+                raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
+            typer.confirm(f"Remove {level} with all its connections and credentials?", abort=True, err=True)
+        removed = remove_level(admin, level)
+        warn_if_not_announced(admin, settings)
     if as_json:
         print_json({"project": project, "removed": True, "parameters": removed})
     else:

@@ -4,36 +4,51 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import redis
 from celery import Celery
 from celery.app.task import Context
 
 from config.connections import EffectiveConnection
-from tasks.contract import ExtractionFailed, FailureCode, provider_queue, provider_task
+from tasks.contract import Failure, FailureCode, provider_queue, provider_task
 from workers.broker.describe import describe
+from workers.jobs import Ending, end_now
 from workers.lanes.emptying import Taken
 from workers.lanes.header import HEADER
+from workers.receipt import Receipt
 from workers.routing import Route, next_route
 
 
-def cancel(app: Celery, taken: Taken) -> None:
+def cancel(app: Celery, taken: Taken, *, client: redis.Redis, state_ttl: int) -> None:
     """End a job that waits as failed, with all that Celery does when a task fails: result, chord, errbacks.
+
+    Args:
+        app: keeps results.
+        taken: the job. Should it be delivered once more, a worker finds that it has ended; one that had ended before
+            keeps its ending.
+        client: of the Redis where the working state of jobs is.
+        state_ttl: seconds that this is kept.
 
     Raises:
         redis.RedisError: the result store cannot be reached.
     """
     project = taken.lane.project
-    error = ExtractionFailed(
-        f"project '{project}': job {taken.job_id} was taken out of its lane and ended by an operator; "
+    failure = Failure(
+        code=FailureCode.CANCELLED,
+        message=f"project '{project}': job {taken.job_id} was taken out of its lane and ended by an operator; "
         "it can be enqueued again.",
-        {"code": FailureCode.CANCELLED.value, "project": project, "job_id": taken.job_id},
+        project=project,
     )
+    ending = end_now(client, taken.job_id, Ending(failure=failure), state_ttl=state_ttl)
     try:
         args, kwargs, embedded = taken.arguments()
     except ValueError:
         # Nobody could have run it; whoever waits for it is told all the same.
         args, kwargs, embedded = [], {}, {}
     request = Context({**embedded, **taken.headers, "args": args, "kwargs": kwargs, "delivery_info": {}})
-    app.backend.mark_as_failure(taken.job_id, error, request=request)
+    if ending.result is not None:
+        app.backend.mark_as_done(taken.job_id, Receipt(ending.result), request=request)
+    else:
+        app.backend.mark_as_failure(taken.job_id, (ending.failure or failure).as_error(), request=request)
 
 
 def move(app: Celery, taken: Taken, effective: EffectiveConnection, chain: Sequence[EffectiveConnection]) -> None:

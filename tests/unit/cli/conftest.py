@@ -22,6 +22,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("BYOM_", "FLOWER_"))]:
         del os.environ[name]
+    # Nobody listens there: no test may announce anything on a Redis that happens to run on this machine.
+    os.environ["BYOM_BROKER_URL"] = "redis://127.0.0.1:1/0"
     load_settings.cache_clear()
     yield tmp_path
     # Flags reach settings through the environment, which outlives the command here.

@@ -9,10 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from config.connections import account_path, effective_chain, read_project
-from config.credentials import save_credential
+from config.credentials import fingerprint, save_credential
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
-from workers.cli.chains import fingerprint
 from workers.embedded.simulator import Account, KeyState, Latency, Options, SimulatorThread
 
 SECRET = "sk-canary-7d0c1a55e2"
@@ -444,3 +443,12 @@ def test_adding_to_a_project_leaves_its_profile_as_it_is(byom: Byom, corp: FileS
     profile = read_project(corp, "acme")
     assert profile is not None
     assert (profile.weight, profile.account) == (3, "corp")
+
+
+@pytest.mark.parametrize("option", ["--key-env", "--key-file", "--file"])
+def test_a_key_in_place_of_where_it_is_does_not_show_again(byom: Byom, option: str) -> None:
+    result = byom("connection", "add", "-p", "acme", *OPENAI, option, SECRET)
+
+    assert result.exit_code == 2
+    assert "looks like an API key" in result.stderr
+    assert SECRET not in result.output
