@@ -14,6 +14,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from config.connections import account_path, project_path, save_connection, save
 from config.credentials import save_credential
 from config.settings import load_settings
 from config.store import FileStore
+from config.webhooks import read_webhook, save_webhook, signing_secrets
 from tasks.contract import ContractError, FailureCode, ProviderKind
 from tests.integration.support.pool import ROOT, Pool, holds, job, running_pool, wait_until
 from workers.cli.root import app
@@ -89,6 +91,10 @@ COMMANDS: dict[str, str] = {
     "limits show --project openai-fine": "openai-fine",
     "lanes list": "crowded",
     "usage --by project,provider,credential_version": "openai-fine",
+    "usage export --format jsonl": "openai-fine",
+    "usage export --format csv": "openai-fine",
+    "events": "openai-http-401",
+    "webhook list": "ops",
     "doctor": "openai-fine",
     "store info": "store.json",
     "account show --account canaries": "canaries",
@@ -99,13 +105,23 @@ COMMANDS: dict[str, str] = {
     "models check --project openai-fine": "openai",
 }
 #: Of these, the ones that have no `--json`.
-ONLY_TEXT = frozenset({"config export --project openai-fine"})
+ONLY_TEXT = frozenset(
+    {"config export --project openai-fine", "usage export --format jsonl", "usage export --format csv"}
+)
 
 
-class _TokenService(BaseHTTPRequestHandler):
-    """AWS STS, as far as it lends a role."""
+class _Stranger(BaseHTTPRequestHandler):
+    """AWS STS, as far as it lends a role; on any other path a receiver of webhooks, which keeps what it gets."""
+
+    server: Any
 
     def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/hook":
+            self.server.got.append(str(self.headers).encode() + asked)
+            self.send_response(204)
+            self.end_headers()
+            return
         keys = "".join(f"<{name}>{value}</{name}>" for name, value in SESSION.items())
         body = (
             '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
@@ -117,20 +133,21 @@ class _TokenService(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
+        """Say nothing."""
 
 
-@contextmanager
-def token_service() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _TokenService) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Stranger)
+    server.got = []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class AtOnce(FileStore):
@@ -178,6 +195,9 @@ def the_secrets(pool: Pool) -> list[str]:
     """All that must show nowhere; a part of each that no other text has."""
     private_key = json.loads(simulated_key_file(SERVICE_ACCOUNT))["private_key"].splitlines()[1:-1]
     cases = ["fine", *FAULTS]
+    store = FileStore(pool.store_path)
+    webhook = read_webhook(store, account_path("canaries"), "ops")
+    assert webhook is not None
     return [
         *MARKS.values(),
         *private_key,
@@ -187,12 +207,13 @@ def the_secrets(pool: Pool) -> list[str]:
         "ya29.simulated",
         ROTATED,
         REFUSED,
-        # What the store is encrypted with.
+        # What signs webhooks, and what the store is encrypted with.
+        *(one.get_secret_value().partition("_")[2] for one in signing_secrets(store, webhook, now=datetime.now(UTC))),
         pool.store_path.with_name("store.json.key").read_text(encoding="utf-8").strip(),
     ]
 
 
-def configure(pool: Pool) -> None:
+def configure(pool: Pool, *, hook: str) -> None:
     """Account `canaries` with a fallback for all its projects: per kind one that is well, and one for each fault."""
     store, urls = AtOnce(pool.store_path), pool.simulator.base_urls
     models = {facts.provider: facts.id for facts in load_catalogue() if facts.recommended}
@@ -232,6 +253,7 @@ def configure(pool: Pool) -> None:
         connect(project_path(project), "primary", ProviderKind.OPENAI, secret, **limits)
     alone = fingerprint(secret_of(ProviderKind.OPENAI, "alone"))
     pool.simulator.add_fault(FaultRule(kind=Injection.STATUS, status=404, key=alone))
+    save_webhook(store, account_path("canaries"), "ops", url=hook, kinds=("*",), now=datetime.now(UTC))
     store.flush()
 
 
@@ -333,14 +355,15 @@ def rotate(pool: Pool, byom: Callable[..., Result]) -> str:
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+def pool(tmp_path_factory: pytest.TempPathFactory, stranger: Any) -> Iterator[Pool]:
     folder = tmp_path_factory.mktemp("canary")
-    with token_service() as sts, running_pool(folder) as pool:
+    with running_pool(folder) as pool:
         pool.max_wait = 60
         pool.extra |= {
-            "AWS_ENDPOINT_URL_STS": sts,
+            "AWS_ENDPOINT_URL_STS": stranger.url,
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "test",
+            "BYOM_ALLOW_PRIVATE_ENDPOINTS": "true",
             "BYOM_AUDIT_LOG": str(folder / "audit.jsonl"),
             "BYOM_CALL_TIMEOUT": "3",
             "BYOM_CONFIG_CACHE_TTL": "30",
@@ -349,12 +372,12 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         }
         pool.store_path = folder / "canaries" / "store.json"
         pool.store_path.parent.mkdir(mode=0o700)
-        configure(pool)
+        configure(pool, hook=f"{stranger.url}/hook")
         yield pool
 
 
 @pytest.fixture(scope="module")
-def evidence(pool: Pool) -> Mapping[str, bytes]:
+def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
     """Everything goes wrong once; then place → all that was there to be read."""
     workers = [pool.launch_worker("--include", "tests.integration.support.crashing") for _ in range(2)]
     flower = Flower(pool)
@@ -381,6 +404,7 @@ def evidence(pool: Pool) -> Mapping[str, bytes]:
                 handles += [producer.enqueue(job(project="openai-fine")) for _ in range(3)]
                 commands = command_outputs(byom)
             ended = outcomes(handles)
+        wait_until(lambda: holds(b"".join(stranger.got), "job.failed"))
         wait_until(lambda: "w1@test" in flower.get("/api/workers?refresh=1"), every=0.5)
         shown = [handle.id for handle in handles]
         pages = [flower.get(path) for path in ("/", "/workers", "/tasks", "/broker", "/worker/w1@test")]
@@ -402,6 +426,7 @@ def evidence(pool: Pool) -> Mapping[str, bytes]:
     return {
         "broker and results": in_flight + everything,
         "command lines and environments": processes,
+        "posts to a webhook": b"\n".join(stranger.got),
         "logs of workers": pool.worker_logs().encode(),
         "log of Flower": flower.log.read_bytes(),
         "audit log": (pool.logs / "audit.jsonl").read_bytes(),
@@ -419,6 +444,7 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "pages of Flower": ("openai-fine", "w1@test"),
     "API of Flower": ("openai-fine", "w1@test"),
     "metrics of Flower": ("flower_events_total", "extract.openai"),
+    "posts to a webhook": ("byom.credential_refused", "openai-http-401", "job.completed", "v1,"),
     "audit log": ("openai-fine", "credential.activate"),
     "store": ("openai-fine", "ciphertext"),
     "command lines and environments": ("workers.app", "BYOM_BROKER_URL"),

@@ -16,14 +16,15 @@ from config.credentials import CredentialState, history_of
 from config.settings import Settings
 from config.store import FileStore
 from tasks.contract import ENTRY_QUEUE, VERIFY_TASK, JobStatus
+from tasks.contract.events import Event, EventKind
 from tests.integration.support.pool import SECRET_KEY, Pool, holds, job, running_pool, wait_until
 from workers.admin import Admin
 from workers.admission import Reason
-from workers.alerts import EVENTS_KEY, AlertKind
 from workers.app import create_app
 from workers.embedded.simulator import Account, KeyState, Latency, fingerprint
 from workers.lanes.control import Which
 from workers.lanes.views import list_lanes
+from workers.notify.events import EVENTS_KEY
 from workers.producer import JobHandle, Producer
 
 pytestmark = pytest.mark.integration
@@ -101,8 +102,9 @@ def refusals(pool: Pool, key: str) -> int:
 def alerts(pool: Pool, project: str) -> list[dict[str, Any]]:
     """What was said of a project's refused credentials."""
     with redis.Redis.from_url(pool.valkey.url) as client:
-        events = [json.loads(fields[b"event"]) for _, fields in client.xrange(EVENTS_KEY)]
-    return [one for one in events if (one["kind"], one["project"]) == (AlertKind.CREDENTIAL_REFUSED, project)]
+        events = [Event.model_validate_json(fields[b"event"]) for _, fields in client.xrange(EVENTS_KEY)]
+    refused = [event for event in events if event.type is EventKind.CREDENTIAL_REFUSED]
+    return [event.data.model_dump() for event in refused if event.project == project]
 
 
 def leaks(pool: Pool, settings: Settings) -> list[str]:
