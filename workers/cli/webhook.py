@@ -84,7 +84,7 @@ def add(
 def list_webhooks(project: ProjectScope = None, account: AccountScope = None, as_json: JsonFlag = False) -> None:
     """Show the webhooks of a project with those of its account, of an account, or of all projects."""
     settings = load_settings()
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     with connect(settings.redis_url) as client:
         outbox = OutboxReader(client)
         found = [
@@ -128,7 +128,7 @@ def secret(
     Without a name it is the one that signs the callbacks of jobs; it is made if there is none yet.
     """
     settings, scope = load_settings(), scope_path(project, account)
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     now = datetime.now(UTC)
     webhook = read_webhook(store, scope, name)
     if webhook is None and name == CALLBACK:
@@ -209,7 +209,7 @@ def remove(
 ) -> None:
     """Remove a webhook and its secret. What waits for it is given up."""
     settings, scope = load_settings(), scope_path(project, account)
-    webhook = _webhook(open_store(settings.store_url), scope, name)
+    webhook = _webhook(open_store(settings.store_url, key=settings.store_key), scope, name)
     if not yes:
         if as_json:
             raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
@@ -230,7 +230,7 @@ def try_webhook(
 ) -> None:
     """Post an event of the kind `webhook.test` at once, from here, and say what came back."""
     settings, scope = load_settings(), scope_path(project, account)
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     webhook = _webhook(store, scope, name)
     if webhook.url is None:
         raise CommandError(f"'{CALLBACK}' has no address of its own to try out", code=ExitCode.USAGE)

@@ -15,7 +15,8 @@ async def main() -> None:
     settings, clock = load_settings(), SystemClock()
     client = redis.asyncio.Redis.from_url(settings.redis_url)
     outbox = Outbox(client)
-    subscriptions = Subscriptions(open_store(settings.store_url), clock=clock, ttl=settings.config_cache_ttl)
+    store = open_store(settings.store_url, key=settings.store_key)
+    subscriptions = Subscriptions(store, clock=clock, ttl=settings.config_cache_ttl)
     deliverer = Deliverer(
         events=Events(client, outbox=outbox, subscriptions=subscriptions, clock=clock),
         outbox=outbox,
