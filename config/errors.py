@@ -3,11 +3,16 @@
 ConfigError
 ├── SettingsError        the process's own settings do not fit
 ├── StoreError           the parameter store cannot be read or written
+│   ├── StoreConflict    somebody else wrote the same value in between
+│   └── AuditError       the audit log cannot be read or written
 ├── UnknownProject       no such project
 ├── NoConnection         the project has no connection to call
 ├── InvalidConnection    a stored or given connection does not fit its provider
 ├── UnknownModel         the model is not in the catalogue and was not marked unverified
-└── CredentialMissing    a connection refers to a credential that is not there
+├── CredentialMissing    a connection refers to a credential that is not there
+│   └── CredentialDisabled  it is there, and none of its versions is active
+├── CredentialRefused    the provider refused the active version a short while ago
+└── InvalidCredential    what was asked for does not fit the state that a credential is in
 """
 
 
@@ -21,6 +26,14 @@ class SettingsError(ConfigError):
 
 class StoreError(ConfigError):
     """The parameter store cannot be read or written."""
+
+
+class StoreConflict(StoreError):
+    """Somebody else wrote the same value in between."""
+
+
+class AuditError(StoreError):
+    """The audit log cannot be read or written."""
 
 
 class UnknownProject(ConfigError):
@@ -41,3 +54,15 @@ class UnknownModel(ConfigError):
 
 class CredentialMissing(ConfigError):
     """A connection refers to a credential that is not there."""
+
+
+class CredentialDisabled(CredentialMissing):
+    """A credential is there, and none of its versions is active."""
+
+
+class CredentialRefused(ConfigError):
+    """The provider refused the active version of a credential a short while ago."""
+
+
+class InvalidCredential(ConfigError):
+    """What was asked for does not fit the state that a credential is in."""

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     result_url: SecretStr | None = None
     #: Where connections and credentials are kept: `file:PATH` or `memory:`.
     store_url: str = "file:.byom/store.json"
+    #: Who changes the configuration, for the audit log; empty means the user of the operating system and the machine.
+    actor: str = ""
+    #: The log of all changes of the configuration; empty means `audit.jsonl` beside the file store, else in `.byom`.
+    audit_log: str = ""
     #: Threads of one worker process: jobs in hand at once.
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
     #: Calls in flight at once over all jobs of one process.

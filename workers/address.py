@@ -1,21 +1,14 @@
-"""Where a job waits: in the lane of its project on one meter, and what it will take from there. Pure.
-
-Travels in the header `byom` of each message, so that the broker's scripts can tell who waits for what without reading
-what a customer said.
-"""
+"""Where a job waits, for how long, and what it will take from there. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from config.connections import EffectiveConnection
 from config.settings import Settings
 from tasks.contract import ExtractionJob, FailureCode
 from workers import extraction
+from workers.lanes.header import LaneHeader
 from workers.routing import Route, next_route
-
-#: Name of the message header.
-HEADER = "byom"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,39 +30,16 @@ def patience_of(settings: Settings) -> Patience:
     return Patience(before_fallback=settings.fallback_patience, at_most=settings.max_wait)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """The lane of one job, and what the job expects to take."""
-
-    meter: str
-    tenant: str
-    project: str
-    connection: str
-    priority: str
-    weight: float
-    #: Estimated input tokens of all the job's calls, and how many calls that is.
-    input: int
-    calls: int
-    #: Seconds that the job waits here.
-    patience: float
-    #: Whether there is a connection to fall back to.
-    fallback: bool
-
-    def as_header(self) -> dict[str, Any]:
-        """The message headers."""
-        return {HEADER: asdict(self)}
-
-
 def address_of(
     job: ExtractionJob, chain: Sequence[EffectiveConnection], route: Route, patience: Patience
-) -> Address | None:
+) -> LaneHeader | None:
     """The lane of a job on the connection of its route; None when that connection is no longer configured."""
     effective = next((link for link in chain if link.connection.name == route.connection), None)
     if effective is None:
         return None
     last = next_route(chain, route, FailureCode.INTERNAL) is None
     needs = extraction.rough_needs(job)
-    return Address(
+    return LaneHeader(
         meter=effective.key,
         tenant=effective.tenant,
         project=job.project,

@@ -22,7 +22,7 @@ def create_app(settings: Settings) -> Celery:
         "byom",
         amqp="workers.broker.amqp:AMQP",
         task_cls="workers.broker.redaction:ByomTask",
-        include=["tasks.extract"],
+        include=["tasks.extract", "tasks.verify"],
         set_as_current=False,
     )
     created.conf.update(celery_config(settings))

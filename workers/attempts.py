@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 
 from config.connections import EffectiveConnection
 from config.credentials import Credential
-from config.errors import CredentialMissing
+from config.errors import CredentialMissing, CredentialRefused
 from config.prices import pico_usd_per_token, price
 from tasks.contract import AttemptRecord, FailureCode, ProviderKind
 from workers import extraction
@@ -154,11 +154,15 @@ class Attempts:
             CredentialMissing: nothing was called.
         """
         prefix = f"{subject.route.hop}.{unit.index}."
+        try:
+            credential = await self._directory.credential(subject.effective)
+        except CredentialRefused:
+            return Trouble.of_refused_credential(subject)
         work = _Work(
             subject=subject,
             unit=unit,
             prompt=unit.prompt,
-            credential=await self._directory.credential(subject.effective),
+            credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
         )
@@ -178,7 +182,7 @@ class Attempts:
         Raises:
             redis.RedisError: it cannot be given back; it runs out by itself.
         """
-        await self._admission.give_back(effective, reservation)
+        await self._admission.release(effective, reservation=reservation)
 
     async def _again(self, first: _Try, work: _Work, records: list[AttemptRecord]) -> _Try:
         """Try again while the table says so; the first try is made already, so that a good one costs no retrying."""
@@ -219,7 +223,7 @@ class Attempts:
         answer = sent.answer
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await lease.settle(observe(answer, provider=connection.provider, cost=cost))
+        await lease.settle(observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
@@ -246,13 +250,18 @@ class Attempts:
             output_price=prices[1] if prices else None,
         )
         left = _MOMENT
+        reservation = work.reservation.take()
         while True:
-            reservation = work.reservation.take()
             answer = await self._admission.admit(work.subject.effective, demand, reservation=reservation)
-            if not isinstance(answer, Refusal) or answer.reason not in _MOMENTARY or answer.wait > left:
+            if not isinstance(answer, Refusal):
                 return answer
+            if answer.reason not in _MOMENTARY or answer.wait > left:
+                break
             left -= max(answer.wait, _LEAST_WAIT)
             await self._sleep(max(answer.wait, _LEAST_WAIT))
+        if reservation is not None:
+            await self._admission.release(work.subject.effective, reservation=reservation)
+        return answer
 
     async def _judge(self, work: _Work, call: Call, answer: Reply | Fault) -> _Try:
         """Check an answer and decide what follows; prepares the next try where there is to be one."""
@@ -300,7 +309,7 @@ class Attempts:
         renewed = isinstance(provider, HoldsTokens) and provider.forget(call)
         try:
             work.credential = await self._directory.credential(work.subject.effective, fresh=True)
-        except CredentialMissing:
+        except (CredentialMissing, CredentialRefused):
             return False
         if work.credential is None or used is None:
             return renewed
@@ -311,7 +320,9 @@ class Attempts:
 
     async def _leave_alone(self, subject: Subject, credential: Credential, code: FailureCode) -> None:
         """The newest credential was refused: no other job needs to find that out by a call."""
-        self._directory.refuse(subject.effective, credential.version, code)
+        news = self._directory.refuse(subject.effective, credential.version)
+        if not news:
+            return
         await self._admission.hold_back(
             subject.effective, reason=Reason.CREDENTIAL, seconds=_CREDENTIAL_REST, code=code
         )

@@ -19,13 +19,14 @@ from config.connections import EffectiveConnection
 from config.errors import ConfigError, InvalidConnection, StoreError
 from tasks.contract import AttemptRecord, ExtractionJob, FailureCode
 from workers import extraction
-from workers.address import Address, Patience, address_of
+from workers.address import Patience, address_of
 from workers.admission import Reason
 from workers.attempts import Attempts
 from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of
 from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
+from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
@@ -53,7 +54,7 @@ class HandOff:
 
     route: Route
     #: The lane in which it waits there; None when that connection is no longer configured.
-    address: Address | None
+    address: LaneHeader | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ import redis
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused
-from workers.address import Address, Patience, address_of
+from workers.address import Patience, address_of
+from workers.lanes.header import LaneHeader
 from workers.routing import Route, first_route
 
 _PUBLISHED = "published"
@@ -27,7 +28,7 @@ class Accepted:
     job_id: str
     route: Route
     #: The lane in which it waits.
-    address: Address | None
+    address: LaneHeader | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from celery import Celery
 from celery.canvas import Signature
 
 from tasks.contract import provider_queue, provider_task
-from workers.address import Address
 from workers.broker.describe import describe
+from workers.lanes.header import LaneHeader
 from workers.routing import Route
 
 
 def attempt_signature(
-    app: Celery, job: dict[str, Any], route: Route, address: Address | None, *, job_id: str
+    app: Celery, job: dict[str, Any], route: Route, address: LaneHeader | None, *, job_id: str
 ) -> "Signature[Any]":
     """The message that puts a job into its lane on the queue of its route's provider.
 
@@ -29,5 +29,5 @@ def attempt_signature(
         queue=provider_queue(route.provider),
         argsrepr="()",
         kwargsrepr=describe(name, job_id, (), kwargs),
-        headers=address.as_header() if address else None,
+        headers=address.as_headers() if address else None,
     )

@@ -19,11 +19,12 @@ from config.catalogue import load_catalogue
 from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob
+from tasks.contract import ExtractionJob, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
 from workers.alerts import RedisAlerts
 from workers.attempts import Attempts
+from workers.changes import Follower
 from workers.clock import SystemClock
 from workers.delivery import Delivery
 from workers.directory import Directory
@@ -34,6 +35,8 @@ from workers.leases import Leases
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.verification import Verification
+from workers.verification.service import Verifier
 
 _T = TypeVar("_T")
 
@@ -41,6 +44,9 @@ _T = TypeVar("_T")
 #: that a redelivered job finds the lease of its dead worker gone.
 _LEASE = 15.0
 
+
+#: Seconds that the lease of a call outlives the longest call.
+_LEASE_MARGIN = 10.0
 
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
@@ -75,11 +81,12 @@ class Runtime:
         leases = Leases(jobs, seconds=_LEASE)
         alerts = RedisAlerts(self._client)
         self._transport = build_transport(settings)
+        providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
         attempts = Attempts(
             directory=directory,
-            providers=build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url),
+            providers=providers,
             transport=self._transport,
-            admission=RedisAdmission(self._client, alerts=alerts),
+            admission=RedisAdmission(self._client, alerts=alerts, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
             jobs=jobs,
             alerts=alerts,
             clock=clock,
@@ -95,7 +102,22 @@ class Runtime:
             leases=leases,
             patience=patience_of(settings),
         )
+        self._verifier = Verifier(
+            self._store,
+            providers=providers,
+            transport=self._transport,
+            catalogue=load_catalogue(),
+            clock=clock,
+            timeout=settings.call_timeout,
+        )
+        follower = Follower.at(
+            settings.redis_url,
+            changed=lambda change: directory.drop(change.scope, trust=change.trust),
+            unknown=directory.drop_everything,
+        )
         self._renewal = asyncio.create_task(leases.renew_forever())
+        self._following = asyncio.create_task(follower.follow_forever())
+        self._expiry = asyncio.create_task(directory.expire_forever())
 
     def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         """Accept a job that a foreign producer published.
@@ -120,6 +142,17 @@ class Runtime:
             return future.result()
         finally:
             self._in_hand.discard(future)
+
+    def verify(self, request: VerificationRequest) -> list[Verification]:
+        """Call the connections of a project once each; blocks the calling thread, never the loop.
+
+        Raises:
+            ConfigError: there is no such project or connection, or the store cannot be read.
+        """
+        verification = self._verifier.verify(
+            request.project, connection=request.connection, version=request.credential_version
+        )
+        return self._run(verification).result()
 
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""

@@ -86,7 +86,8 @@ def _conclude(
         case Park(reason=reason, seconds=seconds):
             state = BUDGET_PAUSED if reason is Reason.BUDGET else WAITING
             task.update_state(state=state, meta={"reason": reason.value, "seconds": round(seconds, 3)})
-            raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)
+            # Any value does as the reason; the stubs know of texts and errors only.
+            raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)  # type: ignore[arg-type]
         case HandOff(route=route, address=address):
             raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
         case Accepted(job_id=first, route=route, address=address) if first == job_id:

@@ -5,7 +5,14 @@ from typing import NamedTuple, Self
 
 from config.catalogue import ModelFacts
 from config.connections import EffectiveConnection
-from config.errors import ConfigError, CredentialMissing, UnknownModel, UnknownProject
+from config.errors import (
+    ConfigError,
+    CredentialDisabled,
+    CredentialMissing,
+    CredentialRefused,
+    UnknownModel,
+    UnknownProject,
+)
 from tasks.contract import ExtractionJob, Failure, FailureCode
 from workers.admission import Reason, Refusal
 from workers.outcome import Decision, Scope, Waits, may_pass
@@ -15,6 +22,8 @@ from workers.routing import Route
 _CONFIG_CODES: dict[type[ConfigError], FailureCode] = {
     UnknownProject: FailureCode.UNKNOWN_PROJECT,
     CredentialMissing: FailureCode.CREDENTIAL_MISSING,
+    CredentialDisabled: FailureCode.CREDENTIAL_MISSING,
+    CredentialRefused: FailureCode.CREDENTIAL_REJECTED,
     UnknownModel: FailureCode.MODEL_NOT_FOUND,
 }
 
@@ -155,10 +164,9 @@ class Trouble:
         return cls(code=code, message=str(error), scope=Scope.CONNECTION)
 
     @classmethod
-    def of_refused_credential(cls, subject: Subject, code: FailureCode) -> Self:
-        """Nothing was called: the vendor has refused this version of the credential before."""
-        refusal = Refusal(reason=Reason.CREDENTIAL, wait=_RETRY_SECONDS, code=code)
-        return cls.of_refusal(refusal, subject)
+    def of_refused_credential(cls, subject: Subject) -> Self:
+        """Nothing was called: the vendor has refused this version of the credential a short while ago."""
+        return cls.of_refusal(Refusal(reason=Reason.CREDENTIAL, wait=_RETRY_SECONDS), subject)
 
     def parks(self, subject: Subject) -> bool:
         """Whether the job goes back to its lane before this takes effect."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from config.errors import StoreError
+from config.errors import StoreConflict, StoreError
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PATH = re.compile(rf"(/{_SEGMENT.pattern})+")
@@ -31,8 +31,18 @@ class ParameterStore(Protocol):
     def get(self, path: str) -> Parameter | None:
         """The newest version at `path`, or None."""
 
-    def put(self, path: str, value: SecretStr, *, secure: bool) -> Parameter:
-        """Write a new version and return it."""
+    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+        """Write a new version and return it.
+
+        Args:
+            path: where.
+            value: what.
+            secure: whether it must be kept encrypted.
+            expected_version: the version that the new one replaces, 0 for none; absent means whichever is there.
+
+        Raises:
+            StoreConflict: another version than the expected one is there; nothing was written.
+        """
 
     def delete(self, path: str) -> bool:
         """Remove all versions; False when there was nothing."""
@@ -53,6 +63,16 @@ def check_path(path: str) -> str:
     if not _PATH.fullmatch(path):
         raise StoreError(f"{path!r} is not a parameter path: use /name/name with letters, digits, '.', '_', '-'")
     return path
+
+
+def check_version(path: str, found: int, expected: int | None) -> None:
+    """Refuse to write over what the writer has not seen.
+
+    Raises:
+        StoreConflict: another version than the expected one is there.
+    """
+    if expected is not None and found != expected:
+        raise StoreConflict(f"{path} was changed by somebody else in between; try again")
 
 
 def join_path(base: str, *names: str) -> str:

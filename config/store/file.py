@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from config.errors import StoreError
 
-from .base import Parameter, check_path
+from .base import Parameter, check_path, check_version
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -38,16 +38,19 @@ class FileStore:
         entry = self._read().get(path)
         return None if entry is None else _parameter(path, entry)
 
-    def put(self, path: str, value: SecretStr, *, secure: bool) -> Parameter:
+    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
         """Write a new version and return it.
 
         Raises:
+            StoreConflict: another version than the expected one is there; nothing was written.
             StoreError: as `get`, or the file cannot be written; it is then as it was.
         """
         check_path(path)
         with self._locked():
             entries = self._read()
-            version = _parameter(path, entries[path]).version + 1 if path in entries else 1
+            found = _parameter(path, entries[path]).version if path in entries else 0
+            check_version(path, found, expected_version)
+            version = found + 1
             entries[path] = {"value": value.get_secret_value(), "version": version, "secure": secure}
             self._write(entries)
         return Parameter(path=path, value=value, version=version, secure=secure)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
-from .base import Parameter, check_path
+from .base import Parameter, check_path, check_version
 
 
 class MemoryStore:
@@ -19,12 +19,14 @@ class MemoryStore:
         """The newest version at `path`, or None."""
         return self._parameters.get(check_path(path))
 
-    def put(self, path: str, value: SecretStr, *, secure: bool) -> Parameter:
+    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
         """Write a new version and return it."""
         check_path(path)
         with self._lock:
             old = self._parameters.get(path)
-            parameter = Parameter(path=path, value=value, version=old.version + 1 if old else 1, secure=secure)
+            found = old.version if old else 0
+            check_version(path, found, expected_version)
+            parameter = Parameter(path=path, value=value, version=found + 1, secure=secure)
             self._parameters[path] = parameter
         return parameter
 

@@ -24,6 +24,7 @@ from .names import (
     CONTRACT_VERSION,
     ENTRY_QUEUE,
     EXTRACT_TASK,
+    VERIFY_TASK,
     ProviderKind,
     provider_queue,
     provider_task,
@@ -43,6 +44,7 @@ from .result import (
     UsageTotals,
 )
 from .schemas import SCHEMAS, json_schema
+from .verification import VerificationRequest, parse_verification
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -50,6 +52,7 @@ __all__ = [
     "EXTRACT_TASK",
     "LIMITS",
     "SCHEMAS",
+    "VERIFY_TASK",
     "AttemptRecord",
     "ContractError",
     "Entity",
@@ -73,8 +76,10 @@ __all__ = [
     "Role",
     "TokenUsage",
     "UsageTotals",
+    "VerificationRequest",
     "json_schema",
     "parse_job",
+    "parse_verification",
     "provider_queue",
     "provider_task",
 ]

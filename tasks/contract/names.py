@@ -8,6 +8,10 @@ CONTRACT_VERSION = 1
 #: The public entry. Publish it on `ENTRY_QUEUE` with one positional argument: an `ExtractionJob` as JSON.
 EXTRACT_TASK = "byom.extract.v1"
 
+#: Verifies the connections of a project. Publish it on `ENTRY_QUEUE` with one positional argument: a
+#: `VerificationRequest` as JSON.
+VERIFY_TASK = "byom.verify.v1"
+
 #: The queue of the public entry. Celery's own default queue (`celery`) is never consumed, so that the pool
 #: can share a broker with other applications.
 ENTRY_QUEUE = "byom.extract"

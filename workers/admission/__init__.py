@@ -1,5 +1,24 @@
-"""Admission: who may call now."""
+"""Admission: who may call now, for all workers together."""
 
 from .base import Admission, Demand, Health, Lease, Observation, Reason, Refusal
+from .health import observe
+from .memory import MemoryAdmission
+from .redis import RedisAdmission
+from .state import BreakerState, BucketState, MeterState, SpendState
 
-__all__ = ["Admission", "Demand", "Health", "Lease", "Observation", "Reason", "Refusal"]
+__all__ = [
+    "Admission",
+    "BreakerState",
+    "BucketState",
+    "Demand",
+    "Health",
+    "Lease",
+    "MemoryAdmission",
+    "MeterState",
+    "Observation",
+    "Reason",
+    "RedisAdmission",
+    "Refusal",
+    "SpendState",
+    "observe",
+]

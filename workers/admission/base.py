@@ -77,7 +77,10 @@ class Health(StrEnum):
 class Observation:
     """What an answer told, beside the answer itself."""
 
-    usage: TokenUsage
+    #: None where the answer does not tell, though the vendor may have counted: the estimate then stands.
+    usage: TokenUsage | None = None
+    #: Input tokens that count for the vendor's limit, where that is not the whole input.
+    metered_input: int | None = None
     #: False when the vendor never counted the call: everything is given back.
     counted: bool = True
     #: Pico-USD; None where the price is not known: the estimate then stands.
@@ -115,17 +118,10 @@ class Admission(Protocol):
             effective: the connection to call on.
             demand: what the call is expected to take.
             reservation: name of what was set aside for this call when its job was fetched; it is replaced by the
-                lease in one step, or given back where leave is refused. One that is gone already is as good as none.
+                lease in one step, and stays where leave is refused. One that is gone already is as good as none.
 
         Raises:
             redis.RedisError: the meters cannot be reached.
-        """
-
-    async def give_back(self, effective: EffectiveConnection, reservation: str) -> None:
-        """Give back what was set aside when a job was fetched that then made no call.
-
-        Raises:
-            redis.RedisError: as `admit`.
         """
 
     async def hold_back(
@@ -139,6 +135,15 @@ class Admission(Protocol):
 
     async def let_go(self, effective: EffectiveConnection, *, reason: Reason) -> None:
         """Take back what `hold_back` said for a reason.
+
+        Raises:
+            redis.RedisError: as `admit`.
+        """
+
+    async def release(self, effective: EffectiveConnection, *, reservation: str) -> None:
+        """Give back what was set aside when a job was fetched, if it is still there and no lease took its place.
+
+        Whoever is refused, or goes on without calling, is to do so: a refusal leaves the reservation as it is.
 
         Raises:
             redis.RedisError: as `admit`.

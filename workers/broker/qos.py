@@ -11,7 +11,11 @@ from kombu.transport import redis as stock
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
-from workers.broker.unacked import Unacked
+from workers.broker.parked import Parked
+from workers.broker.unacked import Place, Unacked
+
+#: Where an entry keeps since when its message waits: the time must outlive the worker that holds the message.
+SINCE = "byom-since"
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +66,18 @@ class QoS(stock.QoS):
             virtual.QoS.ack(self, delivery_tag)
         else:
             self.ack(delivery_tag)
+
+    def park(self, delivery_tag: str, parked: Parked, place: Place | None) -> None:
+        """Put a message back to the head of its lane, and let the lane wait.
+
+        One that belongs in no lane goes to the end of its queue. While Redis cannot be reached the message stays
+        registered, without being renewed: then it comes back when it expires.
+        """
+        self._held.pop(delivery_tag, None)
+        if place is not None and self._unacked.park(delivery_tag, place, parked):
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.reject(delivery_tag, requeue=True)
 
     def renew(self) -> bool:
         """Renew what is held and send the acknowledgements that are owed; False when there is neither.
@@ -130,16 +146,18 @@ class QoS(stock.QoS):
     ) -> bool:
         try:
             message, exchange, routing_key = loads(entry)
+            since = message.pop(SINCE, None)
             _mark_redelivered(message)
             # A queue that was unbound meanwhile is no reason to lose what came from it.
             queues = self._channel._lookup(exchange, routing_key) or [routing_key]  # noqa: SLF001 - a part of the channel
             priority = self._channel._get_message_priority(message)  # noqa: SLF001 - as above
             keys = [self._channel._q_for_pri(queue, priority) for queue in queues]  # noqa: SLF001 - as above
-        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            place = Place.of(message, queue=queues[0], since=since) if len(queues) == 1 else None
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             _log.error("a message could not be put back and was set aside", tag=tag, error=type(error).__name__)
             self._unacked.quarantine(tag, entry)
             return False
-        return self._unacked.restore(tag, dumps(message), keys, end=end, unrenewed_for=unrenewed_for)
+        return self._unacked.restore(tag, dumps(message), keys, end=end, place=place, unrenewed_for=unrenewed_for)
 
 
 def _mark_redelivered(message: dict[str, Any]) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from celery import Task
-from celery.exceptions import InvalidTaskError
+from celery.exceptions import InvalidTaskError, Reject
 from celery.worker import request as stock
 
 from workers.broker.describe import UNREADABLE, describe
+from workers.broker.parked import Parked
+from workers.lanes.header import HEADER
 
 #: Characters of an id; ids travel in every event.
 _ID_CHARS = 255
@@ -41,6 +43,17 @@ class Request(stock.Request):
         self._argsrepr = "()"
         self._kwargsrepr = describe(self.type, self.id, self.args, self.kwargs)
         self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+        # In place of what the producer wrote there: what the broker says of this delivery.
+        told = getattr(message, "told", None)
+        self.request_dict[HEADER] = told and {**told, "redelivered": bool(self.delivery_info["redelivered"])}
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+        """The task did not return; one that parked its job goes back to its lane."""
+        error = exc_info.exception
+        reason = getattr(error, "reason", None) if isinstance(error, Reject) else None
+        if isinstance(reason, Parked):
+            self.message.parked = reason
+        super().on_failure(exc_info, *args, **kwargs)
 
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - Celery's signature
         """What `inspect` tells; always the reprs, asked for or not."""

@@ -18,12 +18,15 @@ import redis
 import structlog
 from kombu.transport import redis as stock
 from kombu.transport import virtual
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 from redis.exceptions import NoScriptError
 
+from workers.broker.parked import Parked
 from workers.broker.qos import QoS
 from workers.broker.renewal import Renewal
-from workers.broker.unacked import Keys, Unacked
+from workers.broker.unacked import KEYS, Keys, Place, Unacked
+from workers.lanes.control import WAKE_KEY, Lanes
+from workers.lanes.header import LaneHeader
 
 _log = structlog.get_logger(__name__)
 
@@ -44,21 +47,44 @@ def _require_objects(*values: Any) -> None:
         raise TypeError
 
 
+#: Where the payload of a fetched message holds what fetching told of it. Set here, whatever its producer had put there.
+_FETCHED = "byom-fetched"
+
+
 class Message(virtual.Message):
     """A message; whatever keeps kombu from reading it is one error."""
+
+    #: Set before it is rejected: it goes back to the head of its lane.
+    parked: Parked | None = None
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
         try:
             super().__init__(payload, channel=channel, **kwargs)
             _require_objects(self.headers, self.delivery_info)
+            #: The queue that it was taken from.
+            self.queue: str = payload[_FETCHED]["queue"]
+            #: Where it goes if it is parked.
+            self.place = Place.of(payload, queue=self.queue)
+            #: `since`, `reservation` and `impatient`, of one from a lane.
+            self.told: dict[str, Any] | None = payload[_FETCHED]["told"]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Malformed(type(error).__name__) from None
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
+        """Give the message back; to its lane if it was parked."""
+        if self.parked is None or not requeue or self.acknowledged:
+            super().reject(requeue=requeue)
+            return
+        qos = cast("Channel", self.channel).qos
+        cast("QoS", qos).park(cast("str", self.delivery_tag), self.parked, self.place)
+        self._state = "REJECTED"
 
 
 class Channel(stock.Channel):
     """A channel that fetches and registers in one step, and renews what it holds.
 
-    Options beyond kombu's, given as transport options: `idle_wait`, `renewal_limit`, `wake_key`, `malformed_key`.
+    Options beyond kombu's, given as transport options: `idle_wait`, `renewal_limit`, `wake_key`, `malformed_key`,
+    `backfill_floor`.
     """
 
     QoS = QoS
@@ -69,18 +95,19 @@ class Channel(stock.Channel):
         "renewal_limit",
         "wake_key",
         "malformed_key",
+        "backfill_floor",
     )
 
     #: Seconds that the server holds an idle worker's fetch: the most that a message of a stock producer waits.
     idle_wait: float = 0.1
     #: Seconds after which a message is renewed no more, held or not: a job that got stuck runs again elsewhere.
     renewal_limit: float = 3_600
-    # Not kombu's keys: other applications in the same database sweep those by a visibility timeout of their own, and
-    # do not renew; neither is to touch what the other holds.
-    unacked_key = "byom.unacked"
-    unacked_index_key = "byom.unacked_index"
-    wake_key: str = "byom.wake"
-    malformed_key: str = "byom.malformed"
+    #: Share of backfill in what is served while live jobs wait too.
+    backfill_floor: float = 0.05
+    unacked_key = KEYS.unacked
+    unacked_index_key = KEYS.index
+    wake_key: str = WAKE_KEY
+    malformed_key: str = KEYS.malformed
 
     # kombu's own, which its type stubs leave out.
     _brpop_sent_at: float
@@ -108,6 +135,7 @@ class Channel(stock.Channel):
         self.unacked = Unacked(
             self._commands, Keys(unacked=self.unacked_key, index=self.unacked_index_key, malformed=self.malformed_key)
         )
+        self.lanes = Lanes(self._commands, wake_key=self.wake_key)
 
     @property
     def renewal_interval(self) -> float:
@@ -164,7 +192,8 @@ class Channel(stock.Channel):
 
     def _fetch(self, queues: list[str], unacknowledging: set[str]) -> tuple[Any, ...]:
         keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
-        return self.unacked.fetch_arguments(keys, [(queue, queue not in unacknowledging) for queue in queues])
+        named = [(queue, queue not in unacknowledging) for queue in queues]
+        return self.unacked.fetch_arguments(keys, named, backfill_floor=self.backfill_floor)
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002 - kombu's signature
         count, *rest = self._fetch([queue], set())
@@ -237,32 +266,53 @@ class Channel(stock.Channel):
         else:
             self._read_replies()
 
-    def _read(self, queue: bytes, message: bytes | None = None, tag: bytes | None = None) -> Any:
+    def _read(
+        self, queue: bytes, message: bytes | None = None, tag: bytes | None = None, told: bytes | None = None
+    ) -> Any:
         """The message as kombu's dictionary; None if it cannot be read, which sets it aside."""
         if message is not None:
             try:
-                return loads(message)
-            except (RecursionError, ValueError):
+                payload = loads(message)
+                payload[_FETCHED] = {"queue": queue.decode(), "told": None if told is None else loads(told)}
+            except (RecursionError, TypeError, ValueError):
                 pass
+            else:
+                return payload
         self._set_aside(queue, message, tag)
         return None
 
-    def _set_aside(self, queue: bytes, message: bytes | None = None, tag: bytes | None = None) -> None:
+    def _set_aside(
+        self, queue: bytes, message: bytes | None = None, tag: bytes | None = None, _told: bytes | None = None
+    ) -> None:
         if message is not None and tag is not None:
             self.unacked.quarantine(tag.decode(), message)
         _log.error("a message that is not Celery's was set aside", queue=queue.decode(), kept_in=self.malformed_key)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        """Publish, and wake a worker that waits."""
-        if kwargs.get("_publish_batch") is not None:
+        """Publish to the lane of the message on this queue, if it names one, else to the queue itself."""
+        batch = kwargs.get("_publish_batch")
+        header = LaneHeader.of(message, queue=queue)
+        if header is not None:
+            self.lanes.put(header, queue, message["properties"]["delivery_tag"], dumps(message), batch=batch)
+            return
+        if batch is not None:
             super()._put(queue, message, **kwargs)
             return
         with self._commands.pipeline(transaction=False) as pipeline:
             kwargs["_publish_batch"] = _Collected(pipeline)
             super()._put(queue, message, **kwargs)
+            # Wakes a worker that waits.
             pipeline.lpush(self.wake_key, "")
             pipeline.ltrim(self.wake_key, 0, 0)
             pipeline.execute()
+
+    def _size(self, queue: str) -> int:
+        """Messages that wait in a queue, those in its lanes among them."""
+        return int(super()._size(queue)) + self.lanes.jobs_in(queue)
+
+    def _purge(self, queue: str) -> int:
+        """Throw away what waits in a queue, its lanes included."""
+        return int(super()._purge(queue)) + self.lanes.clear(queue)
 
 
 class _Lent:

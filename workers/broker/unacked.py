@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import redis
 
+from workers.broker.parked import Parked
+from workers.lanes.header import LaneHeader
+from workers.lanes.scripts import BUCKET, HAND_OUT, LANES
 from workers.lua import lua
 
 #: Entries that one look at the expired messages brings back; each may hold a whole job.
@@ -24,6 +27,15 @@ class Keys:
     malformed: str
 
 
+KEYS = Keys(
+    # Not kombu's keys: other applications in the same database sweep those by a visibility timeout of their own, and
+    # do not renew; neither is to touch what the other holds.
+    unacked="byom.unacked",
+    index="byom.unacked_index",
+    malformed="byom.malformed",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expired:
     """A message whose worker has stopped renewing it."""
@@ -32,32 +44,60 @@ class Expired:
     entry: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a message belongs in the lanes of its queue."""
+
+    queue: str
+    header: LaneHeader
+    #: Since when it waits, in seconds of the server's clock; None where that is not known, which means from now on.
+    since: float | None = None
+
+    @classmethod
+    def of(cls, message: Any, *, queue: str, since: object = None) -> Self | None:
+        """The place of a kombu message that goes to `queue`, by its header; None if it belongs in no lane."""
+        header = LaneHeader.of(message, queue=queue)
+        if header is None:
+            return None
+        return cls(queue=queue, header=header, since=since if isinstance(since, float) else None)
+
+    def arguments(self, tag: str) -> tuple[str, str, str]:
+        """Lane, label and connection, as the scripts take them."""
+        return (str(self.header.lane(self.queue)), self.header.label(tag), self.header.connection)
+
+
 class Unacked:
     """What may happen to a fetched message; each step is one script. Safe for threads, as its client is.
 
     All methods raise `redis.RedisError` when the server cannot be asked.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, *, bucket: tuple[str, str] = BUCKET) -> None:
+        """Take the client of the broker; `bucket` is the file with the meters."""
         self.keys = keys
-        self.fetch_script = client.register_script(lua("workers.broker", "fetch"))
+        self.fetch_script = client.register_script(lua("workers.broker", "fetch", uses=(bucket, LANES, HAND_OUT)))
         self._settle = client.register_script(lua("workers.broker", "settle"))
         self._renew = client.register_script(lua("workers.broker", "renew"))
         self._expired = client.register_script(lua("workers.broker", "expired"))
-        self._restore = client.register_script(lua("workers.broker", "restore"))
+        self._restore = client.register_script(lua("workers.broker", "restore", uses=(LANES,)))
+        self._park = client.register_script(lua("workers.broker", "park", uses=(LANES, HAND_OUT)))
         self._quarantine = client.register_script(lua("workers.broker", "quarantine"))
         self._client = client
 
-    def fetch_arguments(self, queue_keys: Iterable[str], queues: Iterable[tuple[str, bool]]) -> tuple[Any, ...]:
+    def fetch_arguments(
+        self, queue_keys: Iterable[str], queues: Iterable[tuple[str, bool]], *, backfill_floor: float, now: str = ""
+    ) -> tuple[Any, ...]:
         """What follows script or digest in a fetch: number of keys, keys, arguments.
 
         Args:
             queue_keys: all keys to look into, in order of preference; the queues in turn for each priority step.
             queues: name of each queue, and whether what comes from it will be acknowledged.
+            backfill_floor: share of backfill while live jobs wait too.
+            now: seconds of the clock, for tests; empty for the server's.
         """
         keys = (self.keys.unacked, self.keys.index, self.keys.malformed, *queue_keys)
         arguments = (part for name, acked in queues for part in (name, "ack" if acked else "no_ack"))
-        return (len(keys), *keys, *arguments)
+        return (len(keys), *keys, backfill_floor, now, *arguments)
 
     def settle(self, tags: Sequence[str]) -> None:
         """Forget messages that are done with."""
@@ -85,15 +125,34 @@ class Unacked:
         queue_keys: Sequence[str],
         *,
         end: Literal["head", "tail"],
+        place: Place | None = None,
         unrenewed_for: float | None = None,
+        now: str = "",
     ) -> bool:
-        """Put a message back, unless it was settled meanwhile or, with `unrenewed_for`, renewed."""
+        """Put a message back, unless it was settled meanwhile or, with `unrenewed_for`, renewed.
+
+        Args:
+            tag: its delivery tag.
+            message: as JSON.
+            queue_keys: the lists that it goes to if it has no place in the lanes.
+            end: whether it is next, or last.
+            place: its place in the lanes.
+            unrenewed_for: seconds.
+            now: seconds of the clock, for tests; empty for the server's.
+        """
+        unrenewed = "" if unrenewed_for is None else unrenewed_for
+        lane, since = (place.arguments(tag), place.since or "") if place else (("", "", ""), "")
         return bool(
             self._restore(
                 keys=[self.keys.unacked, self.keys.index, *queue_keys],
-                args=[tag, message, end, "" if unrenewed_for is None else unrenewed_for],
+                args=[tag, message, end, unrenewed, *lane, since, now],
             )
         )
+
+    def park(self, tag: str, place: Place, parked: Parked, *, now: str = "") -> bool:
+        """Put a message back to the head of its lane, which then waits; False if it was settled or put back already."""
+        arguments: tuple[str | float, ...] = (tag, *place.arguments(tag), parked.seconds, parked.reason, now)
+        return bool(self._park(keys=[self.keys.unacked, self.keys.index], args=arguments))
 
     def quarantine(self, tag: str, message: bytes) -> None:
         """Set a message aside that no worker can read."""

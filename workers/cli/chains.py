@@ -1,7 +1,7 @@
 """What the connection commands do to the store, and how a chain is described."""
 
-import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,7 +14,7 @@ from config.connections import (
     save_connection,
     save_project,
 )
-from config.credentials import read_credential, save_credential
+from config.credentials import delete_credential, fingerprint, history_of, read_credential, save_credential
 from config.errors import CredentialMissing, NoConnection
 from config.store import MemoryStore, Parameter, ParameterStore
 
@@ -77,9 +77,10 @@ def remove_connection(store: ParameterStore, scope: str, name: str) -> bool:
     named = {parameter.path: _field(parameter, "credential") for parameter in store.list(f"{scope}/connections")}
     credential = named.pop(path)
     store.delete(path)
-    if credential is None or credential in named.values():
+    if credential is None or credential in named.values() or history_of(store, scope, credential) is None:
         return False
-    return store.delete(f"{scope}/credentials/{credential}")
+    delete_credential(store, scope, credential, by="byom", now=datetime.now(UTC), reason="its connection was removed")
+    return True
 
 
 def describe(store: ParameterStore, effective: EffectiveConnection) -> dict[str, Any]:
@@ -108,8 +109,3 @@ def _secret_facts(store: ParameterStore, effective: EffectiveConnection) -> dict
     if credential is None:
         return {"version": None, "fingerprint": None}
     return {"version": credential.version, "fingerprint": fingerprint(credential.secret)}
-
-
-def fingerprint(secret: SecretStr) -> str:
-    """Tells two secrets apart without showing either: 12 hexadecimal digits of SHA-256."""
-    return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()[:12]

@@ -5,7 +5,22 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import connection, demo, doctor, enqueue, models, result, schema, simulator, up, usage, verify, worker
+from workers.cli import (
+    audit,
+    connection,
+    credential,
+    demo,
+    doctor,
+    enqueue,
+    models,
+    result,
+    schema,
+    simulator,
+    up,
+    usage,
+    verify,
+    worker,
+)
 from workers.cli.console import out
 from workers.cli.context import put_flags
 from workers.cli.errors import ErrorBoundary
@@ -73,6 +88,8 @@ app.command(epilog=result.EXAMPLES)(result.result)
 app.command(epilog=usage.EXAMPLES)(usage.usage)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
+app.add_typer(credential.app, name="credential")
+app.add_typer(audit.app, name="audit")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)

@@ -1,5 +1,6 @@
 """Reading a secret from where it may come: an environment variable, a file or stdin, never the command line."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,9 +15,15 @@ _DOCUMENTS = frozenset({ProviderKind.VERTEX, ProviderKind.BEDROCK})
 
 
 def read_secret(
-    provider: ProviderKind, *, key_env: str | None, key_file: Path | None, key_stdin: bool
+    provider: ProviderKind | None, *, key_env: str | None, key_file: Path | None, key_stdin: bool
 ) -> SecretStr | None:
     """The secret from the one source that was named, or None when none was.
+
+    Args:
+        provider: whose key it should look like; None when that is not known, which takes a word or a JSON object.
+        key_env: name of an environment variable.
+        key_file: a file.
+        key_stdin: whether it is read from stdin.
 
     Raises:
         CommandError: two sources were named, the source is not there, or what it holds cannot be a credential.
@@ -38,9 +45,10 @@ def read_secret(
     text = text.strip()
     if not text:
         raise CommandError(f"{source} holds no key; nothing was saved", code=ExitCode.USAGE)
-    if provider not in _DOCUMENTS and not _is_word(text):
+    document = _is_object(text) if provider is None else provider in _DOCUMENTS
+    if not document and not _is_word(text):
         raise CommandError(
-            f"{source} holds spaces, line breaks or unusual characters, which no {provider.value} key has; "
+            f"{source} holds spaces, line breaks or unusual characters, which no {provider or 'provider'} key has; "
             "put the key there alone. Nothing was saved",
             code=ExitCode.USAGE,
         )
@@ -54,6 +62,14 @@ def _read_file(path: Path) -> str:
         raise CommandError(f"{path} is not text; nothing was saved", code=ExitCode.USAGE) from None
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}", code=ExitCode.USAGE) from error
+
+
+def _is_object(text: str) -> bool:
+    """Whether the text is a JSON object, as a service account's key file is."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_word(text: str) -> bool:

@@ -6,18 +6,16 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from config.connections import EffectiveConnection, effective_chain
-from config.credentials import Credential, read_credential
-from config.errors import CredentialMissing
 from config.settings import load_settings
 from config.store import open_store
 from workers.cli.console import JsonFlag, out, print_json, table
-from workers.cli.errors import CommandError, ExitCode
+from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import RequiredProject, identifier
 from workers.cli.verifying import print_checks, verify_all
 from workers.clock import SystemClock
-from workers.verification import CheckName, Problem, Verification, unverifiable
+from workers.verification import Verification
+from workers.verification.service import candidates
 
 EXAMPLES = examples(
     "byom verify --project acme",
@@ -37,25 +35,12 @@ def verify(
     """Call every connection of a project once: address, key, permission, model, structured output, reasoning off."""
     settings = load_settings()
     store = open_store(settings.store_url)
-    chain = effective_chain(store, project)
-    links = [link for link in chain if connection in {None, link.connection.name}]
-    if not links:
-        names = ", ".join(link.connection.name for link in chain)
-        message = f"project '{project}' has no connection '{connection}'; it has: {names}"
-        raise CommandError(message, code=ExitCode.USAGE)
-    ready: list[tuple[EffectiveConnection, Credential | None]] = []
-    reports: dict[str, Verification] = {}
-    for link in links:
-        try:
-            ready.append((link, read_credential(store, link)))
-        except CredentialMissing as error:
-            reports[link.connection.name] = unverifiable(
-                link, CheckName.CREDENTIAL, Problem.MISSING_KEY, f"there is no such credential in the store: {error}"
-            )
-    for report in verify_all(settings, ready, clock=SystemClock(), quiet=as_json):
-        reports[report.connection] = report
-    _print([reports[link.connection.name] for link in links], as_json=as_json)
-    if not all(report.ok for report in reports.values()):
+    found = candidates(store, project, connection=connection)
+    ready = [candidate for candidate in found if not isinstance(candidate, Verification)]
+    called = iter(verify_all(settings, ready, clock=SystemClock(), quiet=as_json))
+    reports = [candidate if isinstance(candidate, Verification) else next(called) for candidate in found]
+    _print(reports, as_json=as_json)
+    if not all(report.ok for report in reports):
         raise typer.Exit(ExitCode.FAILED)
 
 

@@ -7,7 +7,7 @@ import pytest
 from config.celeryconfig import celery_config
 from config.errors import SettingsError
 from config.settings import Settings
-from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind, provider_queue, provider_task
+from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, VERIFY_TASK, ProviderKind, provider_queue, provider_task
 from workers.app import create_app
 
 
@@ -25,7 +25,11 @@ def test_there_is_one_queue_per_provider_beside_the_entry_and_never_celerys_own(
 
 @pytest.mark.parametrize(
     ("task", "queue"),
-    [(EXTRACT_TASK, ENTRY_QUEUE), *((provider_task(kind), provider_queue(kind)) for kind in ProviderKind)],
+    [
+        (EXTRACT_TASK, ENTRY_QUEUE),
+        (VERIFY_TASK, ENTRY_QUEUE),
+        *((provider_task(kind), provider_queue(kind)) for kind in ProviderKind),
+    ],
 )
 def test_each_task_goes_to_its_queue_by_name_alone(task: str, queue: str) -> None:
     app = create_app(settings())

@@ -7,11 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from config.connections import account_path, effective_chain, project_path, save_connection, save_project
-from config.credentials import read_credential, save_credential
+from config.credentials import fingerprint, history_of, read_credential, save_credential
 from config.store import FileStore
 from tasks.contract import ProviderKind
 from tests.unit.cli.conftest import Byom
-from workers.cli.chains import fingerprint
 
 SECRET = "sk-canary-7d0c1a55e2"
 #: No calls here; verification is `test_cli_verification`.
@@ -195,7 +194,12 @@ def test_a_connection_is_removed_with_its_key(byom: Byom, store: FileStore) -> N
     result = byom("connection", "remove", "-p", "acme", "--name", "primary", "--yes", "--json")
 
     assert json.loads(result.stdout)["credential_removed"] is True
-    assert [parameter.path for parameter in store.list("/byom")] == ["/byom/projects/acme/profile"]
+    history = history_of(store, project_path("acme"), "primary")
+    assert list(store.list("/byom/projects/acme/secrets")) == []
+    assert list(store.list("/byom/projects/acme/connections")) == []
+    # What it was stays known, so that its number is not given again.
+    assert history is not None
+    assert (history.left, history.next) == ([], 2)
 
 
 def test_a_key_that_another_connection_uses_is_kept(byom: Byom, store: FileStore) -> None:

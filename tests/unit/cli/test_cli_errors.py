@@ -11,9 +11,12 @@ from kombu.exceptions import OperationalError
 from typer.testing import CliRunner, Result
 
 from config.errors import (
+    AuditError,
     ConfigError,
+    CredentialDisabled,
     CredentialMissing,
     InvalidConnection,
+    InvalidCredential,
     NoConnection,
     SettingsError,
     StoreError,
@@ -31,6 +34,9 @@ ERRORS: list[tuple[Exception, ExitCode]] = [
     (InvalidConnection("m"), ExitCode.USAGE),
     (UnknownModel("m"), ExitCode.USAGE),
     (CredentialMissing("m"), ExitCode.USAGE),
+    (CredentialDisabled("m"), ExitCode.USAGE),
+    (InvalidCredential("m"), ExitCode.USAGE),
+    (AuditError("m"), ExitCode.UNREACHABLE),
     (ConfigError("m"), ExitCode.USAGE),
     (StoreError("m"), ExitCode.UNREACHABLE),
     (redis.ConnectionError("m"), ExitCode.UNREACHABLE),

@@ -334,7 +334,8 @@ def test_a_credential_is_stored_encrypted_and_a_connection_in_the_clear() -> Non
 
     assert {parameter.path.split("/")[4]: parameter.secure for parameter in store.list("/byom/projects/acme")} == {
         "connections": False,
-        "credentials": True,
+        "credentials": False,
+        "secrets": True,
         "profile": False,
     }
 

@@ -21,6 +21,7 @@ from tasks.contract import (
     JobRefused,
     JobStatus,
     parse_job,
+    parse_verification,
 )
 
 PAYLOADS = Path(__file__).parents[2] / "fixtures" / "payloads" / "v1"
@@ -81,6 +82,12 @@ def test_a_refusal_of_version_1_is_read_without_loss() -> None:
     assert (error.code, error.details["problems"]) == (FailureCode.INVALID_JOB, ["episodes: Field required"])
 
 
+def test_a_verification_request_of_version_1_is_read_without_loss() -> None:
+    document = load("verification-request")
+
+    assert parse_verification(document).model_dump(mode="json", exclude_unset=True) == document
+
+
 def test_the_frozen_results_cover_every_status() -> None:
     assert {load(name)["status"] for name in names("result-")} == {status.value for status in JobStatus}
 
@@ -89,6 +96,7 @@ def test_the_frozen_payloads_cover_every_field_of_the_contract() -> None:
     documents: list[BaseModel] = [parse_job(load(name)) for name in names("job-")]
     documents += [ExtractionResult.model_validate(load(name)) for name in names("result-")]
     documents.append(Failure.model_validate(as_error(load("failure")).details))
+    documents.append(parse_verification(load("verification-request")))
     covered: dict[type[BaseModel], set[str]] = {}
     for model in models(documents):
         covered.setdefault(type(model), set()).update(model.model_fields_set)

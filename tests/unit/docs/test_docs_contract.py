@@ -28,10 +28,14 @@ from tasks.contract import (
     Failure,
     FailureCode,
     JobRefused,
+    VerificationRequest,
     json_schema,
     parse_job,
+    parse_verification,
 )
 from workers.embedded.valkey import EmbeddedValkey
+from workers.verification import Verification
+from workers.verification.service import as_document
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -116,8 +120,9 @@ def test_every_snippet_is_of_a_kind_that_is_tested_here() -> None:
         ("json", "result"),
         ("json", "failure"),
         ("json", "refusal"),
+        ("json", "verification"),
     }
-    assert len(PYTHON) == 5
+    assert len(PYTHON) == 6
 
 
 def test_the_job_that_is_sent_arrives_on_the_queue_and_is_acceptable(run: Run) -> None:
@@ -171,6 +176,25 @@ def test_the_typed_snippets_run(run: Run) -> None:
     assert pipeline.printed()[-1] == "succeeded 1148 0.0000860"
 
 
+def test_a_verification_is_asked_for_as_shown(run: Run) -> None:
+    pipeline = run(PYTHON[0], PYTHON[3], PYTHON[5])
+    pipeline.sent()
+    pipeline.sent()
+    _, task, payload = pipeline.sent()
+
+    assert task == tasks.contract.VERIFY_TASK
+    assert parse_verification(payload).model_fields_set == VerificationRequest.model_fields.keys()
+
+
+def test_the_verification_shown_is_what_workers_write() -> None:
+    [document] = documents("verification")
+    [shown] = document["reports"]
+    report = Verification.model_validate({name: shown[name] for name in Verification.model_fields})
+
+    assert as_document("acme", [report]).keys() == document.keys()
+    assert report.as_json() | {"latency": shown["latency"]} == shown
+
+
 def test_the_job_shown_is_acceptable_and_full() -> None:
     [document] = documents("job")
 
@@ -210,6 +234,7 @@ def test_the_refusal_shown_is_what_a_bad_kind_leads_to() -> None:
         ("### Episode", Episode),
         ("### Entity type", EntityType),
         ("## The result", ExtractionResult),
+        ("## Verifying connections", VerificationRequest),
     ],
 )
 def test_the_tables_name_every_field(heading: str, model: type[BaseModel]) -> None:

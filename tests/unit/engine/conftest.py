@@ -113,7 +113,7 @@ class Gate:
     asked: list[tuple[Demand, str | None]] = field(default_factory=list)
     observed: list[Observation] = field(default_factory=list)
     refunded: int = 0
-    given_back: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
     held_back: list[tuple[str, Reason, float, FailureCode]] = field(default_factory=list)
 
     async def admit(
@@ -123,8 +123,8 @@ class Gate:
         refusal = self.script.popleft() if self.script else None
         return refusal or Leave(self)
 
-    async def give_back(self, _effective: EffectiveConnection, reservation: str) -> None:
-        self.given_back.append(reservation)
+    async def release(self, _effective: EffectiveConnection, *, reservation: str) -> None:
+        self.released.append(reservation)
 
     async def hold_back(
         self, effective: EffectiveConnection, *, reason: Reason, seconds: float, code: FailureCode
@@ -168,6 +168,7 @@ class Bench:
         outcome = await self.run(job)
         while isinstance(outcome, HandOff):
             outcome = await self.run(job, route=outcome.route)
+        assert isinstance(outcome, Ending)
         return outcome
 
     @property

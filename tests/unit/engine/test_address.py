@@ -20,7 +20,7 @@ def test_a_job_waits_where_its_route_leads() -> None:
     address = address_of(make_job(priority="backfill"), CHAIN, Route.to(CHAIN[1]), PATIENCE)
 
     assert address is not None
-    header = address.as_header()["byom"]
+    header = address.as_headers()["byom"]
     assert header == json.loads(json.dumps(header))
     assert {name: header[name] for name in ("tenant", "project", "connection", "priority", "weight", "calls")} == {
         "tenant": "p/acme",

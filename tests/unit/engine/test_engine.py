@@ -250,7 +250,7 @@ async def test_an_unreadable_store_fails_no_job(bench: Bench, monkeypatch: pytes
         raise StoreError(f"cannot read {path}")
 
     monkeypatch.setattr(bench.store, "get", down)
-    bench.directory._cache.clear()
+    bench.directory.drop_everything()
     with pytest.raises(StoreError):
         await bench.run(route=first_route(chain))
     monkeypatch.undo()

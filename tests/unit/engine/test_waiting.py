@@ -2,9 +2,9 @@
 
 import pytest
 
-from tasks.contract import FailureCode
+from tasks.contract import FailureCode, TokenUsage
 from tests.support import START
-from tests.unit.engine.conftest import FRESH, IMPATIENT, Bench, failure_of, fault, make_job, reply
+from tests.unit.engine.conftest import FRESH, IMPATIENT, USAGE, Bench, failure_of, fault, make_job, reply
 from workers.admission import Reason, Refusal
 from workers.alerts import AlertKind
 from workers.delivery import Delivery
@@ -146,7 +146,7 @@ async def test_a_connection_that_may_get_well_is_waited_for_only_where_there_is_
 
     with_fallback = await bench.run(job_id="a", delivery=FRESH)
     await alone(bench)
-    bench.directory.forget("/byom/projects/acme")
+    bench.directory.drop("/byom/projects/acme", trust=True)
     without = await bench.run(job_id="b", delivery=FRESH)
 
     assert isinstance(with_fallback, HandOff)
@@ -171,17 +171,26 @@ async def test_what_was_set_aside_is_taken_by_the_first_call_alone(bench: Bench)
     asked = [reservation for _, reservation in bench.gate.asked]
     assert len(asked) > 1
     assert [reservation for reservation in asked if reservation] == ["r1"]
-    assert bench.gate.given_back == []
+    assert bench.gate.released == []
 
 
-async def test_what_was_set_aside_for_a_job_that_makes_no_call_is_given_back(bench: Bench) -> None:
+async def test_what_was_set_aside_for_a_job_that_is_refused_leave_is_given_back(bench: Bench) -> None:
+    bench.gate.script += [refused(wait=0.1), refused()]
+
+    await bench.run(delivery=Delivery(reservation="r1"))
+
+    assert [reservation for _, reservation in bench.gate.asked] == ["r1", "r1"]
+    assert bench.gate.released == ["r1"]
+
+
+async def test_what_was_set_aside_for_a_job_that_makes_no_call_is_released(bench: Bench) -> None:
     await bench.run(delivery=Delivery(reservation="r1"))
 
     again = await bench.run(delivery=Delivery(reservation="r2"))
 
     assert isinstance(again, Ending)
     assert bench.called == ["primary"]
-    assert bench.gate.given_back == ["r2"]
+    assert bench.gate.released == ["r2"]
 
 
 async def test_a_credential_that_is_refused_and_has_no_successor_is_left_alone_by_all(bench: Bench) -> None:
@@ -208,4 +217,4 @@ async def test_every_call_is_settled_with_what_it_used(bench: Bench) -> None:
 
     await bench.run(delivery=FRESH)
 
-    assert [one.usage.total for one in bench.gate.observed] == [0, 780]
+    assert [(one.counted, one.usage) for one in bench.gate.observed] == [(True, TokenUsage()), (True, USAGE)]

@@ -1,0 +1,17 @@
+"""The verification task, for control planes. Thin: what happens is in `workers`."""
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from tasks.contract import VERIFY_TASK, ContractError
+from workers.broker.redaction import ByomTask
+from workers.runtime import runtime
+from workers.verification_body import carry_out_verification
+
+
+@shared_task(name=VERIFY_TASK, bind=True, base=ByomTask, throws=(ContractError,))
+def verify(self: "Task[Any, Any]", request: dict[str, Any]) -> Any:
+    """Call the connections of a project once each, and report what works and what does not."""
+    here = runtime()
+    return carry_out_verification(self, request, here.verify, pause=here.pause)

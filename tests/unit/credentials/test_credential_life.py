@@ -1,0 +1,449 @@
+"""What becomes of credentials in a store, also when others change the same one, and when the store fails half-way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from config.connections import account_path, effective_chain, project_path, save_connection, save_project
+from config.credentials import (
+    CredentialState,
+    activate_credential,
+    add_credential,
+    delete_credential,
+    delete_version,
+    disable_credential,
+    fingerprint,
+    history_of,
+    list_credentials,
+    note_verification,
+    read_credential,
+    read_version,
+    save_credential,
+)
+from config.errors import (
+    ConfigError,
+    CredentialDisabled,
+    CredentialMissing,
+    InvalidCredential,
+    StoreConflict,
+    StoreError,
+)
+from config.store import MemoryStore, Parameter, ParameterStore
+from tests.support import START
+
+SCOPE = project_path("acme")
+WHO: dict[str, Any] = {"by": "ada", "now": START}
+CONNECTION = {"name": "primary", "provider": "openai", "model": "gpt-6-luna", "credential": "main"}
+
+
+def add(store: ParameterStore, key: str = "sk-1", **changes: Any) -> int:
+    return add_credential(store, SCOPE, "main", SecretStr(key), **{**WHO, **changes}).version
+
+
+def verified(store: ParameterStore, key: str = "sk-1") -> int:
+    version = add(store, key)
+    note_verification(store, SCOPE, "main", version, now=START, problem=None)
+    return version
+
+
+def states(store: ParameterStore) -> dict[int, str]:
+    history = history_of(store, SCOPE, "main")
+    return {} if history is None else {number: facts.state.value for number, facts in history.versions.items()}
+
+
+def secrets(store: ParameterStore) -> dict[str, str]:
+    return {p.path.rsplit("/", 1)[1]: p.value.get_secret_value() for p in store.list(f"{SCOPE}/secrets")}
+
+
+def connect(store: ParameterStore) -> Any:
+    save_project(store, "acme")
+    save_connection(store, SCOPE, CONNECTION)
+    return effective_chain(store, "acme")[0]
+
+
+def test_a_new_version_is_pending_and_no_call_is_made_with_it(store: ParameterStore) -> None:
+    link = connect(store)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+
+    changed = add_credential(store, SCOPE, "main", SecretStr(" sk-2\n"), reason="rotation", **WHO)
+
+    credential = read_credential(store, link)
+    assert (changed.version, changed.before, changed.after) == (2, None, CredentialState.PENDING)
+    assert credential is not None
+    assert (credential.version, credential.secret.get_secret_value()) == (1, "sk-1")
+    assert secrets(store) == {"1": "sk-1", "2": "sk-2"}
+    history = history_of(store, SCOPE, "main")
+    assert history is not None
+    facts = history.versions[2]
+    assert (facts.created_by, facts.created_at, facts.reason) == ("ada", START, "rotation")
+    assert facts.fingerprint == fingerprint(SecretStr("sk-2"))
+
+
+def test_what_is_activated_is_used_and_what_was_active_is_disabled(store: ParameterStore) -> None:
+    link = connect(store)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    version = verified(store, "sk-2")
+
+    changed = activate_credential(store, SCOPE, "main", version, **WHO)
+
+    credential = read_credential(store, link)
+    assert credential is not None
+    assert (credential.version, credential.secret.get_secret_value()) == (2, "sk-2")
+    assert (changed.replaced, changed.before, changed.after) == (1, CredentialState.PENDING, CredentialState.ACTIVE)
+    assert states(store) == {1: "disabled", 2: "active"}
+
+
+def test_a_rotation_can_be_taken_back(store: ParameterStore) -> None:
+    link = connect(store)
+    activate_credential(store, SCOPE, "main", verified(store, "sk-1"), **WHO)
+    activate_credential(store, SCOPE, "main", verified(store, "sk-2"), **WHO)
+
+    activate_credential(store, SCOPE, "main", 1, **WHO)
+
+    credential = read_credential(store, link)
+    assert credential is not None
+    assert credential.secret.get_secret_value() == "sk-1"
+    assert states(store) == {1: "active", 2: "disabled"}
+
+
+def test_what_no_provider_accepted_is_not_activated_unless_forced(store: ParameterStore) -> None:
+    version = add(store)
+    note_verification(store, SCOPE, "main", version, now=START, problem="OpenAI does not accept the key")
+
+    with pytest.raises(
+        InvalidCredential,
+        match=r"cannot activate version 1 of credential 'main' of project 'acme': it is not verified \(OpenAI does not "
+        r"accept the key\); verify it with: byom credential verify --project acme --name main --version 1",
+    ):
+        activate_credential(store, SCOPE, "main", version, **WHO)
+    assert states(store) == {1: "pending"}
+    activate_credential(store, SCOPE, "main", version, force=True, **WHO)
+    assert states(store) == {1: "active"}
+
+
+def test_the_last_verification_counts(store: ParameterStore) -> None:
+    version = verified(store)
+    note_verification(store, SCOPE, "main", version, now=START, problem="expired")
+
+    with pytest.raises(InvalidCredential, match="not verified"):
+        activate_credential(store, SCOPE, "main", version, **WHO)
+
+
+def test_deleting_removes_the_secret_and_keeps_what_is_known(store: ParameterStore) -> None:
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    save_credential(store, SCOPE, "main", SecretStr("sk-2"))
+
+    delete_version(store, SCOPE, "main", 1, reason="old", **WHO)
+
+    assert secrets(store) == {"2": "sk-2"}
+    assert states(store) == {1: "deleted", 2: "active"}
+    with pytest.raises(InvalidCredential, match="its secret is gone; add a new version"):
+        activate_credential(store, SCOPE, "main", 1, force=True, **WHO)
+
+
+def test_the_active_version_is_not_deleted_unless_forced(store: ParameterStore) -> None:
+    link = connect(store)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+
+    with pytest.raises(InvalidCredential, match=r"cannot delete version 1 .*it is active"):
+        delete_version(store, SCOPE, "main", 1, **WHO)
+    assert secrets(store) == {"1": "sk-1"}
+    delete_version(store, SCOPE, "main", 1, force=True, **WHO)
+
+    assert secrets(store) == {}
+    with pytest.raises(CredentialDisabled, match=r"has no active version \(it has: none\)"):
+        read_credential(store, link)
+
+
+def test_a_credential_that_a_connection_names_is_not_deleted(store: ParameterStore) -> None:
+    connect(store)
+    save_connection(store, SCOPE, {**CONNECTION, "name": "backup", "role": "fallback"})
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+
+    with pytest.raises(InvalidCredential, match="named by the connections backup, primary; remove them"):
+        delete_credential(store, SCOPE, "main", **WHO)
+    assert secrets(store) == {"1": "sk-1"}
+
+
+def test_a_connection_of_another_level_keeps_no_credential(store: ParameterStore) -> None:
+    connect(store)
+    corp = account_path("corp")
+    save_credential(store, corp, "main", SecretStr("sk-1"))
+
+    deleted = delete_credential(store, corp, "main", **WHO)
+
+    assert [changed.version for changed in deleted] == [1]
+    assert list(store.list(f"{corp}/secrets")) == []
+
+
+def test_numbers_go_on_after_a_credential_was_deleted(store: ParameterStore) -> None:
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    delete_credential(store, SCOPE, "main", **WHO)
+
+    assert save_credential(store, SCOPE, "main", SecretStr("sk-2")).version == 2
+
+
+def test_numbers_go_on_even_if_somebody_removed_the_row_by_hand(store: ParameterStore) -> None:
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    store.delete(f"{SCOPE}/credentials/main")
+
+    assert add(store, "sk-2") == 2
+    assert secrets(store) == {"1": "sk-1", "2": "sk-2"}
+
+
+def test_a_disabled_credential_is_told_apart_from_a_missing_one_with_the_mend(store: ParameterStore) -> None:
+    link = connect(store)
+    with pytest.raises(
+        CredentialMissing, match="which is not in the store; add it with: byom credential add"
+    ) as missing:
+        read_credential(store, link)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    add(store)
+    disable_credential(store, SCOPE, "main", 1, **WHO)
+
+    with pytest.raises(
+        CredentialDisabled,
+        match=r"connection 'primary' of project 'acme' names the credential 'main', which has no active version "
+        r"\(it has: 1 \(disabled\), 2 \(pending\)\); "
+        r"activate one with: byom credential activate --project acme --name main",
+    ):
+        read_credential(store, link)
+    assert type(missing.value) is CredentialMissing
+
+
+def test_any_version_that_is_left_can_be_read_to_try_it(store: ParameterStore) -> None:
+    link = connect(store)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    add(store, "sk-2")
+    save_credential(store, SCOPE, "main", SecretStr("sk-3"))
+    delete_version(store, SCOPE, "main", 1, **WHO)
+
+    assert read_version(store, link, 2).secret.get_secret_value() == "sk-2"
+    for gone in (1, 9):
+        with pytest.raises(CredentialMissing, match=f"has no version {gone}; it has: 2 \\(pending\\), 3 \\(active\\)"):
+            read_version(store, link, gone)
+
+
+@pytest.mark.parametrize("text", ["sk-CANARY", '{"next": "CANARY"}', "[]", '{"versions": {"1": {"state": "CANARY"}}}'])
+def test_a_damaged_credential_is_reported_without_quoting_it(store: ParameterStore, text: str) -> None:
+    link = connect(store)
+    store.put(f"{SCOPE}/credentials/main", SecretStr(text), secure=False)
+
+    for attempt in (lambda: read_credential(store, link), lambda: add(store), lambda: list_credentials(store, SCOPE)):
+        with pytest.raises(InvalidCredential, match="credential 'main' of project 'acme' is stored damaged") as caught:
+            attempt()
+        assert "CANARY" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+
+OPERATIONS: list[Callable[..., Any]] = [activate_credential, disable_credential, delete_version]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.__name__)
+def test_what_is_not_there_is_said(store: ParameterStore, operation: Callable[..., Any]) -> None:
+    with pytest.raises(CredentialMissing, match="project 'acme' has no credential 'main'"):
+        operation(store, SCOPE, "main", 1, **WHO)
+    add(store)
+    with pytest.raises(CredentialMissing, match=r"has no version 2; it has: 1 \(pending\)"):
+        operation(store, SCOPE, "main", 2, **WHO)
+
+
+class Meddled(MemoryStore):
+    """Somebody else writes just before each of our first writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_write: list[Callable[[], object]] = []
+
+    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+        if expected_version is not None and self.before_write:
+            self.before_write.pop()()
+        return super().put(path, value, secure=secure, expected_version=expected_version)
+
+
+def test_two_who_add_at_the_same_time_get_two_numbers_and_keep_both_secrets() -> None:
+    store = Meddled()
+    others: list[int] = []
+    store.before_write.append(lambda: others.append(add(store, "theirs")))
+
+    ours = add(store, "ours")
+
+    assert (others, ours) == ([1], 2)
+    assert secrets(store) == {"1": "theirs", "2": "ours"}
+
+
+def test_an_activation_sees_that_somebody_else_activated_another_version() -> None:
+    store = Meddled()
+    one, two = verified(store, "sk-1"), verified(store, "sk-2")
+    store.before_write.append(lambda: activate_credential(store, SCOPE, "main", two, **WHO))
+
+    changed = activate_credential(store, SCOPE, "main", one, **WHO)
+
+    assert changed.replaced == two
+    assert states(store) == {1: "active", 2: "disabled"}
+
+
+def test_a_version_that_somebody_activates_meanwhile_is_not_deleted() -> None:
+    store = Meddled()
+    version = verified(store)
+    store.before_write.append(lambda: activate_credential(store, SCOPE, "main", version, **WHO))
+
+    with pytest.raises(InvalidCredential, match="it is active"):
+        delete_version(store, SCOPE, "main", version, **WHO)
+    assert secrets(store) == {"1": "sk-1"}
+
+
+def test_who_is_always_too_late_gives_up_and_says_so() -> None:
+    store = Meddled()
+    add(store)
+
+    def again() -> None:
+        store.before_write.clear()
+        parameter = store.get(f"{SCOPE}/credentials/main")
+        assert parameter is not None
+        store.put(parameter.path, parameter.value, secure=False)
+        store.before_write.append(again)
+
+    store.before_write.append(again)
+    with pytest.raises(StoreConflict, match="changed by others all the time; nothing was changed"):
+        add(store)
+    assert secrets(store) == {"1": "sk-1"}
+
+
+class Rotating(MemoryStore):
+    """Rotates the credential between the reads of its state and of its secret."""
+
+    rotate: Callable[[], object] | None = None
+
+    def get(self, path: str) -> Parameter | None:
+        if "/secrets/" in path and self.rotate is not None:
+            rotate, self.rotate = self.rotate, None
+            rotate()
+        return super().get(path)
+
+
+def test_a_version_that_is_replaced_and_deleted_while_it_is_read_is_read_anew() -> None:
+    store = Rotating()
+    link = connect(store)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+
+    def rotate() -> None:
+        save_credential(store, SCOPE, "main", SecretStr("sk-2"))
+        delete_version(store, SCOPE, "main", 1, **WHO)
+
+    store.rotate = rotate
+
+    credential = read_credential(store, link)
+
+    assert credential is not None
+    assert (credential.version, credential.secret.get_secret_value()) == (2, "sk-2")
+
+
+def test_a_secret_that_is_gone_is_said_and_not_activated(store: ParameterStore) -> None:
+    link = connect(store)
+    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
+    store.delete(f"{SCOPE}/secrets/main/1")
+
+    with pytest.raises(CredentialMissing, match=r"the secret of version 1 of credential 'main' .* is not in the store"):
+        read_credential(store, link)
+    disable_credential(store, SCOPE, "main", 1, **WHO)
+    with pytest.raises(CredentialMissing, match="add a new one"):
+        activate_credential(store, SCOPE, "main", 1, force=True, **WHO)
+
+
+class Failing(MemoryStore):
+    """Fails to write, or to delete, what lies below `secrets`."""
+
+    failing = False
+
+    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+        if self.failing and "/secrets/" in path:
+            raise StoreError("throttled")
+        return super().put(path, value, secure=secure, expected_version=expected_version)
+
+    def delete(self, path: str) -> bool:
+        if self.failing and "/secrets/" in path:
+            raise StoreError("throttled")
+        return super().delete(path)
+
+
+def test_a_secret_that_could_not_be_written_leaves_no_version_that_promises_one() -> None:
+    store = Failing()
+    store.failing = True
+
+    with pytest.raises(StoreError, match="throttled"):
+        add(store)
+
+    assert states(store) == {1: "deleted"}
+
+
+def test_a_secret_that_could_not_be_removed_is_removed_by_deleting_once_more() -> None:
+    store = Failing()
+    add(store)
+    store.failing = True
+    with pytest.raises(StoreError, match="is marked deleted, but its secret may still be in the store; delete it once"):
+        delete_version(store, SCOPE, "main", 1, **WHO)
+    assert secrets(store) == {"1": "sk-1"}
+    store.failing = False
+
+    delete_version(store, SCOPE, "main", 1, **WHO)
+
+    assert secrets(store) == {}
+
+
+#: What to do, and with which version.
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["add", "save", "verify", "activate", "force", "disable", "delete", "delete forced", "delete all"]
+        ),
+        st.integers(1, 6),
+    ),
+    max_size=40,
+)
+
+
+def step(store: ParameterStore, operation: str, version: int) -> None:
+    if operation == "add":
+        add(store, f"sk-{operation}-{version}")
+    elif operation == "save":
+        save_credential(store, SCOPE, "main", SecretStr(f"sk-{version}"))
+    elif operation == "verify":
+        note_verification(store, SCOPE, "main", version, now=START, problem=None if version % 2 else "no")
+    elif operation in {"activate", "force"}:
+        activate_credential(store, SCOPE, "main", version, force=operation == "force", **WHO)
+    elif operation == "disable":
+        disable_credential(store, SCOPE, "main", version, **WHO)
+    elif operation == "delete all":
+        delete_credential(store, SCOPE, "main", **WHO)
+    else:
+        delete_version(store, SCOPE, "main", version, force=operation == "delete forced", **WHO)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_whatever_is_done_in_whatever_order_the_promises_hold(steps: list[tuple[str, int]]) -> None:
+    store = MemoryStore()
+    given_numbers: set[int] = set()
+    deleted: set[int] = set()
+    for operation, version in steps:
+        before = history_of(store, SCOPE, "main")
+        try:
+            step(store, operation, version)
+        except ConfigError:
+            assert history_of(store, SCOPE, "main") == before
+        history = history_of(store, SCOPE, "main")
+        if history is None:
+            continue
+        current = states(store)
+        new = current.keys() - (before.versions.keys() if before else set())
+        assert not new & given_numbers, "a number was given twice"
+        given_numbers |= new
+        assert sum(state == "active" for state in current.values()) <= 1
+        assert not any(current.get(number, "deleted") != "deleted" for number in deleted), "a deleted version came back"
+        deleted |= {number for number in given_numbers if current.get(number, "deleted") == "deleted"}
+        assert secrets(store).keys() == {str(number) for number in history.left}

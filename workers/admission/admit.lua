@@ -1,0 +1,52 @@
+#!lua flags=allow-oom
+-- Take leave for one call: from the meter and from the budgets, all or none.
+-- KEYS  1 state, 2 leases, 3 held, then up to four counters of spend
+-- ARGV  1 now, or '' for the server's clock (a number in tests only, where time is the test's), 2 lease, 3 seconds of
+--       the lease, 4 lease that it replaces or '', 5 declared limits, 6 input, 7 cap of the output, 8 '1' when the
+--       vendor sets the whole cap aside, 9 pico-USD per input token, 10 per output token, 11 day of the counters (days
+--       since 1970, UTC), then for each counter: cap in pico-USD or '', end of its period, seconds to keep it, '1' when
+--       jobs are to fail at the cap
+-- Returns {'ok', input tokens, output tokens, pico-USD that were set aside}
+--       | {'no', reason, seconds to wait, failure code or '-', '1' when it is final, counters (from 0) to be told of}
+--       | {'clock', now}: the counters are not those of the server's day
+local keys = {state = KEYS[1], leases = KEYS[2], held = KEYS[3]}
+local now = bucket_now(ARGV[1])
+if #KEYS > 3 and math.floor(now / 86400) ~= tonumber(ARGV[11]) then
+  return {'clock', bucket_number(now)}
+end
+declared_adopt(keys, now, ARGV[5])
+local lease = {name = ARGV[2], seconds = tonumber(ARGV[3]), kind = 'call', replaces = ARGV[4] ~= '' and ARGV[4] or nil}
+local demand = {input = tonumber(ARGV[6]), output = tonumber(ARGV[7]), whole = ARGV[8] == '1', calls = 1}
+local plan = bucket_plan(keys, now, demand, lease)
+local taken = plan.taken
+if plan.again then
+  return {'ok', bucket_number(taken.input), bucket_number(taken.output), bucket_number(taken.spend)}
+end
+taken.spend = taken.input * tonumber(ARGV[9]) + taken.output * tonumber(ARGV[10])
+local final, told = '', ''
+for position = 4, #KEYS do
+  local at = 12 + (position - 4) * 4
+  local cap, ends, kept, fails = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
+  if cap and spend_lacks(KEYS[position], cap, taken.spend) then
+    if plan.ok then
+      plan.ok, plan.reason = false, 'budget'
+    end
+    plan.wait = math.max(plan.wait, ends - now)
+    if plan.reason == 'budget' then
+      if fails == '1' then
+        final = '1'
+      end
+      if spend_told(KEYS[position], ARGV[at], 100, kept) then
+        told = told .. ' ' .. position - 4
+      end
+    end
+  end
+end
+if not plan.ok then
+  return {'no', plan.reason, bucket_number(plan.wait), plan.code, final, told}
+end
+for position = 4, #KEYS do
+  spend_add(KEYS[position], taken.spend, ARGV[14 + (position - 4) * 4])
+end
+bucket_commit(keys, plan, lease)
+return {'ok', bucket_number(taken.input), bucket_number(taken.output), bucket_number(taken.spend)}

@@ -1,0 +1,265 @@
+"""Admission on Redis or Valkey: one script call admits through everything or takes nothing, on the server's clock."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from config.connections import EffectiveConnection
+from tasks.contract import FailureCode
+from workers.admission.base import Demand, Observation, Reason, Refusal
+from workers.admission.budget import Counter, counters, day_of
+from workers.admission.declared import Ceilings, Declared
+from workers.admission.health import sets_cap_aside
+from workers.admission.keys import keys_of
+from workers.admission.notices import Notices
+from workers.admission.state import TEXTS, MeterState, failure_code, meter_state
+from workers.alerts import Alerts
+from workers.clock import Clock, SystemClock
+from workers.lua import lua
+from workers.pipelining import Pipelining, Script
+from workers.providers.rate_limits import Allowance
+
+_PACKAGE = "workers.admission"
+
+
+def script(name: str, *uses: str) -> str:
+    """The source of a script of this package, with the functions of `bucket.lua` and of other files before it."""
+    return lua(_PACKAGE, name, uses=tuple((_PACKAGE, used) for used in ("bucket", *uses)))
+
+
+class RedisLease:
+    """Leave to make one call."""
+
+    def __init__(
+        self, admission: "RedisAdmission", effective: EffectiveConnection, name: str, spends: Sequence[Counter]
+    ) -> None:
+        self._admission = admission
+        self._effective = effective
+        self._name = name
+        self._spends = spends
+
+    async def settle(self, observation: Observation) -> None:
+        """Say what the call came to. Only the first of settling and refunding counts."""
+        await self._admission.close(self._effective, self._name, self._spends, observation)
+
+    async def refund(self) -> None:
+        """Give everything back: the call was not made."""
+        await self._admission.close(self._effective, self._name, self._spends, None)
+
+
+class RedisAdmission:
+    """Decides who may call now, for all workers on one Redis."""
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        alerts: Alerts,
+        lease_seconds: float,
+        clock: Clock | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            client: of the Redis that all workers share.
+            alerts: where changes of breakers and budgets go.
+            lease_seconds: after which a lease counts as lost with its worker; longer than any call may take.
+            clock: dates alerts, and guesses the day that the server's clock shows.
+            now: replaces the server's clock, in seconds since 1970; for tests alone, in which time is the test's.
+        """
+        self._lease_seconds = lease_seconds
+        self._clock = clock or SystemClock()
+        self._now = now
+        #: Seconds that the server's clock is ahead of this machine's, once they were found to show different days.
+        self._ahead = 0.0
+        self._notices = Notices(alerts, clock=self._clock)
+        pipelining = Pipelining(client)
+        self._admit = Script(pipelining, script("admit", "declared", "spend"))
+        self._settle = Script(pipelining, script("settle", "spend", "learn", "breaker"))
+        self._hold = Script(pipelining, script("hold", "declared"))
+        self._read = Script(pipelining, script("read"))
+
+    async def admit(
+        self, effective: EffectiveConnection, demand: Demand, *, reservation: str | None = None
+    ) -> RedisLease | Refusal:
+        """Leave to make one call, or how long to wait for it."""
+        name = uuid.uuid4().hex
+        spends = self._counted(effective, demand)
+        word, *values = await self._ask(effective, demand, name, reservation, spends)
+        if word == b"clock":
+            self._ahead = float(values[0]) - self._local()
+            spends = self._counted(effective, demand)
+            word, *values = await self._ask(effective, demand, name, reservation, spends)
+        if word == b"ok":
+            return RedisLease(self, effective, name, spends)
+        reason, wait, code, final, told = (value.decode() for value in values)
+        for position in told.split():
+            await self._notices.spent(effective, spends[int(position)], percent=100)
+        return Refusal(reason=Reason(reason), wait=float(wait), final=bool(final), code=failure_code(code))
+
+    async def close(
+        self,
+        effective: EffectiveConnection,
+        name: str,
+        spends: Sequence[Counter],
+        observation: Observation | None,
+    ) -> None:
+        """Settle a lease with what its call came to, or without that give it back; for leases alone."""
+        seen = observation or Observation(counted=False)
+        usage = seen.usage
+        given = None if usage is None else usage.total - usage.output
+        ceilings = Ceilings.of(seen.limits, apart=effective.connection.output_tpm_capacity is not None)
+        _, *events = await self._settle(
+            keys=[*keys_of(effective), *(counter.key for counter in spends)],
+            args=[
+                self._given_now(),
+                name,
+                "refund" if observation is None else "settle",
+                _flag(seen.counted),
+                _text(given if seen.metered_input is None else seen.metered_input),
+                _text(None if usage is None else usage.output),
+                _text(seen.cost),
+                seen.health.value,
+                seen.code.value if seen.code else "-",
+                _flag(seen.rate_limited),
+                _text(seen.retry_after),
+                *_allowance(ceilings.requests),
+                *_allowance(ceilings.tokens),
+                *_allowance(ceilings.output_tokens),
+                *(part for counter in spends for part in (_text(counter.cap), counter.kept)),
+            ],
+        )
+        for kind, *details in events:
+            match kind:
+                case b"breaker_opened":
+                    code, seconds = (detail.decode() for detail in details)
+                    await self._notices.breaker_opened(effective, code=failure_code(code), seconds=float(seconds))
+                case b"breaker_closed":
+                    await self._notices.breaker_closed(effective)
+                case b"spent":
+                    position, percent = map(int, details)
+                    await self._notices.spent(effective, spends[position], percent=percent)
+
+    async def hold_back(
+        self, effective: EffectiveConnection, *, reason: Reason, seconds: float, code: FailureCode
+    ) -> None:
+        """Let nobody call on a connection for a while."""
+        await self._say(effective, "hold", reason.value, seconds, code.value)
+
+    async def let_go(self, effective: EffectiveConnection, *, reason: Reason) -> None:
+        """Take back what `hold_back` said for a reason."""
+        await self._say(effective, "let_go", reason.value)
+
+    async def release(self, effective: EffectiveConnection, *, reservation: str) -> None:
+        """Give back what was set aside when a job was fetched."""
+        await self._say(effective, "release", reservation)
+
+    async def declare(self, effective: EffectiveConnection) -> None:
+        """Put limits that were just stored into force, on all workers at once.
+
+        For a minute after that, limits that these replaced are not believed any more: a worker that has not read the
+        configuration since may still name them.
+
+        Raises:
+            redis.RedisError: as `admit`.
+        """
+        await self._say(effective, "declare", Declared.of(effective.connection).text())
+
+    async def reset(self, effective: EffectiveConnection) -> None:
+        """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay.
+
+        Raises:
+            redis.RedisError: as `admit`.
+        """
+        await self._say(effective, "reset")
+
+    async def read(self, effective: EffectiveConnection) -> MeterState:
+        """What operators see of a connection's meter.
+
+        Raises:
+            redis.RedisError: as `admit`.
+        """
+        spends = counters(effective, day_of(self._local() + self._ahead))
+        now, fields, buckets, share, in_flight, reserved, spent = await self._read(
+            keys=[*keys_of(effective), *(counter.key for counter in spends)], args=[self._given_now()]
+        )
+        named = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
+        amounts = zip(buckets[1::4], buckets[2::4], buckets[3::4], strict=True)
+        requests, given, output, _ = map(float, reserved)
+        return meter_state(
+            effective,
+            now=float(now),
+            fields={name: float(value) for name, value in named.items() if name not in TEXTS},
+            texts={name: value for name, value in named.items() if name in TEXTS},
+            buckets={
+                level.decode(): (float(amount), float(size), float(refill))
+                for level, (amount, size, refill) in zip(buckets[::4], amounts, strict=True)
+            },
+            share=float(share),
+            in_flight=int(float(in_flight)),
+            reserved_requests=requests,
+            reserved_tokens=given + output,
+            counters=spends,
+            spent=[int(amount) for amount in spent],
+        )
+
+    async def _ask(
+        self,
+        effective: EffectiveConnection,
+        demand: Demand,
+        name: str,
+        reservation: str | None,
+        spends: Sequence[Counter],
+    ) -> Any:
+        connection = effective.connection
+        return await self._admit(
+            keys=[*keys_of(effective), *(counter.key for counter in spends)],
+            args=[
+                self._given_now(),
+                name,
+                self._lease_seconds,
+                reservation or "",
+                Declared.of(connection).text(),
+                demand.input_tokens,
+                demand.max_output_tokens,
+                _flag(sets_cap_aside(connection.provider)),
+                demand.input_price or 0,
+                demand.output_price or 0,
+                day_of(self._local() + self._ahead),
+                *(
+                    part
+                    for counter in spends
+                    for part in (_text(counter.cap), counter.ends, counter.kept, _flag(counter.fails))
+                ),
+            ],
+        )
+
+    async def _say(self, effective: EffectiveConnection, *words: str | float) -> None:
+        await self._hold(keys=keys_of(effective), args=[self._given_now(), *words])
+
+    def _counted(self, effective: EffectiveConnection, demand: Demand) -> tuple[Counter, ...]:
+        """The counters that a call counts in; none where it has no price and nothing is capped."""
+        found = counters(effective, day_of(self._local() + self._ahead))
+        priced = demand.input_price is not None or demand.output_price is not None
+        return found if priced or any(counter.cap is not None for counter in found) else ()
+
+    def _local(self) -> float:
+        return self._clock.now().timestamp()
+
+    def _given_now(self) -> str:
+        return "" if self._now is None else format(self._now(), ".17g")
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - one word for one word
+    return "1" if value else ""
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else format(value, ".17g") if isinstance(value, float) else str(value)
+
+
+def _allowance(said: Allowance | None) -> tuple[str, str]:
+    return (_text(said.limit), _text(said.remaining)) if said else ("", "")

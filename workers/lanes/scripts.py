@@ -1,0 +1,7 @@
+"""Where the functions that several scripts share stand, in the order in which they build on each other."""
+
+#: The meters, as admission keeps them.
+BUCKET = ("workers.admission", "bucket")
+LANES = ("workers.lanes", "lanes")
+#: Registering what was taken out.
+HAND_OUT = ("workers.broker", "hand_out")
