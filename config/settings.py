@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800
     #: Usage records kept in Redis; older ones remain in the hourly sums.
     usage_records: Annotated[int, Field(ge=0)] = 100_000
+    #: Days that the hourly sums of usage are kept.
+    usage_sums_ttl: Annotated[int, Field(ge=1, le=3_650)] = 90
+    #: Database that `byom usage sync` writes usage records to: `sqlite:///PATH` or `postgresql://…`. May hold a password.
+    ledger_url: SecretStr | None = None
     #: Seconds that a configuration read is trusted.
     config_cache_ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2
     #: Seconds that a worker may go on after SIGTERM before it hands its jobs back.

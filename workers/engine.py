@@ -255,6 +255,7 @@ class Engine:
             model=model,
             last=last,
             impatient=delivery.impatient or delivery.waited >= self._patience.on(last=last),
+            waited=delivery.waited,
         )
 
     async def _work(

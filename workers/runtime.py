@@ -76,7 +76,12 @@ class Runtime:
         # Blocking: a burst waits for a connection instead of failing after the call was paid for.
         pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
         self._client = redis.asyncio.Redis(connection_pool=pool)
-        jobs = RedisJobs(self._client, state_ttl=settings.job_state_ttl, records_kept=settings.usage_records)
+        jobs = RedisJobs(
+            self._client,
+            state_ttl=settings.job_state_ttl,
+            records_kept=settings.usage_records,
+            sums_ttl=settings.usage_sums_ttl * 86_400,
+        )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         leases = Leases(jobs, seconds=_LEASE)
         alerts = RedisAlerts(self._client)

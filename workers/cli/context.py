@@ -61,6 +61,8 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return value if isinstance(value, str) else json.dumps(value)
