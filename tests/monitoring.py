@@ -11,12 +11,13 @@ from typing import Any
 
 import httpx
 from celery import Celery
-from flower.options import default_options
+from flower.options import default_options  # type: ignore[import-untyped]  # has no types
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from tests.support import START, ManualClock
 from workers.monitoring.boards import Boards
+from workers.monitoring.metrics.pool import PoolCollector
 from workers.monitoring.pool.lanes import LaneBoard, LaneRow, MemoryLanes
 from workers.monitoring.pool.meters import Limit, MemoryMeters, MeterBoard, MeterReading
 from workers.monitoring.server import build_flower
@@ -69,6 +70,7 @@ def combination(**values: str) -> Combination:
         "role": "primary",
         "connection": "primary",
         "credential_version": "2",
+        "priority": "live",
     }
     return Combination(**(known | values))
 
@@ -117,7 +119,14 @@ class _Server:
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
         options = SimpleNamespace(**{**default_options.as_dict(), **self.options})
         with Celery("watched", broker="memory://", set_as_current=False) as app:
-            flower = build_flower(app, self.boards, options, open_metrics=self.open_metrics, **self.settings)
+            flower = build_flower(
+                app,
+                self.boards,
+                options,
+                collector=PoolCollector(self.boards),
+                open_metrics=self.open_metrics,
+                **self.settings,
+            )
             sockets, port = bind_unused_port()
             server = HTTPServer(flower)
             server.add_sockets([sockets])

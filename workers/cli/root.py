@@ -12,6 +12,7 @@ from workers.cli import (
     demo,
     doctor,
     enqueue,
+    flower,
     models,
     result,
     schema,
@@ -83,6 +84,7 @@ def root(
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=up.EXAMPLES)(up.up)
 app.command(epilog=worker.EXAMPLES)(worker.worker)
+app.command(epilog=flower.EXAMPLES)(flower.flower)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
 app.add_typer(usage.app, name="usage")

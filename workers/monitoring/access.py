@@ -1,4 +1,7 @@
-"""Who may see Flower. A login is asked for unless somebody says otherwise, and never left out where others can reach it."""
+"""Who may see Flower.
+
+A login is asked for unless somebody says otherwise, and never left out where others can reach it.
+"""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -71,8 +74,9 @@ def choose_access(
         return Access()
     if not is_loopback(address):
         raise AccessRefused(
-            f"Flower would listen on {address or 'every interface'} without a login. Set BYOM_FLOWER_AUTH=USER:PASSWORD "
-            "or give --basic-auth-file FILE, and put TLS in front of it; or listen on 127.0.0.1"
+            f"Flower would listen on {address or 'every interface'} without a login. Set "
+            "BYOM_FLOWER_AUTH=USER:PASSWORD or give --basic-auth-file FILE, and put TLS in front of it; or listen on "
+            "127.0.0.1"
         )
     return Access(logins=(new_login().get_secret_value(),), made_up=True)
 

@@ -8,6 +8,8 @@ import redis
 from workers.clock import Clock, SystemClock
 from workers.monitoring.pool.lanes import LaneBoard
 from workers.monitoring.pool.meters import MeterBoard
+from workers.monitoring.pool.redis_lanes import RedisLanes
+from workers.monitoring.pool.redis_meters import RedisMeters
 from workers.monitoring.usage.book import UsageBook
 from workers.monitoring.usage.causes import Failures, RedisFailures
 from workers.monitoring.usage.hours import RedisHours
@@ -24,3 +26,16 @@ class Boards:
     meters: MeterBoard
     lanes: LaneBoard
     clock: Clock
+
+    @classmethod
+    def of(cls, client: redis.Redis) -> Self:
+        """All of one broker; asks nothing yet."""
+        clock, hours = SystemClock(), RedisHours(client)
+        return cls(
+            hours=hours,
+            book=UsageBook(hours, clock=clock),
+            failures=RedisFailures(client),
+            meters=RedisMeters(client),
+            lanes=RedisLanes(client),
+            clock=clock,
+        )

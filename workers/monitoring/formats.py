@@ -64,7 +64,13 @@ def seconds(amount: float | None) -> str:
 
 def instant(at: datetime | None) -> str:
     """A point in time, in UTC."""
-    return "–" if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
+    return "-" if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def since(at: datetime, now: datetime) -> str:
+    """When something began that is known by the hour or by the day."""
+    days = (now - at).days
+    return f"since {at:%d %b %H:00}" if days < 2 else f"since {at:%Y-%m-%d}, {days} d"  # noqa: PLR2004 - a day or so
 
 
 def slice_name(start: datetime, length: timedelta) -> str:

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from flower.app import Flower
-from flower.urls import settings as flower_settings
+from flower.app import Flower  # type: ignore[import-untyped]  # has no types
+from flower.urls import settings as flower_settings  # type: ignore[import-untyped]  # as above
 from prometheus_client import CollectorRegistry
-from tornado.web import StaticFileHandler, URLSpec, url
+from tornado.routing import URLSpec
+from tornado.web import StaticFileHandler, url
 
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
@@ -20,27 +21,31 @@ from workers.monitoring.pages.usage import UsageCsv, UsagePage
 _STATIC = Path(__file__).parent / "static"
 
 
-def build_flower(app: Celery, boards: Boards, options: Any, *, open_metrics: bool = False, **settings: Any) -> Flower:
+def build_flower(
+    app: Celery, boards: Boards, options: Any, *, collector: PoolCollector, open_metrics: bool = False, **settings: Any
+) -> Flower:
     """Flower with our pages; listens on nothing yet.
 
     Args:
         app: the Celery app that it watches.
         boards: where our pages get what they show.
         options: Flower's own.
+        collector: of the metrics of the pool.
         open_metrics: let everybody read `/metrics` who can reach it, as Flower alone does.
         settings: of Tornado; beat Flower's own.
     """
     known = {**flower_settings, **settings}
     flower = Flower(capp=app, options=options, **{**known, "template_loader": Templates(known["template_path"])})
     # Before Flower's own, whose last one takes every address.
-    flower.add_handlers(".*", [_below(options.url_prefix, rule) for rule in _rules(boards, open_metrics=open_metrics)])
+    registry = CollectorRegistry()
+    registry.register(collector)
+    rules = _rules(boards, registry, open_metrics=open_metrics)
+    flower.add_handlers(".*", [_below(options.url_prefix, rule) for rule in rules])
     return flower
 
 
-def _rules(boards: Boards, *, open_metrics: bool) -> list[URLSpec]:
+def _rules(boards: Boards, registry: CollectorRegistry, *, open_metrics: bool) -> list[URLSpec]:
     given = {"boards": boards}
-    registry = CollectorRegistry()
-    registry.register(PoolCollector(boards))
     return [
         url(r"/usage", UsagePage, given, name="usage"),
         url(r"/usage\.csv", UsageCsv, given, name="usage_csv"),

@@ -172,7 +172,7 @@ ESTIMATE_ERROR = Metric(
     name="byom_estimate_error_ratio",
     kind=Kind.HISTOGRAM,
     labels=("provider", "model"),
-    says="Tokens estimated for a call over those it used, less 1; below 0 it used more than was estimated.",
+    says="Estimated tokens of a prompt over those the vendor counted, less 1; below 0 the estimate was too low.",
     buckets=(-0.5, -0.25, -0.1, -0.05, 0, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
 )
 JOBS = Metric(

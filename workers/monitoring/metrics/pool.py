@@ -6,7 +6,6 @@ from dataclasses import replace
 import redis
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric as Family
 
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics import names
@@ -20,6 +19,9 @@ from workers.monitoring.usage.sums import PICO
 PROJECTS = 100
 METERS = 100
 
+#: Takes values with `add_metric`.
+Family = CounterMetricFamily | GaugeMetricFamily
+
 _log = structlog.get_logger(__name__)
 
 
@@ -31,6 +33,14 @@ class PoolCollector:
         self._projects = projects
         self._meters = meters
         self._usage = UsageCounters(boards.hours, clock=boards.clock, projects=projects)
+
+    def begin(self) -> None:
+        """Count usage from now on, and not only from the first time that somebody asks.
+
+        Raises:
+            redis.RedisError: it cannot be read yet.
+        """
+        self._usage.read()
 
     def describe(self) -> Iterable[Family]:
         """What there is, without asking anybody."""
@@ -145,5 +155,6 @@ def _largest(lanes: Sequence[LaneRow], projects: int) -> list[LaneRow]:
 
 
 def _family(metric: names.Metric) -> Family:
-    made = CounterMetricFamily if metric.kind is names.Kind.COUNTER else GaugeMetricFamily
-    return made(metric.name, metric.says, labels=metric.labels)
+    if metric.kind is names.Kind.COUNTER:
+        return CounterMetricFamily(metric.name, metric.says, labels=metric.labels)
+    return GaugeMetricFamily(metric.name, metric.says, labels=metric.labels)

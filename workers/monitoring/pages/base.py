@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import redis
 import structlog
 import tornado.web
-from flower.views import BaseHandler
+from flower.views import BaseHandler  # type: ignore[import-untyped]  # has no types
 from tornado.ioloop import IOLoop
 
 from workers.monitoring import formats
@@ -38,7 +38,7 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
 
     boards: Boards
 
-    def initialize(self, boards: Boards) -> None:
+    def initialize(self, boards: Boards, **own: Any) -> None:  # noqa: ARG002 - for pages that take more
         """Take the sources; Tornado calls this."""
         self.boards = boards
 

@@ -1,5 +1,7 @@
 """`/metrics`: Flower's own metrics, and those of the pool."""
 
+from typing import Any
+
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
@@ -8,13 +10,13 @@ from workers.monitoring.pages.base import Page
 
 
 class MetricsPage(Page):
-    """For Prometheus. Flower alone shows them to everybody; ours name projects and what they spend, so ask for a login."""
+    """For Prometheus. Flower alone shows its own to everybody; ours tell what projects spend: they ask for a login."""
 
-    def initialize(self, boards: Boards, *, registry: CollectorRegistry, is_open: bool) -> None:
-        """Take the metrics of the pool; Tornado calls this."""
+    def initialize(self, boards: Boards, **own: Any) -> None:
+        """Take `registry`, which has the metrics of the pool, and `is_open`; Tornado calls this."""
         super().initialize(boards)
-        self._registry = registry
-        self._is_open = is_open
+        self._registry: CollectorRegistry = own["registry"]
+        self._is_open: bool = own["is_open"]
 
     def prepare(self) -> None:
         """Ask for a login, unless somebody wants it open."""

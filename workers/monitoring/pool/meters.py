@@ -42,6 +42,10 @@ class MeterName:
         )
 
 
+#: The share of a declared limit that is as good as all of it.
+_AS_DECLARED = 0.995
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """One limit of a meter; amounts are tokens or requests."""
@@ -66,8 +70,8 @@ class Limit:
 
     @property
     def is_learned(self) -> bool:
-        """Whether the vendor showed less than was declared."""
-        return self.learned_per_minute < self.per_minute * 0.995 or self.learned_capacity < self.capacity * 0.995
+        """Whether the vendor showed less than was declared; a little of the capacity is never used anyway."""
+        return self.learned_per_minute < self.per_minute * _AS_DECLARED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import redis
 
@@ -98,7 +98,7 @@ class RedisFailures:
 
     def recent(self, query: UsageQuery, *, since: datetime) -> Causes:
         """Causes among the newest attempts."""
-        entries = self._client.xrevrange(RECORDS_KEY, count=self._looked_at)
+        entries: Any = self._client.xrevrange(RECORDS_KEY, count=self._looked_at)
         return causes_of([fields[b"record"] for _, fields in entries], query, since=since)
 
 

@@ -6,13 +6,14 @@ from datetime import datetime
 
 import redis
 
-from workers.ledger import DIMENSIONS, hour_key
+from workers.ledger.amounts import Amounts
+from workers.ledger.sums import STORED, hour_key
 from workers.monitoring.usage.sums import NONE, Combination, Sums, Table
 
 #: Hours that are asked for in one round trip.
 _AT_ONCE = 24
-#: Where the ledger says it otherwise than here.
-_SUMS = {"cost_pico": "cost"}
+#: Where the parts of a combination stand in what is stored.
+_PLACES = tuple(STORED.index(name) for name in Combination._fields)
 
 
 class RedisHours:
@@ -34,18 +35,35 @@ class RedisHours:
 
 def _table(fields: Mapping[bytes, bytes]) -> Table:
     table: dict[Combination, Sums] = {}
-    # Many fields share their dimensions, and reading these is what takes the time.
-    known: dict[bytes, Sums] = {}
-    for field, amount in fields.items():
-        dimensions, _, name = field.rpartition(b"]")
-        sums = known.get(dimensions)
-        if sums is None:
-            sums = known[dimensions] = table.setdefault(_combination(dimensions + b"]"), Sums())
-        attribute = name.decode()
-        setattr(sums, _SUMS.get(attribute, attribute), int(amount))
+    for field, text in fields.items():
+        combination, sums = _combination(field), _sums(Amounts.unpack(text))
+        # What is told apart only by what pages do not show falls together.
+        there = table.get(combination)
+        if there is None:
+            table[combination] = sums
+        else:
+            there.add(sums)
     return table
 
 
-def _combination(text: bytes) -> Combination:
-    values = dict(zip(DIMENSIONS, json.loads(text), strict=False))
-    return Combination(*(values.get(name) or NONE for name in Combination._fields))
+def _combination(field: bytes) -> Combination:
+    values = json.loads(field)
+    # Older workers stored fewer.
+    values += [None] * (len(STORED) - len(values))
+    return Combination(*(values[place] or NONE for place in _PLACES))
+
+
+def _sums(amounts: Amounts) -> Sums:
+    return Sums(
+        attempts=amounts.attempts,
+        failed=amounts.failed,
+        unpriced=amounts.unpriced,
+        cost=amounts.cost_pico,
+        input=amounts.input,
+        cached_input=amounts.cached_input,
+        cache_write=amounts.cache_write,
+        output=amounts.output,
+        reasoning=amounts.reasoning,
+        latency_ms=amounts.latency_ms,
+        queue_wait_ms=amounts.queue_wait_ms,
+    )

@@ -17,10 +17,11 @@ DIMENSIONS: Mapping[str, str] = {
     "role": "Role",
     "connection": "Connection",
     "credential_version": "Credential version",
+    "priority": "Priority",
 }
 
 #: What a click on a row shows next, and after that: the row's value becomes a filter.
-_ORDER = ("account", "project", "provider", "model", "role", "connection", "credential_version")
+_ORDER = ("account", "project", "provider", "model", "role", "connection", "credential_version", "priority")
 
 #: Spans of time that can be asked for.
 SPANS: Mapping[str, timedelta] = {

@@ -21,6 +21,7 @@ class Combination(NamedTuple):
     role: str
     connection: str
     credential_version: str
+    priority: str
 
 
 @dataclass(slots=True)
