@@ -27,7 +27,7 @@ class CallMetrics:
         self._duration = _histogram(names.DURATION, registry)
         self._tokens = _histogram(names.TOKEN_USAGE, registry)
         self._wait = _histogram(names.QUEUE_WAIT, registry)
-        self._error = _histogram(names.ESTIMATE_ERROR, registry)
+        self._estimate = _histogram(names.ESTIMATE, registry)
         self._refused = _counter(names.REFUSED, registry)
         self._jobs = _counter(names.JOBS, registry)
 
@@ -51,8 +51,8 @@ class CallMetrics:
         """A call used tokens that were estimated before."""
         if used > 0:
             connection = effective.connection
-            error = self._error.labels(connection.provider.value, self._model(connection.model))
-            error.observe(tokens / used - 1)
+            estimate = self._estimate.labels(connection.provider.value, self._model(connection.model))
+            estimate.observe(tokens / used)
 
     def ended(self, ending: Ending) -> None:
         """A job is over."""

@@ -168,12 +168,12 @@ REFUSED = Metric(
     labels=("provider", "reason"),
     says="Calls that were not admitted; reason is what they have to wait for.",
 )
-ESTIMATE_ERROR = Metric(
-    name="byom_estimate_error_ratio",
+ESTIMATE = Metric(
+    name="byom_estimate_ratio",
     kind=Kind.HISTOGRAM,
     labels=("provider", "model"),
-    says="Estimated tokens of a prompt over those the vendor counted, less 1; below 0 the estimate was too low.",
-    buckets=(-0.5, -0.25, -0.1, -0.05, 0, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
+    says="Estimated tokens of a prompt over those the vendor counted; 1 is exact, less is too low.",
+    buckets=(0.25, 0.5, 0.75, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 1.5, 2, 4),
 )
 JOBS = Metric(
     name="byom_jobs_total",
@@ -182,7 +182,7 @@ JOBS = Metric(
     says="Jobs that ended here; status is as in the result, code is the failure's.",
 )
 
-WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE_ERROR, JOBS)
+WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS)
 
 #: What the conventions call a provider.
 PROVIDER_NAMES: Mapping[ProviderKind, str] = {
