@@ -54,12 +54,14 @@ class Settings(BaseSettings):
     broker_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     #: Where results are kept; absent means the broker.
     result_url: SecretStr | None = None
-    #: Where connections and credentials are kept: `file:PATH` or `memory:`.
+    #: Where connections and credentials are kept: `ssm:`, `ssm://REGION/PREFIX`, `file:PATH` or `memory:`.
     store_url: str = "file:.byom/store.json"
     #: Who changes the configuration, for the audit log; empty means the user of the operating system and the machine.
     actor: str = ""
     #: The log of all changes of the configuration; empty means `audit.jsonl` beside the file store, else in `.byom`.
     audit_log: str = ""
+    #: What a `file:` store encrypts secrets with: 32 bytes as base64. Absent means the file beside it, `PATH.key`.
+    store_key: SecretStr | None = None
     #: Threads of one worker process: jobs in hand at once.
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
     #: Calls in flight at once over all jobs of one process.

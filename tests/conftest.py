@@ -1,4 +1,4 @@
-"""Fixtures that several areas share: a real Valkey, and its fast stand-in."""
+"""Fixtures that several areas share: a real Valkey, and its fast stand-in; a stand-in for AWS."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from tests.aws import MotoServer, Unhurried
 from tests.postgres import Postgres, server_programs
 from workers.embedded.valkey import EmbeddedValkey
 
@@ -60,3 +61,25 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStr:
     if request.param == "sqlite":
         return SecretStr(f"sqlite:///{tmp_path}/usage.db")
     return SecretStr(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[MotoServer]:
+    with MotoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(moto_server: MotoServer) -> Iterator[pytest.MonkeyPatch]:
+    """Has this process's boto3 talk to moto. Its state is everybody's: use names of your own."""
+    with moto_server.as_environment() as patch:
+        yield patch
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> Unhurried:
+    """The pauses of boto3 and of our own repetitions are counted and not taken."""
+    time = Unhurried()
+    monkeypatch.setattr("botocore.endpoint.time", time)
+    monkeypatch.setattr("tenacity.nap.time", time)
+    return time

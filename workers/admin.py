@@ -86,7 +86,7 @@ class Admin:
             raise SettingsError("BYOM_BROKER_URL is not a Redis URL; write redis://HOST:PORT/DB") from None
         with client:
             yield cls(
-                open_store(settings.store_url),
+                open_store(settings.store_url, key=settings.store_key),
                 audit=AuditLog.from_settings(settings),
                 announcer=Announcer(client),
                 clock=SystemClock(),

@@ -106,7 +106,7 @@ class Producer:
         """A producer with clients of its own; close it."""
         return cls(
             app=create_app(settings),
-            store=open_store(settings.store_url),
+            store=open_store(settings.store_url, key=settings.store_key),
             client=redis.Redis.from_url(settings.redis_url),
             settings=settings,
         )

@@ -62,7 +62,7 @@ class Runtime:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
         self._thread.start()
-        self._store = open_store(settings.store_url)
+        self._store = open_store(settings.store_url, key=settings.store_key)
         self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
         self._intake = Intake(
             chain=lambda project: effective_chain(self._store, project),

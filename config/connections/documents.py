@@ -44,5 +44,5 @@ def connection_documents(store: ParameterStore, scope: str) -> dict[str, Documen
     """
     return {
         (name := parameter.path.rsplit("/", 1)[1]): load(parameter.value, f"connection '{name}' of {scope}")
-        for parameter in store.list(join_path(scope, "connections"))
+        for parameter in store.list(join_path(scope, "connections"), secure=False)
     }

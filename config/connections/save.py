@@ -58,7 +58,7 @@ def save_project(store: ParameterStore, project: str, *, account: str | None = N
 
 def list_projects(store: ParameterStore) -> list[str]:
     """Names of all configured projects."""
-    below = [parameter.path.removeprefix(f"{PROJECTS}/").split("/") for parameter in store.list(PROJECTS)]
+    below = [parameter.path.removeprefix(f"{PROJECTS}/").split("/") for parameter in store.list(PROJECTS, secure=False)]
     return [parts[0] for parts in below if parts[1:] == ["profile"]]
 
 

@@ -24,6 +24,7 @@ from config.credentials.read import (
 )
 from config.credentials.states import CredentialHistory, CredentialState, Operation, VersionFacts
 from config.errors import CredentialMissing, InvalidCredential, StoreConflict, StoreError
+from config.kms import kms_key_for
 from config.store import ParameterStore, join_path
 
 #: Tries to write over what others change at the same time.
@@ -88,10 +89,11 @@ def add_credential(
         except InvalidCredential as error:
             raise InvalidCredential(f"cannot add to credential '{name}' of {owner(scope)}: {error}") from None
 
+    kms_key = kms_key_for(store, scope)
     _, history = _update(store, scope, name, added)
     version = history.next - 1
     try:
-        store.put(secret_path(scope, name, version), secret, secure=True)
+        store.put(secret_path(scope, name, version), secret, secure=True, kms_key=kms_key)
     except StoreError:
         # The number is taken; nobody is to wonder where its secret is.
         with suppress(StoreError):
@@ -204,6 +206,9 @@ def delete_credential(
 ) -> list[Changed]:
     """Delete all versions of a credential that no connection names. Their numbers are not given again.
 
+    Returns:
+        What became of those that were not deleted before.
+
     Raises:
         CredentialMissing: there is no such credential.
         InvalidCredential: connections name it; nothing was deleted.
@@ -215,9 +220,12 @@ def delete_credential(
             f"the credential '{name}' of {owner(scope)} is named by the connections {', '.join(users)}; remove them or "
             "give them another credential first. Nothing was deleted"
         )
+    for version in history.versions.keys() - history.left:
+        # Of one that is deleted already, what may be left because it could not be removed then.
+        store.delete(secret_path(scope, name, version))
     return [
         delete_version(store, scope, name, version, by=by, now=now, reason=reason, force=True)
-        for version in sorted(history.versions)
+        for version in history.left
     ]
 
 
@@ -260,7 +268,7 @@ def list_credentials(store: ParameterStore, scope: str) -> dict[str, CredentialH
         StoreError: the store cannot be read.
     """
     found: dict[str, CredentialHistory] = {}
-    for parameter in store.list(join_path(scope, "credentials")):
+    for parameter in store.list(join_path(scope, "credentials"), secure=False):
         name = parameter.path.rsplit("/", 1)[1]
         found[name] = read_history(parameter, scope, name) or CredentialHistory()
     return found
@@ -348,7 +356,7 @@ def _update(
 def _first(store: ParameterStore, scope: str, name: str) -> CredentialHistory:
     """A history without versions, which gives no number that a secret in the store already has."""
     below = join_path(scope, "secrets", name)
-    numbers = [parameter.path.rsplit("/", 1)[1] for parameter in store.list(below)]
+    numbers = [parameter.path.rsplit("/", 1)[1] for parameter in store.secrets(below)]
     return CredentialHistory(next=1 + max((int(number) for number in numbers if number.isdecimal()), default=0))
 
 

@@ -1,7 +1,8 @@
 """Where connections and secrets are kept: one interface, several stores."""
 
-from .base import Parameter, ParameterStore, join_path, open_store
+from .base import Parameter, ParameterStore, SecretFacts, join_path
 from .file import FileStore
 from .memory import MemoryStore
+from .opening import open_store
 
-__all__ = ["FileStore", "MemoryStore", "Parameter", "ParameterStore", "join_path", "open_store"]
+__all__ = ["FileStore", "MemoryStore", "Parameter", "ParameterStore", "SecretFacts", "join_path", "open_store"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
-from .base import Parameter, check_path, check_version
+from .base import Parameter, SecretFacts, check_kind, check_path, check_value, check_version
 
 
 class MemoryStore:
@@ -13,21 +13,39 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._parameters: dict[str, Parameter] = {}
+        #: Names only: nothing is encrypted here.
+        self._kms_keys: dict[str, str | None] = {}
         self._lock = threading.Lock()
 
     def get(self, path: str) -> Parameter | None:
         """The newest version at `path`, or None."""
         return self._parameters.get(check_path(path))
 
-    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
-        """Write a new version and return it."""
+    def put(
+        self,
+        path: str,
+        value: SecretStr,
+        *,
+        secure: bool,
+        expected_version: int | None = None,
+        kms_key: str | None = None,
+    ) -> Parameter:
+        """Write a new version and return it.
+
+        Raises:
+            StoreConflict: `expected_version` is not the version there.
+        """
         check_path(path)
+        check_value(path, value)
         with self._lock:
             old = self._parameters.get(path)
-            found = old.version if old else 0
-            check_version(path, found, expected_version)
-            parameter = Parameter(path=path, value=value, version=found + 1, secure=secure)
+            version = old.version if old else 0
+            check_version(path, version, expected_version)
+            if old is not None:
+                check_kind(path, was_secure=old.secure, secure=secure)
+            parameter = Parameter(path=path, value=value, version=version + 1, secure=secure)
             self._parameters[path] = parameter
+            self._kms_keys[path] = kms_key
         return parameter
 
     def delete(self, path: str) -> bool:
@@ -36,9 +54,17 @@ class MemoryStore:
         with self._lock:
             return self._parameters.pop(path, None) is not None
 
-    def list(self, prefix: str) -> Iterator[Parameter]:
+    def list(self, prefix: str, *, secure: bool | None = None) -> Iterator[Parameter]:
         """All newest versions below `prefix`, in the order of their paths."""
         below = check_path(prefix) + "/"
         with self._lock:
             found = [parameter for path, parameter in self._parameters.items() if path.startswith(below)]
-        return iter(sorted(found, key=lambda parameter: parameter.path))
+        kept = [parameter for parameter in found if secure in {None, parameter.secure}]
+        return iter(sorted(kept, key=lambda parameter: parameter.path))
+
+    def secrets(self, prefix: str) -> Iterator[SecretFacts]:
+        """The secure ones below `prefix`, in the order of their paths."""
+        found = self.list(prefix, secure=True)
+        return iter(
+            [SecretFacts(path=one.path, version=one.version, kms_key=self._kms_keys.get(one.path)) for one in found]
+        )

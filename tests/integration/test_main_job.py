@@ -92,7 +92,7 @@ def test_callbacks_and_chords_survive_a_fallback(pool: Pool) -> None:
     route = Route(connection="primary", provider="openai", model="gpt-6-luna", role="primary")
 
     def extraction() -> Any:
-        return attempt_signature(app, job(), route, job_id="x").clone()
+        return attempt_signature(app, job(), route, None, job_id="x").clone()
 
     callback = app.signature("celery.accumulate", kwargs={"index": 0}, queue=ENTRY_QUEUE, immutable=False).set(
         task_id="callback-of-one"
@@ -183,7 +183,7 @@ def test_a_message_delivered_twice_is_called_for_once(pool: Pool) -> None:
     pool.simulator.set_latency(Latency.fixed(0.5))
 
     for _ in range(3):
-        attempt_signature(app, job(), route, job_id="twice").apply_async(task_id="twice")
+        attempt_signature(app, job(), route, None, job_id="twice").apply_async(task_id="twice")
     result = app.AsyncResult("twice").get(timeout=30)
     wait_until(lambda: app.control.inspect().active() == {"w0@test": []})
     app.close()

@@ -49,3 +49,11 @@ def test_importing_the_configuration_imports_no_worker_and_no_celery() -> None:
     modules = imported_by("import config.connections, config.credentials, config.settings, config.store")
 
     assert not {"celery", "kombu", "redis", "workers"} & modules
+
+
+def test_opening_a_store_in_ssm_imports_boto3_only_when_it_is_used() -> None:
+    unused = imported_by('from config.store import open_store; open_store("memory:"); open_store("ssm://eu-central-1")')
+
+    assert "config.store.ssm" in unused
+    assert "boto3" not in unused
+    assert "botocore" not in imported_by("import config.store, config.kms, config.connections")

@@ -6,6 +6,7 @@
 --       'let_go', reason: take that back
 --       'declare', limits: they hold from now on
 --       'release', lease: give it back whole
+--       'trust': what kept calls away may be mended: nothing is held back, and the breaker closes
 --       'reset': forget what was learned and held back; declared limits, levels and leases stay
 -- Returns 1 when something was there to be let go or released, else 0
 local HOLD_KEPT = {at = true, max_concurrency = true}
@@ -33,6 +34,14 @@ elseif what == 'reset' then
   return 0
 end
 local meter = bucket_load(keys, now, true)
+if what == 'trust' then
+  for _, field in ipairs({'holds', 'blocked_until', 'breaker', 'breaker_code', 'breaker_until', 'breaker_since', 'probe',
+      'trips', 'good', 'bad', 'good_before', 'bad_before'}) do
+    bucket_set(meter, field, nil)
+  end
+  bucket_save(keys, meter)
+  return 0
+end
 local holds, found = '', 0
 for reason, till, code in string.gmatch(meter.holds or '', '(%S+) (%S+) (%S+)\n') do
   if reason == ARGV[3] then

@@ -95,7 +95,7 @@ def add(
             f"{provider.value} needs a key; say where it is with --key-env NAME, --key-file FILE or --key-stdin",
             code=ExitCode.USAGE,
         )
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     effective, complete = rehearse(store, project, document)
     # After what the provider itself asks of its address: that says better what to give instead.
     if base_url is not None:
@@ -123,7 +123,7 @@ def list_connections(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the effective chain of a project: what is tried in which order, and where each value was set."""
-    store = open_store(load_settings().store_url)
+    store = open_store(load_settings().store_url, key=load_settings().store_key)
     projects = [project] if project else list_projects(store)
     links = [describe(store, link) for name in projects for link in effective_chain(store, name)]
     if as_json:
@@ -144,7 +144,7 @@ def remove(
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a project's own connection, and its credential if no other connection uses it."""
-    store = open_store(load_settings().store_url)
+    store = open_store(load_settings().store_url, key=load_settings().store_key)
     scope = project_path(project)
     path = f"{scope}/connections/{name}"
     if store.get(path) is None:

@@ -62,6 +62,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     if value is None:
+        # Read as a setting that is not set.
         return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()

@@ -199,7 +199,8 @@ def list_versions(
 ) -> None:
     """Show all versions with their states; of secrets only fingerprints."""
     scope = scope_path(project, account)
-    store = open_store(load_settings().store_url)
+    settings = load_settings()
+    store = open_store(settings.store_url, key=settings.store_key)
     found = {key: history for key, history in list_credentials(store, scope).items() if name in {None, key}}
     rows = [
         version_as_json(scope, key, number, facts)

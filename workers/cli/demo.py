@@ -67,7 +67,7 @@ def demo(
             err.print("Starting Valkey, a worker and Flower …")
         directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="byom-demo-")))
         settings = _settings(scene, directory)
-        scene.save(open_store(settings.store_url))
+        scene.save(open_store(settings.store_url, key=settings.store_key))
         running = exits.enter_context(_stack(settings, directory, stop))
         if not as_json:
             err.print(f"Flower: [link]{running.flower_url}[/]  ({escape(running.login_hint)})")

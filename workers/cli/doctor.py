@@ -70,7 +70,7 @@ def _examine(flower_url: str) -> Iterator[Check]:
         yield fail("settings", str(error), "mend them, then run the doctor again for the rest")
         return
     yield ok("settings", "valid")
-    store, check = check_store(settings.store_url)
+    store, check = check_store(settings.store_url, key=settings.store_key)
     yield check
     used: set[ProviderKind] = set()
     if store is not None:

@@ -109,7 +109,7 @@ class _Refusals:
     """Why projects cannot take jobs; each is looked up once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._store = open_store(settings.store_url)
+        self._store = open_store(settings.store_url, key=settings.store_key)
         self._known: dict[str, str | None] = {}
 
     def __call__(self, project: str) -> str | None:

@@ -103,7 +103,7 @@ def check(
     elif provider or key_env or base_url:
         raise CommandError("give either --project, or --provider with --key-env and --base-url", code=ExitCode.USAGE)
     else:
-        store = open_store(settings.store_url)
+        store = open_store(settings.store_url, key=settings.store_key)
         sources = _sources_of_projects(store, [project] if project else list_projects(store))
     outcomes = _examine(settings, sources, clock=SystemClock(), quiet=as_json)
     if as_json:

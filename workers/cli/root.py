@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from workers.cli import (
+    account,
     audit,
     connection,
     credential,
@@ -13,10 +14,12 @@ from workers.cli import (
     doctor,
     enqueue,
     flower,
+    limits,
     models,
     result,
     schema,
     simulator,
+    store,
     up,
     usage,
     verify,
@@ -92,7 +95,10 @@ app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")
 app.add_typer(audit.app, name="audit")
+app.add_typer(account.app, name="account")
+app.add_typer(store.app, name="store")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command(epilog=schema.EXAMPLES)(schema.schema)
 app.command(epilog=simulator.EXAMPLES)(simulator.simulator)

@@ -65,7 +65,7 @@ def up(
 
 def _announce(running: Laptop, data_dir: Path, *, as_json: bool) -> None:
     settings = running.settings
-    projects = list_projects(open_store(settings.store_url))
+    projects = list_projects(open_store(settings.store_url, key=settings.store_key))
     if as_json:
         document = {
             "broker_url": settings.redis_url,

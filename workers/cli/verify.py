@@ -34,7 +34,7 @@ def verify(
 ) -> None:
     """Call every connection of a project once: address, key, permission, model, structured output, reasoning off."""
     settings = load_settings()
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, key=settings.store_key)
     found = candidates(store, project, connection=connection)
     ready = [candidate for candidate in found if not isinstance(candidate, Verification)]
     called = iter(verify_all(settings, ready, clock=SystemClock(), quiet=as_json))

@@ -77,6 +77,8 @@ class Pool:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     #: Settings of workers to come.
     extra: dict[str, str] = field(default_factory=dict)
+    #: Seconds that jobs wait on their last connection; long enough to be seen, short enough to be waited for.
+    max_wait: float = 1.0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -88,6 +90,7 @@ class Pool:
             "BYOM_CONCURRENCY": "8",
             "BYOM_VISIBILITY_TIMEOUT": "10",
             "BYOM_CONFIG_CACHE_TTL": "0",
+            "BYOM_MAX_WAIT": str(self.max_wait),
             "BYOM_LOG_LEVEL": "DEBUG",
             **self.extra,
         }
@@ -95,7 +98,9 @@ class Pool:
     @property
     def settings(self) -> Settings:
         """For this process."""
-        return Settings(broker_url=SecretStr(self.valkey.url), store_url=f"file:{self.store_path}")
+        return Settings(
+            broker_url=SecretStr(self.valkey.url), store_url=f"file:{self.store_path}", max_wait=self.max_wait
+        )
 
     def configure(self) -> None:
         """Project `acme`: OpenAI, then a compatible server. `solo`: OpenAI alone."""

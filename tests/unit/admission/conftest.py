@@ -69,6 +69,11 @@ def demand(tokens: int, *, output: int = 0, price: int | None = None) -> Demand:
     return Demand(input_tokens=tokens, max_output_tokens=output or 1, input_price=price, output_price=price)
 
 
+def about(seconds: float) -> Any:
+    """Seconds, with room for rounding; `Any`, since it stands for a number."""
+    return pytest.approx(seconds)
+
+
 def used(given: int, output: int = 0, **more: Any) -> Observation:
     """A good answer that took so many tokens."""
     return Observation(usage=TokenUsage(input=given, output=output), **{"health": Health.OK, **more})
@@ -139,8 +144,8 @@ def on_redis(client: "redis.asyncio.Redis", clock: ManualClock, alerts: MemoryAl
     admission = RedisAdmission(client, alerts=alerts, lease_seconds=LEASE, clock=clock, now=now)
 
     async def fetch(effective: EffectiveConnection, wish: Wish, name: str, seconds: float) -> tuple[bool, float, str]:
-        args = [format(now(), ".17g"), wish.input, wish.output, wish.calls, name, seconds]
-        ok, wait, reason, _ = await client.eval(FETCH, 3, *keys_of(effective), *args)  # type: ignore[misc]
+        args: list[str | float] = [format(now(), ".17g"), wish.input, wish.output, wish.calls, name, seconds]
+        ok, wait, reason, _ = await client.eval(FETCH, 3, *keys_of(effective), *args)
         return bool(ok), float(wait), reason.decode()
 
     return Subject(admission, clock, alerts, fetch)

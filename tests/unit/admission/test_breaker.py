@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.contract import FailureCode
-from tests.unit.admission.conftest import LEASE, Subject, demand, limited, used
+from tests.unit.admission.conftest import LEASE, Subject, about, demand, limited, used
 from workers.admission import BreakerState, Health, Lease, Observation, Reason, Refusal
 from workers.alerts import AlertKind
 
@@ -38,7 +38,7 @@ async def test_five_failures_in_a_minute_open_it(subject: Subject) -> None:
 
     await call(subject, FAILED)
 
-    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=pytest.approx(5), code=DOWN)
+    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=about(5), code=DOWN)
     seen = await subject.read(LINE)
     assert (seen.breaker, seen.breaker_code, seen.breaker_since) == (BreakerState.OPEN, DOWN, subject.clock.now())
     assert (seen.blocked_by, seen.blocked_code) == (Reason.BREAKER, DOWN)
@@ -88,7 +88,7 @@ async def test_a_fatal_answer_opens_it_at_once_and_for_longer(subject: Subject) 
     await call(subject, FATAL)
 
     assert await subject.refusal(LINE, demand(0)) == Refusal(
-        reason=Reason.BREAKER, wait=pytest.approx(60), code=FailureCode.MODEL_NOT_FOUND
+        reason=Reason.BREAKER, wait=about(60), code=FailureCode.MODEL_NOT_FOUND
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from config.connections import EffectiveConnection, ProjectProfile
 from tests.support import START
-from tests.unit.admission.conftest import Subject, demand, limited, used
+from tests.unit.admission.conftest import Subject, about, demand, limited, used
 from workers.admission import Reason, Refusal
 from workers.admission.budget import PICO, counters, day_of, pico_usd, usd
 from workers.alerts import AlertKind
@@ -23,7 +23,8 @@ NOON = 12 * 3_600.0
 
 def capped(**caps: Any) -> EffectiveConnection:
     """A connection with caps of its own."""
-    return limited(**{name: Decimal(cap) if name != "on_spend_cap" else cap for name, cap in caps.items()})
+    fields: dict[str, Any] = {name: cap if name == "on_spend_cap" else Decimal(cap) for name, cap in caps.items()}
+    return limited(**fields)
 
 
 def project_capped(**caps: Any) -> EffectiveConnection:
@@ -45,7 +46,7 @@ async def test_a_cap_is_reserved_before_the_call_so_that_calls_at_once_do_not_ov
     for _ in range(2):
         await subject.lease(effective, CALL)
 
-    assert await subject.refusal(effective, CALL) == Refusal(reason=Reason.BUDGET, wait=pytest.approx(NOON))
+    assert await subject.refusal(effective, CALL) == Refusal(reason=Reason.BUDGET, wait=about(NOON))
 
 
 async def test_what_was_not_spent_may_be_spent_by_the_next(subject: Subject) -> None:

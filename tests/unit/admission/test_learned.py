@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.contract import FailureCode, TokenUsage
-from tests.unit.admission.conftest import Subject, demand, limited, used
+from tests.unit.admission.conftest import Subject, about, demand, limited, used
 from workers.admission import Demand, MeterState, Observation, Reason, Refusal
 from workers.providers.rate_limits import Allowance, RateLimits
 
@@ -107,7 +107,7 @@ async def test_some_room_stays_for_an_answer_far_longer_than_others(subject: Sub
 async def test_a_refusal_for_the_rate_stops_all_until_the_vendor_allows(subject: Subject) -> None:
     await refused(subject, Observation(usage=TokenUsage(), rate_limited=True, retry_after=7))
 
-    assert await subject.refusal(PLENTY, demand(0)) == Refusal(reason=Reason.RETRY_AFTER, wait=pytest.approx(7))
+    assert await subject.refusal(PLENTY, demand(0)) == Refusal(reason=Reason.RETRY_AFTER, wait=about(7))
     state = await subject.read(PLENTY)
     assert state.blocked_by is Reason.RETRY_AFTER
     subject.clock.seconds += 7
@@ -123,7 +123,7 @@ async def test_without_a_word_of_when_all_wait_a_second(subject: Subject) -> Non
 async def test_a_vendor_that_is_overloaded_is_left_alone_as_long_as_it_asks(subject: Subject) -> None:
     await answers(subject, Observation(usage=TokenUsage(), retry_after=30))
 
-    assert await subject.refusal(PLENTY, demand(0)) == Refusal(reason=Reason.RETRY_AFTER, wait=pytest.approx(30))
+    assert await subject.refusal(PLENTY, demand(0)) == Refusal(reason=Reason.RETRY_AFTER, wait=about(30))
     assert per_minute(await subject.read(PLENTY)) == 90_000
 
 
@@ -260,7 +260,7 @@ async def test_what_someone_holds_back_nobody_calls_until_it_is_let_go(subject: 
     await subject.admission.hold_back(PLENTY, reason=Reason.RETRY_AFTER, seconds=9, code=FailureCode.RATE_LIMITED)
 
     assert await subject.refusal(PLENTY, demand(0)) == Refusal(
-        reason=Reason.CREDENTIAL, wait=pytest.approx(300), code=FailureCode.CREDENTIAL_REJECTED
+        reason=Reason.CREDENTIAL, wait=about(300), code=FailureCode.CREDENTIAL_REJECTED
     )
     state = await subject.read(PLENTY)
     assert (state.blocked_by, state.blocked_code) == (Reason.CREDENTIAL, FailureCode.CREDENTIAL_REJECTED)

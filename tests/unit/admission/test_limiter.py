@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.contract import ProviderKind, TokenUsage
-from tests.unit.admission.conftest import LEASE, Subject, demand, limited, used
+from tests.unit.admission.conftest import LEASE, Subject, about, demand, limited, used
 from workers.admission import Demand, Observation, Reason, Refusal
 from workers.admission.meter import Wish
 
@@ -32,7 +32,7 @@ async def test_the_wait_is_exactly_until_it_would_succeed(subject: Subject) -> N
 
     refusal = await subject.refusal(SMALL, demand(289))
 
-    assert refusal == Refusal(reason=Reason.TOKENS, wait=pytest.approx(20))
+    assert refusal == Refusal(reason=Reason.TOKENS, wait=about(20))
     subject.clock.seconds += refusal.wait - 0.001
     assert (await subject.refusal(SMALL, demand(289))).wait == pytest.approx(0.001, abs=1e-5)
     subject.clock.seconds += 0.001
@@ -141,7 +141,7 @@ async def test_requests_are_metered_beside_tokens(subject: Subject) -> None:
     for _ in range(4):
         await subject.lease(FIVE, demand(1))
 
-    assert await subject.refusal(FIVE, demand(1)) == Refusal(reason=Reason.REQUESTS, wait=pytest.approx(0.25))
+    assert await subject.refusal(FIVE, demand(1)) == Refusal(reason=Reason.REQUESTS, wait=about(0.25))
     subject.clock.seconds += 0.25
     await subject.lease(FIVE, demand(1))
 
@@ -150,7 +150,7 @@ async def test_the_wait_is_the_longest_of_all_that_is_short(subject: Subject) ->
     effective = limited(tpm=1_000, refill=10, rpm_capacity=1, rpm_refill_per_second=0.5)
     await subject.lease(effective, demand(989))
 
-    assert await subject.refusal(effective, demand(199)) == Refusal(reason=Reason.REQUESTS, wait=pytest.approx(20))
+    assert await subject.refusal(effective, demand(199)) == Refusal(reason=Reason.REQUESTS, wait=about(20))
 
 
 async def test_a_call_that_failed_costs_its_request_but_no_tokens(subject: Subject) -> None:
@@ -181,7 +181,7 @@ async def test_output_is_metered_apart_where_the_vendor_does(subject: Subject) -
     await lease.settle(used(4_000, 300))
 
     state = await subject.read(effective)
-    assert refusal == Refusal(reason=Reason.TOKENS, wait=pytest.approx(10))
+    assert refusal == Refusal(reason=Reason.TOKENS, wait=about(10))
     assert state.tokens is not None
     assert state.output_tokens is not None
     assert (state.tokens.level, state.output_tokens.level) == (9_900 - 4_000, 990 - 300)
@@ -241,6 +241,17 @@ async def test_a_call_takes_the_place_of_what_was_set_aside_for_it(subject: Subj
 
     assert await subject.level(SMALL) == SIZE - 1 - 950
     assert (await subject.read(SMALL)).in_flight == 2
+
+
+async def test_a_call_that_comes_late_takes_its_tokens_from_a_bucket_that_is_full_by_then(subject: Subject) -> None:
+    await subject.admission.declare(SMALL)
+    name = await subject.set_aside(SMALL, tokens=299, seconds=100)
+    subject.clock.seconds += 60
+    assert await subject.level(SMALL) == SIZE
+
+    await subject.lease(SMALL, demand(299), reservation=name)
+
+    assert await subject.level(SMALL) == SIZE - 300
 
 
 async def test_a_place_that_was_set_aside_is_the_calls_own(subject: Subject) -> None:

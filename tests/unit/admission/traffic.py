@@ -40,7 +40,7 @@ class Backlog:
     effective: EffectiveConnection
     clock: ManualClock
     account: Account
-    random: random.Random
+    seed: int
     workers: int = 2
     #: Median and spread of the tokens of an answer.
     output: tuple[float, float] = (350, 0.6)
@@ -48,6 +48,7 @@ class Backlog:
     traffic: Traffic = field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - traffic, not secrets
         self._meter = Meter(self.clock.monotonic)
         self._events: list[tuple[float, int, Callable[[], Awaitable[None]]]] = []
         self._order = count()
@@ -69,19 +70,19 @@ class Backlog:
     async def _work(self) -> None:
         if self.clock.seconds >= self._end:
             return
-        given = max(50, round(self.random.lognormvariate(7, 0.4)))
-        estimate = round(given * self.random.uniform(1, 1.5))
+        given = max(50, round(self._random.lognormvariate(7, 0.4)))
+        estimate = round(given * self._random.uniform(1, 1.5))
         self.traffic.asked += 1
         lease = await self.admission.admit(self.effective, Demand(input_tokens=estimate, max_output_tokens=self.cap))
         if isinstance(lease, Refusal):
             self._later(max(lease.wait, 1e-6), self._work)
             return
-        self._later(self.random.uniform(0, JITTER), lambda: self._arrive(lease, given))
+        self._later(self._random.uniform(0, JITTER), lambda: self._arrive(lease, given))
         self._later(0, self._work)
 
     async def _arrive(self, lease: Lease, given: int) -> None:
         median, spread = self.output
-        output = min(self.cap, round(median * self.random.lognormvariate(0, spread)))
+        output = min(self.cap, round(median * self._random.lognormvariate(0, spread)))
         self.traffic.calls += 1
         try:
             self._meter.admit(self.account, MODEL, given + output)
@@ -99,7 +100,7 @@ class Backlog:
         if self.clock.seconds <= self._end:
             self.traffic.tokens += given + output
         answer = Observation(usage=TokenUsage(input=given, output=output), health=Health.OK)
-        self._later(self.random.uniform(1, 3), lambda: lease.settle(answer))
+        self._later(self._random.uniform(1, 3), lambda: lease.settle(answer))
 
 
 def account(*, tpm: int, rpm: int = 10_000_000, enforce: bool = True) -> Account:

@@ -15,6 +15,7 @@ CUSTOM = Settings(
     broker_url=SecretStr("redis://:pw@127.0.0.1:7000/1"),
     result_url=SecretStr("redis://127.0.0.1:7001/2"),
     store_url="file:/somewhere/store.json",
+    store_key=SecretStr("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
     concurrency=3,
     rate_limits={ProviderKind.OPENAI: "600/m"},
     allow_private_endpoints=True,
@@ -29,6 +30,14 @@ def test_a_child_reads_back_the_settings_it_was_given(byom: Byom, monkeypatch: p
     load_settings.cache_clear()
 
     assert load_settings() == CUSTOM
+
+
+def test_a_child_without_a_key_of_the_store_is_given_none(byom: Byom, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(Settings()).items():
+        monkeypatch.setenv(name, value)
+    load_settings.cache_clear()
+
+    assert load_settings().store_key is None
 
 
 def test_a_child_does_not_fall_back_to_a_result_store_of_the_environment(

@@ -70,7 +70,7 @@ def test_the_exit_codes_stand_in_the_help_and_in_the_documentation(byom: Byom) -
 
 def test_the_documentation_has_a_section_for_every_command() -> None:
     documented = set(
-        re.findall(r"^### `byom ([a-z ]+?)(?: [A-Z\[].*)?`$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(r"^### `byom ([a-z -]+?)(?: [A-Z\[].*)?`$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     )
 
     assert documented == {" ".join(path) for path in COMMANDS}

@@ -180,6 +180,19 @@ def test_a_connection_of_another_level_keeps_no_credential(store: ParameterStore
     assert list(store.list(f"{corp}/secrets")) == []
 
 
+def test_a_credential_with_many_versions_is_deleted_as_a_whole(store: ParameterStore) -> None:
+    for _ in range(5):
+        add(store)
+    for version in (2, 4):
+        delete_version(store, SCOPE, "main", version, **WHO)
+    store.put(f"{SCOPE}/secrets/main/4", SecretStr("left over"), secure=True)
+
+    deleted = delete_credential(store, SCOPE, "main", **WHO)
+
+    assert [changed.version for changed in deleted] == [1, 3, 5]
+    assert secrets(store) == {}
+
+
 def test_numbers_go_on_after_a_credential_was_deleted(store: ParameterStore) -> None:
     save_credential(store, SCOPE, "main", SecretStr("sk-1"))
     delete_credential(store, SCOPE, "main", **WHO)
@@ -259,10 +272,18 @@ class Meddled(MemoryStore):
         super().__init__()
         self.before_write: list[Callable[[], object]] = []
 
-    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+    def put(
+        self,
+        path: str,
+        value: SecretStr,
+        *,
+        secure: bool,
+        expected_version: int | None = None,
+        kms_key: str | None = None,
+    ) -> Parameter:
         if expected_version is not None and self.before_write:
             self.before_write.pop()()
-        return super().put(path, value, secure=secure, expected_version=expected_version)
+        return super().put(path, value, secure=secure, expected_version=expected_version, kms_key=kms_key)
 
 
 def test_two_who_add_at_the_same_time_get_two_numbers_and_keep_both_secrets() -> None:
@@ -360,10 +381,18 @@ class Failing(MemoryStore):
 
     failing = False
 
-    def put(self, path: str, value: SecretStr, *, secure: bool, expected_version: int | None = None) -> Parameter:
+    def put(
+        self,
+        path: str,
+        value: SecretStr,
+        *,
+        secure: bool,
+        expected_version: int | None = None,
+        kms_key: str | None = None,
+    ) -> Parameter:
         if self.failing and "/secrets/" in path:
             raise StoreError("throttled")
-        return super().put(path, value, secure=secure, expected_version=expected_version)
+        return super().put(path, value, secure=secure, expected_version=expected_version, kms_key=kms_key)
 
     def delete(self, path: str) -> bool:
         if self.failing and "/secrets/" in path:

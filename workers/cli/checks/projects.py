@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from datetime import date
 
+from pydantic import SecretStr
+
 from config.catalogue import Catalogue
 from config.connections import EffectiveConnection, effective_chain, list_projects
 from config.credentials import read_credential
-from config.errors import ConfigError
-from config.store import ParameterStore, open_store
+from config.errors import ConfigError, StoreError
+from config.store import FileStore, MemoryStore, ParameterStore, open_store
 from tasks.contract import ProviderKind, Role
 from workers.providers.registry import build_providers
 
@@ -17,19 +19,25 @@ from .base import Check, fail, ok, warn
 _NOTICE_DAYS = 90
 
 
-def check_store(url: str) -> tuple[ParameterStore | None, Check]:
+def check_store(url: str, *, key: SecretStr | None = None) -> tuple[ParameterStore | None, Check]:
     """Open the store and read it; None when that fails."""
     try:
-        store = open_store(url)
+        store = open_store(url, key=key)
         projects = list_projects(store)
     except ConfigError as error:
         return None, fail("store", str(error), "mend the store, or set BYOM_STORE_URL to the right one")
-    if url.startswith("memory:"):
+    if isinstance(store, MemoryStore):
         found = "in memory: every process has its own, and it is gone when the process ends"
-        return store, warn("store", found, "set BYOM_STORE_URL to file:PATH")
+        return store, warn("store", found, "set BYOM_STORE_URL to ssm: or file:PATH")
+    if isinstance(store, FileStore):
+        where, empty = f"{url}: readable by its owner only", "byom connection add --help"
+    else:
+        # Parameters of another region or below another prefix are simply not there; nothing tells them from none.
+        where = f"{url}: readable"
+        empty = "byom connection add --help; or see `byom store info` for the region and prefix in use"
     if not projects:
-        return store, warn("store", f"{url}: readable, no projects yet", "byom connection add --help")
-    return store, ok("store", f"{url}: readable by its owner only, {len(projects)} projects")
+        return store, warn("store", f"{where}, no projects yet", empty)
+    return store, ok("store", f"{where}, {len(projects)} projects")
 
 
 def check_project(
@@ -61,6 +69,9 @@ def _check_link(
     try:
         read_credential(store, link)
         facts = catalogue.find(connection.provider, connection.model, unverified=connection.unverified)
+    except StoreError as error:
+        yield fail(name, str(error), "`byom store info` and docs/store.md look closer")
+        return
     except ConfigError as error:
         yield fail(name, str(error), "save the connection again with `byom connection add`")
         return

@@ -1,0 +1,247 @@
+"""`byom limits`: what each connection may take from its vendor, what it takes, and what stands in the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import redis
+import redis.asyncio
+import typer
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from config.connections import EffectiveConnection, effective_chain, list_projects, read_project
+from config.connections.documents import connection_documents
+from config.errors import ConfigError, StoreError
+from config.settings import Settings, load_settings
+from config.store import ParameterStore, open_store
+from workers.admin import Admin
+from workers.admission import MeterState, RedisAdmission
+from workers.admission.budget import usd
+from workers.alerts import RedisAlerts
+from workers.cli.console import JsonFlag, err, out, print_json, table
+from workers.cli.credential import warn_if_not_announced
+from workers.cli.errors import CommandError, ExitCode
+from workers.cli.examples import examples
+from workers.cli.options import ProjectOption, identifier
+from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
+
+app = typer.Typer(help="Show and set the limits of connections.", no_args_is_help=True)
+
+_T = TypeVar("_T")
+#: Seconds that a command waits for Redis.
+_PATIENCE = 5.0
+
+ConnectionOption = Annotated[
+    str, typer.Option("--connection", "-c", help="Name of the connection.", callback=identifier)
+]
+
+
+@app.command(epilog=examples("byom limits show", "byom limits show --project acme --json"))
+def show(project: ProjectOption = None, as_json: JsonFlag = False) -> None:
+    """Show what is declared, learned and used of every connection's limits, its breaker and its spend."""
+    settings = load_settings()
+    store = open_store(settings.store_url, key=settings.store_key)
+    projects = [project] if project else list_projects(store)
+    links = [link for name in projects for link in effective_chain(store, name)]
+
+    async def read(admission: RedisAdmission) -> list[MeterState]:
+        return await asyncio.gather(*(admission.read(link) for link in links))
+
+    rows = list(zip(links, _with_admission(settings, read), strict=True))
+    if as_json:
+        print_json([_document(link, state) for link, state in rows])
+        return
+    if not rows:
+        err.print("No connections yet; add one with: byom connection add --help")
+        return
+    columns = ("PROJECT", "CONNECTION", "MODEL", "TOKENS/MIN", "LEARNED", "LEFT", "REQUESTS/MIN", "IN FLIGHT")
+    right = ("TOKENS/MIN", "LEARNED", "LEFT", "REQUESTS/MIN", "IN FLIGHT")
+    cells = [_cells(link, state) for link, state in rows]
+    out.print(table((*columns, "STATE", "SPENT TODAY, MONTH (USD)"), cells, right=right))
+
+
+@app.command(
+    "set",
+    epilog=examples(
+        "byom limits set --project acme --connection primary --tpm 120000 --rpm 600",
+        "byom limits set --account corp --connection primary --tpm 400000 --output-tpm 80000",
+        "byom limits set -p acme -c primary --max-concurrency 0",
+    ),
+)
+def set_limits(
+    connection: ConnectionOption,
+    project: ProjectScope = None,
+    account: AccountScope = None,
+    tpm: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tokens per minute; with --output-tpm: of input.")
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tokens at once; without it, a minute's worth.")
+    ] = None,
+    output_tpm: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Output tokens per minute, where they are metered apart.")
+    ] = None,
+    rpm: Annotated[int | None, typer.Option(min=0, metavar="N", help="Requests per minute.")] = None,
+    max_concurrency: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Calls in flight at once, over all workers.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set limits of a connection; all workers obey them from their next call on. 0 lifts a limit.
+
+    A project that sets limits for its account's credential gets a meter of its own with it.
+    """
+    settings, scope = load_settings(), scope_path(project, account)
+    changes = _changes(tpm=tpm, burst=burst, output_tpm=output_tpm, rpm=rpm, max_concurrency=max_concurrency)
+    with Admin.opened(settings) as admin:
+        own = connection_documents(admin.store, scope).get(connection)
+        if own is None and (project is None or not _named(admin.store, [project], connection)):
+            whose = f"--project {project}" if project else f"--account {account}"
+            raise CommandError(
+                f"{scope_words(scope)} has no connection '{connection}'; see: byom limits show, or add one with: "
+                f"byom connection add {whose} --name {connection} …",
+                code=ExitCode.USAGE,
+            )
+        admin.save_connection(scope, {**(own or {}), **changes, "name": connection})
+        projects = [project] if project else _projects_of(admin.store, str(account))
+        in_force = _push(settings, _named(admin.store, projects, connection))
+        if as_json:
+            print_json({"scope": scope, "connection": connection, **changes, "in_force": in_force})
+            return
+        out.print(f"Set limits of connection '{connection}' of {scope_words(scope)}: {_words(changes)}.")
+        if in_force:
+            out.print("All workers obey them from their next call on.")
+        else:
+            err.print("[yellow]Redis does not answer:[/] workers notice when they read the configuration again.")
+        warn_if_not_announced(admin, settings)
+
+
+def _changes(
+    *, tpm: int | None, burst: int | None, output_tpm: int | None, rpm: int | None, max_concurrency: int | None
+) -> dict[str, Any]:
+    """The fields of a connection that a command line sets.
+
+    Raises:
+        CommandError: it sets none.
+    """
+    changes: dict[str, Any] = {}
+    if tpm is not None:
+        changes |= {"tpm_capacity": tpm, "tpm_refill_per_second": tpm / 60}
+    if burst is not None:
+        changes["tpm_capacity"] = burst
+    if output_tpm is not None:
+        changes["output_tpm_capacity"] = output_tpm or None
+        changes["output_tpm_refill_per_second"] = output_tpm / 60 if output_tpm else None
+    if rpm is not None:
+        changes |= {"rpm_capacity": rpm or None, "rpm_refill_per_second": None}
+    if max_concurrency is not None:
+        changes["max_concurrency"] = max_concurrency or None
+    if not changes:
+        raise CommandError(
+            "say what to set: --tpm, --burst, --output-tpm, --rpm or --max-concurrency", code=ExitCode.USAGE
+        )
+    return changes
+
+
+def _projects_of(store: ParameterStore, account: str) -> list[str]:
+    profiles = {project: read_project(store, project) for project in list_projects(store)}
+    return [project for project, profile in profiles.items() if profile and profile.account == account]
+
+
+def _named(store: ParameterStore, projects: list[str], connection: str) -> list[EffectiveConnection]:
+    """The connection as each project sees it; projects whose chain does not fit see none."""
+    links: list[EffectiveConnection] = []
+    for project in projects:
+        try:
+            chain = effective_chain(store, project)
+        except StoreError:
+            raise
+        except ConfigError:
+            continue
+        links += [link for link in chain if link.connection.name == connection]
+    return links
+
+
+def _push(settings: Settings, links: list[EffectiveConnection]) -> bool:
+    """Put limits into force on all workers; False when Redis does not answer."""
+
+    async def declare(admission: RedisAdmission) -> None:
+        await asyncio.gather(*(admission.declare(link) for link in links))
+
+    try:
+        _with_admission(settings, declare)
+    except redis.RedisError:
+        return False
+    return True
+
+
+def _with_admission(settings: Settings, work: Callable[[RedisAdmission], Awaitable[_T]]) -> _T:
+    async def run() -> _T:
+        async with redis.asyncio.Redis.from_url(
+            settings.redis_url,
+            socket_connect_timeout=_PATIENCE,
+            socket_timeout=_PATIENCE,
+            # Who waits is a person.
+            retry=Retry(NoBackoff(), 0),
+        ) as client:
+            # It makes no calls, so that it takes no leases.
+            return await work(RedisAdmission(client, alerts=RedisAlerts(client), lease_seconds=1))
+
+    return asyncio.run(run())
+
+
+def _words(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {'none' if value is None else f'{value:g}'}" for name, value in changes.items())
+
+
+def _cells(link: EffectiveConnection, state: MeterState) -> list[str]:
+    tokens = state.tokens
+    spent = {row.period: row for row in state.spends if row.connection is not None}
+    bound = "" if state.max_concurrency is None else f" of {state.max_concurrency}"
+    return [
+        link.project,
+        link.connection.name,
+        link.connection.model,
+        f"{link.connection.tpm_refill_per_second * 60:,.0f}",
+        f"{tokens.learned_per_minute:,.0f}" if tokens else "",
+        f"{tokens.level:,.0f}" if tokens else "",
+        f"{state.requests.learned_per_minute:,.0f}" if state.requests else "",
+        f"{state.in_flight}{bound}",
+        _state(state),
+        ", ".join(
+            f"{usd(row.spent):.2f}" + ("" if row.cap is None else f" of {usd(row.cap).normalize():f}")
+            for row in (spent["day"], spent["month"])
+        ),
+    ]
+
+
+def _state(state: MeterState) -> str:
+    """What stands in the way, for people."""
+    why = f" ({state.blocked_code.value})" if state.blocked_code else ""
+    if state.blocked_until is not None and state.blocked_by is not None:
+        return f"{state.blocked_by.value}{why} until {state.blocked_until:%H:%M:%S} UTC"
+    return state.breaker.value if state.breaker != "closed" else "ok"
+
+
+def _document(link: EffectiveConnection, state: MeterState) -> dict[str, Any]:
+    """A meter for programs; money in USD as text."""
+    document = {
+        "project": link.project,
+        "connection": link.connection.name,
+        "provider": link.connection.provider.value,
+        "model": link.connection.model,
+        **asdict(state),
+    }
+    document["spends"] = [
+        {
+            "connection": row.connection,
+            "period": row.period,
+            "spent_usd": format(usd(row.spent), "f"),
+            "cap_usd": None if row.cap is None else format(usd(row.cap), "f"),
+        }
+        for row in state.spends
+    ]
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in document.items()}
