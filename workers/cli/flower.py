@@ -40,11 +40,11 @@ def flower(
 ) -> None:
     """Run Flower: tasks and workers, usage, providers and lanes, and metrics for Prometheus."""
     # Flower and Tornado are only needed here.
-    from workers.monitoring.process import Listening, run_flower  # noqa: PLC0415 - as said
+    from workers.monitoring import process  # noqa: PLC0415 - as said
 
     settings = load_settings()
-    listening = Listening.of(os.environ, port=port, address=address, max_tasks=max_tasks)
     try:
+        listening = process.Listening.of(os.environ, port=port, address=address, max_tasks=max_tasks)
         access = choose_access(
             address=listening.address,
             file=basic_auth_file,
@@ -52,7 +52,7 @@ def flower(
             environ=os.environ,
             without=no_auth,
         )
-    except AccessRefused as error:
+    except (AccessRefused, ValueError) as error:
         raise CommandError(str(error), code=ExitCode.USAGE) from error
     if access.made_up:
         user, _, password = access.logins[0].partition(":")
@@ -60,7 +60,7 @@ def flower(
             f"Login: user [bold]{user}[/], password [bold]{password}[/] (made up; BYOM_FLOWER_AUTH sets your own)"
         )
     try:
-        run_flower(settings, listening, access, open_metrics=open_metrics)
+        process.run_flower(settings, listening, access, open_metrics=open_metrics)
     except OSError as error:
         message = f"cannot listen on {listening.address} port {listening.port}: {error.strerror}; choose another --port"
         raise CommandError(message, code=ExitCode.USAGE) from error

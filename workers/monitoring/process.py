@@ -47,11 +47,15 @@ class Listening:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *, port: int | None, address: str | None, max_tasks: int | None) -> Self:
-        """Flags beat Flower's own variables, which beat defaults: this machine alone, and bounded memory."""
+        """Flags beat Flower's own variables, which beat defaults: this machine alone, and bounded memory.
+
+        Raises:
+            ValueError: a variable is not a number.
+        """
         return cls(
             address=address if address is not None else environ.get("FLOWER_ADDRESS", "127.0.0.1"),
-            port=port or int(environ.get("FLOWER_PORT", "5555")),
-            max_tasks=max_tasks or int(environ.get("FLOWER_MAX_TASKS", str(MAX_TASKS))),
+            port=port or _number(environ, "FLOWER_PORT", 5555),
+            max_tasks=max_tasks or _number(environ, "FLOWER_MAX_TASKS", MAX_TASKS),
         )
 
 
@@ -130,6 +134,14 @@ def _set_up_logging(settings: Settings) -> None:
     # At their usual levels they name every worker that is slow to answer, and every request.
     for name in ("flower", "kombu.mixins", "tornado.access"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} is not a number") from None
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import fakeredis
 import pytest
 from celery import signals
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, start_http_server
 
 from config.settings import Settings
 from tasks.contract import (
@@ -20,6 +20,7 @@ from tasks.contract import (
     ProviderKind,
     Role,
     TokenUsage,
+    UsageTotals,
 )
 from tests.support import START, ManualClock, effective
 from workers.admission import Admission, Demand, Lease, MemoryAdmission, Observation, Reason, Refusal
@@ -128,7 +129,12 @@ async def test_endings_are_counted_once_by_how_they_are(registry: CollectorRegis
     failure = Ending(failure=Failure(code=FailureCode.PROVIDER_UNAVAILABLE, message="down"))
     result = Ending(
         result=ExtractionResult(
-            job_id="good", project="acme", status=JobStatus.PARTIAL, episodes=[], usage={}, attempts=[]  # type: ignore[arg-type]
+            job_id="good",
+            project="acme",
+            status=JobStatus.PARTIAL,
+            episodes=[],
+            usage=UsageTotals(),
+            attempts=[],
         )
     )
     for job_id, ending in (("bad", failure), ("bad", failure.model_copy()), ("good", result)):
@@ -212,7 +218,7 @@ def test_a_worker_serves_its_metrics_once_it_is_ready(
     registry = CollectorRegistry()
     monkeypatch.setattr(serve, "REGISTRY", registry)
     started = []
-    start = serve.start_http_server
+    start = start_http_server
 
     def keep(number: int, addr: str) -> None:
         started.append(start(number, addr=addr, registry=registry))

@@ -20,7 +20,9 @@ def slices(*tables: tuple[int, dict[Combination, Sums]]) -> list[Slice]:
     return [Slice(start=hour(back), length=HOUR, table=table) for back, table in tables]
 
 
-def row(reading: MeterReading, *tables: tuple[int, dict[Combination, Sums]], lanes: tuple[LaneRow, ...] = ()) -> ConnectionRow:
+def row(
+    reading: MeterReading, *tables: tuple[int, dict[Combination, Sums]], lanes: tuple[LaneRow, ...] = ()
+) -> ConnectionRow:
     (found,) = connection_rows([reading], lanes, slices(*tables), since=SINCE)
     return found
 
@@ -56,9 +58,7 @@ def test_a_name_of_another_kind_is_left_out() -> None:
 
 
 def test_a_row_joins_usage_lanes_and_the_meter() -> None:
-    lane = replace(
-        busy_lanes()[0], tenant=ACME.tenant, meter=ACME.meter, project="acme", depth=7, oldest_age=30.0
-    )
+    lane = replace(busy_lanes()[0], tenant=ACME.tenant, meter=ACME.meter, project="acme", depth=7, oldest_age=30.0)
     found = row(
         ACME,
         (1, {combination(): Sums(attempts=3, queue_wait_ms=900), combination(model="other"): Sums(attempts=100)}),
@@ -72,9 +72,7 @@ def test_a_row_joins_usage_lanes_and_the_meter() -> None:
 
 
 def test_an_accounts_credential_counts_for_all_its_projects() -> None:
-    found = row(
-        SHARED, (1, {combination(): Sums(attempts=1), combination(project="beta"): Sums(attempts=2)})
-    )
+    found = row(SHARED, (1, {combination(): Sums(attempts=1), combination(project="beta"): Sums(attempts=2)}))
 
     assert (found.sums.attempts, list(found.projects)) == (3, ["acme", "beta"])
 
@@ -100,7 +98,13 @@ def test_a_credential_that_was_used_as_far_back_as_is_known_may_be_older() -> No
 def test_the_version_that_was_used_last_is_the_one() -> None:
     found = row(
         ACME,
-        (0, {combination(credential_version="9"): Sums(attempts=1), combination(credential_version="10"): Sums(attempts=1)}),
+        (
+            0,
+            {
+                combination(credential_version="9"): Sums(attempts=1),
+                combination(credential_version="10"): Sums(attempts=1),
+            },
+        ),
         (5, {combination(credential_version="11"): Sums(attempts=1)}),
     )
 
@@ -144,7 +148,12 @@ def test_trouble_comes_first() -> None:
 @pytest.mark.parametrize(("level", "used"), [(90_000, 0.0), (45_000, 0.5), (0, 1.0), (-5_000, 1.0), (99_000, 0.0)])
 def test_how_much_of_a_limit_is_used_stays_between_none_and_all(level: float, used: float) -> None:
     limit = Limit(
-        name="tokens", capacity=90_000, per_minute=90_000, learned_capacity=90_000, learned_per_minute=90_000, level=level
+        name="tokens",
+        capacity=90_000,
+        per_minute=90_000,
+        learned_capacity=90_000,
+        learned_per_minute=90_000,
+        level=level,
     )
 
     assert limit.used == used

@@ -12,7 +12,11 @@ from workers.monitoring.pool.lanes import LaneBoard, LaneRow, MemoryLanes, Pause
 from workers.monitoring.pool.redis_lanes import RedisLanes
 
 #: Project, priority, queue, and jobs.
-WAITING = (("acme", "live", "extract.openai", 2), ("acme", "backfill", "extract.gemini", 3), ("globex", "live", "extract.openai", 1))
+WAITING = (
+    ("acme", "live", "extract.openai", 2),
+    ("acme", "backfill", "extract.gemini", 3),
+    ("globex", "live", "extract.openai", 1),
+)
 
 Row = tuple[str, str, str, int]
 
@@ -63,7 +67,9 @@ def paused(board: LaneBoard) -> set[Row]:
 
 def test_all_lanes_are_there_with_what_waits_in_them(board: LaneBoard) -> None:
     assert set(seen(board, lambda _: None)) == set(WAITING)
-    assert set(seen(board, lambda lane: (lane.tokens // lane.depth, lane.weight, lane.why)).values()) == {(1_000, 1.0, None)}
+    assert set(seen(board, lambda lane: (lane.tokens // lane.depth, lane.weight, lane.why)).values()) == {
+        (1_000, 1.0, None)
+    }
 
 
 def test_a_project_is_paused_on_one_queue_in_one_class_or_everywhere(board: LaneBoard) -> None:

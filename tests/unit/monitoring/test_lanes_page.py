@@ -107,7 +107,7 @@ def test_a_flower_that_is_read_only_has_no_controls(lanes: MemoryLanes) -> None:
 
 
 def test_what_is_said_of_a_change_is_one_of_our_own_sentences(running: Site) -> None:
-    assert "role=\"status\"" not in running.get("/lanes", done="<b>Click here</b>").text
+    assert 'role="status"' not in running.get("/lanes", done="<b>Click here</b>").text
 
 
 def test_the_enter_key_in_a_weight_sets_the_weight_and_nothing_else(running: Site) -> None:

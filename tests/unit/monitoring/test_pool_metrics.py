@@ -43,7 +43,9 @@ class Ledger:
 
     def __init__(self, **projects: int) -> None:
         self.clock = ManualClock()
-        self.source = MemoryHours({hour(0): {combination(project=name): Sums(attempts=1, cost=spent) for name, spent in projects.items()}})
+        self.source = MemoryHours(
+            {hour(0): {combination(project=name): Sums(attempts=1, cost=spent) for name, spent in projects.items()}}
+        )
         self.given: Boards = boards(self.source, clock=self.clock)
 
     def add(self, kind: Combination, sums: Sums, *, back: int = 0) -> None:
@@ -69,7 +71,10 @@ def test_counters_begin_at_nothing_and_count_what_is_new_to_the_token() -> None:
     assert value(found, "byom_attempts_total", outcome="ok", role="primary") == 2
     assert value(found, "byom_attempts_total", outcome="failed") == 1
     assert value(found, "byom_attempts_total", role="fallback", outcome="ok") == 1
-    tokens = {kind: value(found, "byom_tokens_total", type=kind) for kind in ("input", "cached_input", "cache_write", "output")}
+    tokens = {
+        kind: value(found, "byom_tokens_total", type=kind)
+        for kind in ("input", "cached_input", "cache_write", "output")
+    }
     assert tokens == {"input": 71, "cached_input": 20, "cache_write": 5, "output": 9}
     assert value(found, "byom_reasoning_tokens_total") == 4
     assert value(found, "byom_cost_usd_total", project="acme") == 2
@@ -163,7 +168,9 @@ def test_lanes_are_told_by_queue_priority_and_project_the_smaller_ones_together(
 
 def test_smaller_projects_of_one_queue_wait_as_long_as_the_oldest_of_them() -> None:
     lane = busy_lanes()[1]
-    lanes = [replace(lane, project=f"p{number}", depth=number + 1, oldest_age=float(10 - number)) for number in range(4)]
+    lanes = [
+        replace(lane, project=f"p{number}", depth=number + 1, oldest_age=float(10 - number)) for number in range(4)
+    ]
     found = samples(PoolCollector(boards(lanes=MemoryLanes(lanes)), projects=1))
 
     assert value(found, "byom_lane_jobs", project=OTHER) == 1 + 2 + 3

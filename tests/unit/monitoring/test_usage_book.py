@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from tests.monitoring import combination, hour
 from tests.support import START, ManualClock
 from workers.monitoring.usage.book import DAY, HOUR, UsageBook, hour_of
-from workers.monitoring.usage.sums import MemoryHours, Sums
+from workers.monitoring.usage.sums import MemoryHours, Sums, Table
 
 ACME = combination()
 
@@ -109,7 +110,7 @@ def test_with_little_patience_the_newest_days_come_first_and_what_is_missing_is_
     kept = Kept(hours=24 * 30)
 
     class Slow(MemoryHours):
-        def read(self, hours):  # type: ignore[no-untyped-def]  # as the class that it is
+        def read(self, hours: Sequence[datetime]) -> list[Table]:
             kept.clock.seconds += 0.1
             return super().read(hours)
 

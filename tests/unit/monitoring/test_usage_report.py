@@ -72,9 +72,7 @@ def test_what_does_not_fit_is_added_up_and_nothing_is_lost() -> None:
     assert report.rest.sums.attempts + sum(row.sums.attempts for row in report.rows) == report.total.sums.attempts
 
 
-@pytest.mark.parametrize(
-    ("sort", "first"), [("cost", "b"), ("tokens", "a"), ("attempts", "c"), ("failed", "d")]
-)
+@pytest.mark.parametrize(("sort", "first"), [("cost", "b"), ("tokens", "a"), ("attempts", "c"), ("failed", "d")])
 def test_rows_are_sorted_by_what_is_asked_for(sort: str, first: str) -> None:
     table = {
         combination(project="a"): Sums(attempts=1, output=9),
@@ -111,9 +109,7 @@ def test_an_address_says_the_whole_query_and_is_read_back() -> None:
     assert query.without("project").by == "project"
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"by": "password"}, {"span": "1y"}, {"sort": "name"}, {"project": "x" * 1_001}]
-)
+@pytest.mark.parametrize("arguments", [{"by": "password"}, {"span": "1y"}, {"sort": "name"}, {"project": "x" * 1_001}])
 def test_what_cannot_be_asked_for_is_refused(arguments: dict[str, str]) -> None:
     with pytest.raises(BadQuery):
         UsageQuery.parse(arguments)

@@ -101,9 +101,7 @@ async def test_causes_are_counted_with_what_was_done_and_what_mends_them(server:
     )
 
     found = RedisFailures(client).recent(UsageQuery(), since=START - timedelta(days=1))
-    of_acme = RedisFailures(client).recent(
-        UsageQuery(filters={"project": "acme"}), since=START - timedelta(days=1)
-    )
+    of_acme = RedisFailures(client).recent(UsageQuery(filters={"project": "acme"}), since=START - timedelta(days=1))
 
     assert [(cause.code, cause.attempts, dict(cause.actions)) for cause in found.causes] == [
         ("provider_unavailable", 3, {"fall_back": 2, "retry": 1}),

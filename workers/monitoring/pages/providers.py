@@ -56,9 +56,9 @@ class ProvidersPage(Page):
 
     def _look(self) -> _Look:
         boards = self.boards
-        boards.book.span(_DAY)
-        rows = connection_rows(
-            boards.meters.readings(), boards.lanes.lanes(), boards.book.known().slices, since=boards.clock.now() - _DAY
-        )
+        # The same hours as on the page of usage; and whatever else is at hand tells since when credentials are used.
+        since = boards.book.span(_DAY).slices[0].start
+        known = boards.book.known().slices
+        rows = connection_rows(boards.meters.readings(), boards.lanes.lanes(), known, since=since)
         counts = {state: sum(row.state is state for row in rows) for state in State}
         return _Look(rows, counts, sorted({provider for row in rows for provider in row.providers}))

@@ -20,8 +20,9 @@ from workers.monitoring.pool.meters import Limit, MeterReading
 #: Names of meters as keys of their state.
 _PATTERN = "byom:{*}:meter:*"
 _KEY = re.compile(r"byom:\{(?P<tenant>[^}]+)\}:meter:(?P<meter>.+)", re.DOTALL)
-#: Seconds that the list of meters is trusted: to find them, the server walks over all its keys.
-_KNOWN = 30.0
+#: Seconds that the list of meters is trusted at least and at most, and how many times as long as it took to make: to
+#: find them, the server walks over all its keys.
+_LEAST, _MOST, _TIMES = 1.0, 60.0, 50
 #: Keys that one step of that looks at, and meters that are read in one round trip.
 _STEP, _AT_ONCE = 1_000, 200
 
@@ -41,7 +42,7 @@ class RedisMeters:
         self._monotonic = monotonic
         self._read = client.register_script(script("read"))
         self._names: Sequence[tuple[str, str]] = ()
-        self._found_at = float("-inf")
+        self._trusted_until = float("-inf")
 
     def readings(self) -> Sequence[MeterReading]:
         """All meters that are in use."""
@@ -58,9 +59,11 @@ class RedisMeters:
 
     def _known(self) -> Sequence[tuple[str, str]]:
         """Tenants and meters, found anew after a while."""
-        if self._monotonic() >= self._found_at + _KNOWN:
+        began = self._monotonic()
+        if began >= self._trusted_until:
             self._names = sorted(set(self._find()))
-            self._found_at = self._monotonic()
+            ended = self._monotonic()
+            self._trusted_until = ended + min(_MOST, max(_LEAST, (ended - began) * _TIMES))
         return self._names
 
     def _find(self) -> Iterator[tuple[str, str]]:
