@@ -30,9 +30,9 @@ MAX_TASKS = 20_000
 _PURGE_AFTER = 86_400
 #: Seconds that a page waits for the broker.
 _PATIENCE = 5.0
-#: How far back usage is read in advance, how much of that in one go, and the rest between, in seconds.
+#: How far back usage is read in advance, how long that takes in one go, and the rest between, in seconds.
 _AHEAD = timedelta(days=30)
-_STEP, _REST = 0.2, 0.3
+_STEP, _REST = 0.1, 0.5
 
 _log = structlog.get_logger(__name__)
 

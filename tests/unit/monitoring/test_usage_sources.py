@@ -1,6 +1,7 @@
 """What is read of the ledger is what workers wrote there."""
 
 import json
+from dataclasses import fields
 from datetime import timedelta
 
 import fakeredis
@@ -10,6 +11,8 @@ from tasks.contract import AttemptRecord, Priority, ProviderKind, Role, TokenUsa
 from tests.monitoring import combination, hour
 from tests.support import START
 from workers.jobs import RedisJobs
+from workers.ledger.amounts import Amounts
+from workers.ledger.sums import hour_key
 from workers.monitoring.usage.causes import RedisFailures, causes_of
 from workers.monitoring.usage.hours import RedisHours
 from workers.monitoring.usage.query import UsageQuery
@@ -128,3 +131,24 @@ def test_a_cause_that_newer_workers_know_has_no_mend_here() -> None:
     found = causes_of([text.encode()], UsageQuery(), since=START - timedelta(days=1))
 
     assert [(cause.code, cause.mend) for cause in found.causes] == [("moon_phase", None)]
+
+
+def test_sums_stand_in_the_order_in_which_the_ledger_stores_them() -> None:
+    names = ["cost" if field.name == "cost_pico" else field.name for field in fields(Amounts)]
+
+    assert names == [field.name for field in fields(Sums)]
+
+
+def test_what_newer_or_older_workers_stored_is_read_as_far_as_it_is_known(server: fakeredis.FakeServer) -> None:
+    client = fakeredis.FakeRedis(server=server)
+    newer = '["acme-inc","acme","openai","gpt-6-luna","primary","2","primary","live",null,"something new"]'
+    older = '["acme-inc","acme","openai","gpt-6-luna","primary","2"]'
+    client.hset(hour_key(START), mapping={newer: "1 5 2 0 0 7 0 0 1 0 9 9 77 88", older: "0 0 1 0 0 3 0 0 1 0 9 9"})
+
+    (table,) = RedisHours(client).read([hour(0)])
+
+    known = {kind: (sums.cost, sums.attempts, sums.input) for kind, sums in table.items()}
+    assert known == {
+        combination(): (1_000_005, 2, 7),
+        combination(connection="-", priority="-"): (0, 1, 3),
+    }

@@ -13,7 +13,7 @@ from enum import StrEnum
 from workers.monitoring.pool.lanes import LaneRow
 from workers.monitoring.pool.meters import MeterName, MeterReading
 from workers.monitoring.usage.book import Slice
-from workers.monitoring.usage.sums import NONE, Sums
+from workers.monitoring.usage.sums import NONE, Combination, Sums
 
 #: Failed attempts of all that make a connection look ill, and attempts that it takes to say so.
 _FAILING_SHARE = 0.2
@@ -80,6 +80,18 @@ class _Used:
     #: Version → when it was first and last used.
     versions: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
 
+    def add(self, combination: Combination, span: tuple[datetime, datetime], sums: Sums | None) -> None:
+        """Add what is known of one combination: when it was first and last used, and what counts of it."""
+        self.providers.add(combination.provider)
+        self.projects.add(combination.project)
+        if combination.connection != NONE:
+            self.connections.add(combination.connection)
+        if combination.credential_version != NONE:
+            first, last = self.versions.get(combination.credential_version, span)
+            self.versions[combination.credential_version] = min(first, span[0]), max(last, span[1])
+        if sums is not None:
+            self.sums.add(sums)
+
 
 #: Level (`account` or `project`), its name, and the model.
 _Owner = tuple[str, str, str]
@@ -136,24 +148,22 @@ def _row(
 
 
 def _used(slices: Iterable[Slice], *, since: datetime) -> dict[_Owner, _Used]:
-    found: dict[_Owner, _Used] = {}
+    # By combination first: there are many slices, and the same combinations in each.
+    spans: dict[Combination, tuple[datetime, datetime]] = {}
+    counted: dict[Combination, Sums] = {}
     for part in slices:
-        counted = part.start >= since
-        for combination, sums in part.table.items():
-            for level, owner in (("project", combination.project), ("account", combination.account)):
-                key = (level, owner, combination.model)
-                used = found.get(key)
-                if used is None:
-                    used = found[key] = _Used()
-                used.providers.add(combination.provider)
-                used.projects.add(combination.project)
-                if combination.connection != NONE:
-                    used.connections.add(combination.connection)
-                if combination.credential_version != NONE:
-                    first, last = used.versions.get(combination.credential_version, (part.start, part.start))
-                    used.versions[combination.credential_version] = min(first, part.start), max(last, part.start)
-                if counted:
-                    used.sums.add(sums)
+        start = part.start
+        for combination in part.table:
+            span = spans.get(combination)
+            spans[combination] = (start, start) if span is None else (min(span[0], start), max(span[1], start))
+        if start >= since:
+            for combination, sums in part.table.items():
+                counted.setdefault(combination, Sums()).add(sums)
+    found: dict[_Owner, _Used] = {}
+    for combination, span in spans.items():
+        for level, owner in (("project", combination.project), ("account", combination.account)):
+            used = found.setdefault((level, owner, combination.model), _Used())
+            used.add(combination, span, counted.get(combination))
     return found
 
 

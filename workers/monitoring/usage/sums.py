@@ -26,15 +26,18 @@ class Combination(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over attempts. Changed in place: a page adds up tens of thousands of these."""
+    """Sums over attempts, in the order in which the ledger stores them.
 
+    Changed in place: a page adds up tens of thousands of these.
+    """
+
+    #: What is known, in pico-USD; `unpriced` says whether that is all.
+    cost: int = 0
     attempts: int = 0
     #: Attempts that did not yield an answer.
     failed: int = 0
     #: Attempts that used tokens at an unknown price: their cost is missing, not zero.
     unpriced: int = 0
-    #: What is known, in pico-USD.
-    cost: int = 0
     input: int = 0
     cached_input: int = 0
     cache_write: int = 0
