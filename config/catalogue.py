@@ -6,6 +6,7 @@ The facts stand in `catalogue.toml`, reviewed like code, each with its evidence 
 import tomllib
 from collections.abc import Iterator
 from datetime import date
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.azure import DEPLOYMENT_RULE
 from config.errors import SettingsError, UnknownModel
 from tasks.contract import ProviderKind
+
+#: Characters of a model's name that a message shows.
+_SHOWN = 80
 
 
 class ReasoningOff(StrEnum):
@@ -94,12 +98,26 @@ class Catalogue:
                 reasoning=ReasoningOff.UNKNOWN,
                 verified=False,
             )
-        known = ", ".join(facts.id for facts in self._models.values() if facts.provider is provider)
+        known = [facts.id for facts in self._models.values() if facts.provider is provider]
         rule = f" ({DEPLOYMENT_RULE})" if provider is ProviderKind.AZURE_OPENAI else ""
+        close = _closest(model, known)
         raise UnknownModel(
-            f"model '{model}' of {provider.value} is not in the catalogue (known: {known or 'none'}); choose one of "
+            f"model '{_shown(model)}' of {provider.value} is not in the catalogue (known: "
+            f"{', '.join(known) or 'none'}); {f'did you mean {close}? If not, ' if close else ''}choose one of "
             f"these{rule}, or mark the connection unverified to use it all the same"
         )
+
+
+def _closest(model: str, known: list[str]) -> str | None:
+    """The model that was probably meant: people give display names, resource paths, and ids without their region."""
+    plain = "-".join(model.lower().split()).rsplit("/", 1)[-1]
+    ends = (name for name in known if name.endswith(f".{plain}"))
+    return next(ends, None) or next(iter(get_close_matches(plain, known, 1, 0.75)), None)
+
+
+def _shown(model: str) -> str:
+    """A model as a message may show it: on one line, and not for pages."""
+    return "".join(character if character.isprintable() else "?" for character in model[:_SHOWN])
 
 
 @lru_cache(maxsize=1)

@@ -49,6 +49,8 @@ def _broker(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": max(1.0, timeout / 12),
             # Every queue gets its turn; a flood on one provider's queue does not hide the others.
             "queue_order_strategy": "round_robin",
+            # The transport serves lanes in fair order; this is what backfill gets while live jobs wait too.
+            "backfill_floor": settings.backfill_floor,
             # kombu's default of 10 refuses acknowledgements when more threads or greenlets send them at once, and each
             # one lost is a call paid twice.
             "max_connections": settings.concurrency + 10,

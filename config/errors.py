@@ -12,7 +12,10 @@ ConfigError
 ├── CredentialMissing    a connection refers to a credential that is not there
 │   └── CredentialDisabled  it is there, and none of its versions is active
 ├── CredentialRefused    the provider refused the active version a short while ago
-└── InvalidCredential    what was asked for does not fit the state that a credential is in
+├── InvalidCredential    what was asked for does not fit the state that a credential is in
+├── MalformedCredential  a secret has not the shape of its provider's credentials
+├── InvalidFile          a configuration file cannot be used
+└── InvalidWebhook       a webhook is not there, is stored damaged, or does not fit
 """
 
 
@@ -66,3 +69,15 @@ class CredentialRefused(ConfigError):
 
 class InvalidCredential(ConfigError):
     """What was asked for does not fit the state that a credential is in."""
+
+
+class MalformedCredential(ConfigError):
+    """A secret has not the shape of its provider's credentials. The message never quotes it."""
+
+
+class InvalidFile(ConfigError):
+    """A configuration file cannot be used: it is not YAML or JSON of the right shape, or it holds a secret."""
+
+
+class InvalidWebhook(ConfigError):
+    """A webhook is not there, is stored damaged, or does not fit."""

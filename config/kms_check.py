@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from config.connections import account_path, read_account, write_account
+from config.connections import AccountProfile, account_path, read_account, write_account
 from config.store import ParameterStore
 from config.store.aws import build_client
 from config.store.aws_errors import explain, missing_action
@@ -46,14 +46,28 @@ class KeyCheck:
 
 #: Gives the client of an AWS service in a region.
 Clients = Callable[[str, str | None], Any]
+#: Writes the profile of an account.
+Save = Callable[[str, AccountProfile], None]
 
 
 def set_kms_key(
-    store: ParameterStore, account: str, arn: str | None, *, clients: Clients = build_client
+    store: ParameterStore,
+    account: str,
+    arn: str | None,
+    *,
+    clients: Clients = build_client,
+    save: Save | None = None,
 ) -> list[KeyCheck]:
     """Try a key out, and save it for an account if every check is well; None goes back to the store's own key.
 
     What is stored already stays under its old key until it is encrypted anew (`config.reencrypt`).
+
+    Args:
+        store: where the account's profile is.
+        account: the account.
+        arn: of the key.
+        clients: of AWS.
+        save: writes the profile, where more is to be done than to write it.
 
     Returns:
         The checks; the key was saved when none of them failed or was skipped.
@@ -65,7 +79,11 @@ def set_kms_key(
     profile = read_account(store, account)
     checks = [] if arn is None else check_kms_key(store, account, arn, clients=clients)
     if all(check.status is Status.OK for check in checks):
-        write_account(store, account, profile.model_copy(update={"kms_key": arn}))
+        changed = profile.model_copy(update={"kms_key": arn})
+        if save is None:
+            write_account(store, account, changed)
+        else:
+            save(account, changed)
     return checks
 
 

@@ -82,6 +82,11 @@ def price(provider: ProviderKind, model: str, *, usage: TokenUsage, at: datetime
     return Cost(usd=usd, rates=rates, source=f"genai-prices {_version}")
 
 
+def is_priced(provider: ProviderKind, model: str, *, at: datetime) -> bool:
+    """Whether the cost of a model's calls is known, so that a cap on what it spends can be kept."""
+    return price(provider, model, usage=TokenUsage(input=1, output=1), at=at) is not None
+
+
 @cache
 def _snapshot() -> DataSnapshot:
     """The wheel's own data; not the library's global snapshot, which code elsewhere may replace with a download."""

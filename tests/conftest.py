@@ -41,29 +41,6 @@ async def fake_redis() -> AsyncIterator[fakeredis.FakeAsyncRedis]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed here (initdb and postgres, as `apt-get install postgresql` has)")
-    with Postgres(programs) as server:
-        yield server
-
-
-@pytest.fixture
-def postgres_url(postgres_server: Postgres) -> str:
-    """URL of an empty database."""
-    return postgres_server.new_database()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStr:
-    """URL of an empty database for the ledger, on each kind that is supported."""
-    if request.param == "sqlite":
-        return SecretStr(f"sqlite:///{tmp_path}/usage.db")
-    return SecretStr(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture(scope="session")
 def moto_server() -> Iterator[MotoServer]:
     with MotoServer() as server:
         yield server
@@ -83,3 +60,26 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> Unhurried:
     monkeypatch.setattr("botocore.endpoint.time", time)
     monkeypatch.setattr("tenacity.nap.time", time)
     return time
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed here (initdb and postgres, as `apt-get install postgresql` has)")
+    with Postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> str:
+    """URL of an empty database."""
+    return postgres_server.clean()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStr:
+    """URL of an empty database for the ledger, on each kind that is supported."""
+    if request.param == "sqlite":
+        return SecretStr(f"sqlite:///{tmp_path}/usage.db")
+    return SecretStr(request.getfixturevalue("postgres_url"))

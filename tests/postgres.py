@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
+
 #: Where Debian puts the server's programs, beside the path.
 _DEBIAN = "/usr/lib/postgresql/*/bin"
 #: Who runs it where we are root: PostgreSQL refuses to.
@@ -38,7 +40,6 @@ class Postgres:
         self._user = _user()
         self._place = Path(tempfile.mkdtemp(prefix="byom-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
 
     def __enter__(self) -> Self:
         if self._user is not None:
@@ -63,12 +64,12 @@ class Postgres:
             self._process.wait(timeout=30)
         shutil.rmtree(self._place)
 
-    def new_database(self) -> str:
-        """URL of an empty database."""
-        self._databases += 1
-        name = f"test{self._databases}"
-        self._run("createdb", "--host", str(self._place), "--username=byom", name)
-        return f"postgresql://byom@/{name}?host={self._place}"
+    def clean(self) -> str:
+        """URL of a database with nothing in it; the same one each time."""
+        with psycopg.connect(host=str(self._place), user="byom", dbname="postgres", autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return f"postgresql://byom@/postgres?host={self._place}"
 
     def _run(self, program: str, *arguments: str, tries: int = 1) -> None:
         command = [str(self._programs / program), *arguments]

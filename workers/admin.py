@@ -1,16 +1,19 @@
 """Changes of the configuration, each with its record in the audit log and its notice to the workers.
 
-Whatever changes the store on somebody's behalf goes through here, so that no change is without the other two:
+Whatever changes the store on somebody's behalf goes through here, so that no change is without the other two; it also
+takes effect at once where jobs are held up (`workers.effect`):
 
     with admin.record("connection.save", scope, "connections/primary") as changes:
         changes.update(difference(before, after))
         …write…
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol, Self
 
 import redis
 from pydantic import SecretStr
@@ -34,35 +37,73 @@ from config.credentials import (
     Changed,
     activate_credential,
     add_credential,
-    connections_naming,
     delete_credential,
     delete_version,
     disable_credential,
     fingerprint,
-    history_of,
     note_verification,
 )
 from config.errors import AuditError, ConfigError, SettingsError
 from config.settings import Settings
-from config.store import ParameterStore, join_path, open_store
+from config.store import ParameterStore, open_store
 from workers.audit import AuditLog, difference
 from workers.changes import Announcer, Change
 from workers.clock import Clock, SystemClock
+from workers.effect import put_into_force
 
 #: Seconds that a command waits for Redis to take a notice.
 _PATIENCE = 5.0
 
 
+class Effect(Protocol):
+    """Makes a change count where jobs are held up."""
+
+    def __call__(self, store: ParameterStore, scope: str, *, trust: bool) -> None:
+        """As `workers.effect.put_into_force`; raises `redis.RedisError` when Redis is away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One record of what is about to be done; `changes` may still grow while it is done."""
+
+    #: What is done, such as `connection.save`.
+    action: str
+    #: Path of the project or account.
+    scope: str
+    #: What it is done with, relative to the scope, such as `connections/primary`.
+    subject: str
+    #: Names and values; secrets as `SecretStr`, of which only fingerprints are written.
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
 class Admin:
     """Changes the configuration on behalf of one actor. Synchronous."""
 
-    def __init__(self, store: ParameterStore, *, audit: AuditLog, announcer: Announcer, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ParameterStore,
+        *,
+        audit: AuditLog,
+        announcer: Announcer,
+        clock: Clock,
+        effect: Effect | None = None,
+    ) -> None:
+        """Prepare; nothing is read or sent yet.
+
+        Args:
+            store: what is changed.
+            audit: where it is recorded.
+            announcer: tells the workers.
+            clock: dates records.
+            effect: makes changes count where jobs are held up; None where there are no jobs.
+        """
         self.store = store
         self.audit = audit
         #: Whether workers were told of every change so far; if not, they notice when their caches expire.
         self.announced = True
         self._announcer = announcer
         self._clock = clock
+        self._effect = effect
 
     @classmethod
     @contextmanager
@@ -90,6 +131,7 @@ class Admin:
                 audit=AuditLog.from_settings(settings),
                 announcer=Announcer(client),
                 clock=SystemClock(),
+                effect=partial(put_into_force, client),
             )
 
     @contextmanager
@@ -117,25 +159,77 @@ class Admin:
         Raises:
             AuditError: the log cannot be written. If that shows only when the change is made, the message says so.
         """
-        said: dict[str, Any] = dict(changes or {})
+        entry = Entry(action=action, scope=scope, subject=subject, changes=dict(changes or {}))
+        with self.records([entry], trust=trust):
+            yield entry.changes
+
+    @contextmanager
+    def records(
+        self,
+        entries: Sequence[Entry],
+        *,
+        trust: bool = False,
+        seen: ParameterStore | None = None,
+        in_steps: bool = False,
+    ) -> Iterator[None]:
+        """As `record`, of several changes that are made together.
+
+        Args:
+            entries: what is done; at least one.
+            trust: as above.
+            seen: what the configuration is afterwards, where that is in memory already.
+            in_steps: the block writes more than once, so that workers may have read what a failure left half done.
+
+        Raises:
+            AuditError: as above.
+        """
         # Before anything is changed: nothing is to change without a record.
         self.audit.check_writable()
         at = self._clock.now()
         try:
-            yield said
+            yield
         except BaseException as error:
             # Our own errors say nothing secret; what others say is not known.
             why = f"{type(error).__name__}: {error}" if isinstance(error, ConfigError) else type(error).__name__
-            self.audit.append(
-                at=at, action=action, scope=scope, subject=subject, changes=said, outcome="failed", error=why
-            )
+            for entry in entries:
+                self._append(entry, at=at, error=why)
+            if in_steps:
+                self._tell(entries, seen=self.store, trust=False)
             raise
         try:
-            self.audit.append(at=at, action=action, scope=scope, subject=subject, changes=said)
+            for entry in entries:
+                self._append(entry, at=at)
         except AuditError as error:
-            raise AuditError(f"{action} of {subject} below {scope} was done, but not recorded: {error}") from error
+            raise AuditError(
+                f"{entry.action} of {entry.subject} below {entry.scope} was done, but not recorded: {error}"
+            ) from error
         finally:
-            self.announced &= self._announcer.announce(Change(scope=scope, trust=trust))
+            self._tell(entries, seen=seen or self.store, trust=trust)
+
+    def _append(self, entry: Entry, *, at: datetime, error: str | None = None) -> None:
+        self.audit.append(
+            at=at,
+            action=entry.action,
+            scope=entry.scope,
+            subject=entry.subject,
+            changes=entry.changes,
+            outcome="failed" if error else "done",
+            error=error,
+        )
+
+    def _tell(self, entries: Sequence[Entry], *, seen: ParameterStore, trust: bool) -> None:
+        """Tell workers of each scope that changed, and let it count where jobs are held up."""
+        for scope in dict.fromkeys(entry.scope for entry in entries):
+            if not self._announcer.announce(Change(scope=scope, trust=trust)):
+                # What does not answer once would keep whoever waits once more for each scope.
+                self.announced = False
+                return
+            try:
+                if self._effect is not None:
+                    self._effect(seen, scope, trust=trust)
+            except redis.RedisError:
+                self.announced = False
+                return
 
     def add_credential(self, scope: str, name: str, secret: SecretStr, *, reason: str | None = None) -> Changed:
         """Add a version, which is pending until it is activated.
@@ -253,29 +347,6 @@ class Admin:
             changes.update(difference(before, connection_documents(self.store, scope)[connection.name]))
         return connection
 
-    def remove_connection(self, scope: str, name: str) -> bool:
-        """Delete a connection, and its credential when no other connection of the same level names it.
-
-        Returns:
-            Whether a credential was deleted.
-
-        Raises:
-            StoreError: the store cannot be read or written.
-        """
-        with self.record("connection.remove", scope, f"connections/{name}") as changes:
-            # Not through `connection_documents`: a damaged connection must go, too.
-            path = join_path(scope, "connections", name)
-            parameter = self.store.get(path)
-            credential = _credential_of(parameter.value) if parameter else None
-            changes["credential"] = credential
-            self.store.delete(path)
-        if credential is None or connections_naming(self.store, scope, credential):
-            return False
-        if history_of(self.store, scope, credential) is None:
-            return False
-        self.delete_credential(scope, credential, reason=f"connection '{name}' was removed")
-        return True
-
     def save_project(self, project: str, profile: ProjectProfile) -> None:
         """Write the profile of a project as a whole; creates the project if it is new.
 
@@ -324,13 +395,3 @@ def _said(changed: Changed) -> dict[str, Any]:
 
 def _document(profile: ProjectProfile | AccountProfile | None) -> Document:
     return {} if profile is None else profile.model_dump(mode="json", exclude_defaults=True)
-
-
-def _credential_of(value: SecretStr) -> str | None:
-    """The credential that a stored connection names; None when it names none, or is damaged."""
-    try:
-        document = json.loads(value.get_secret_value())
-    except ValueError:
-        return None
-    name = document.get("credential") if isinstance(document, dict) else None
-    return name if isinstance(name, str) else None

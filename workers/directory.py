@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from config.connections import EffectiveConnection, account_path, effective_chain
+from config.copying import ROOT
 from config.credentials import Credential, read_credential
 from config.errors import CredentialRefused
 from config.store import ParameterStore
@@ -129,9 +130,12 @@ class Directory:
         Reads that are under way are let go of, too: they may have seen what was there before.
 
         Args:
-            scope: path of the project, or of the account whose projects it is about.
+            scope: path of the project, of the account whose projects it is about, or of everything.
             trust: versions that a provider refused may be used again, for somebody has seen to it.
         """
+        if scope == ROOT:
+            self.drop_everything()
+            return
         self._chains.drop(lambda entry: scope in entry.scopes or _may_inherit(entry, scope))
         self._credentials.drop(lambda entry: scope in entry.scopes)
         if trust:

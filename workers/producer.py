@@ -12,11 +12,22 @@ from celery.result import AsyncResult
 from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore, open_store
-from tasks.contract import ContractError, ExtractionFailed, ExtractionJob, ExtractionResult, FailureCode, parse_job
+from tasks.contract import (
+    ContractError,
+    ExtractionFailed,
+    ExtractionJob,
+    ExtractionResult,
+    FailureCode,
+    JobRefused,
+    parse_job,
+)
 from workers.address import patience_of
 from workers.app import create_app
+from workers.backlog import Backlog, Room, backlog_of
+from workers.clock import SystemClock
 from workers.intake import Accepted, Intake
 from workers.messages import attempt_signature
+from workers.notify.callbacks import CallbackCheck
 from workers.task_body import BUDGET_PAUSED, WAITING
 
 #: Messages sent to the broker in one go.
@@ -99,6 +110,12 @@ class Producer:
             client=client,
             key_ttl=settings.idempotency_ttl,
             patience=patience_of(settings),
+            callback_problem=CallbackCheck(
+                store,
+                clock=SystemClock(),
+                ttl=settings.config_cache_ttl,
+                allow_private=settings.allow_private_endpoints,
+            ).problem,
         )
 
     @classmethod
@@ -126,7 +143,8 @@ class Producer:
         """Publish one job and return at once.
 
         Raises:
-            JobRefused: the payload or its project is not acceptable; nothing was published.
+            JobRefused: the payload or its project is not acceptable, or too many of the project's jobs wait; nothing
+                was published.
         """
         return next(self.enqueue_many([job]))
 
@@ -134,19 +152,28 @@ class Producer:
         """Publish many jobs, in batches; yields a handle per job, in order, once its batch is with the broker.
 
         Raises:
-            JobRefused: a payload or its project is not acceptable; the jobs before it are published.
+            JobRefused: a payload or its project is not acceptable, or too many jobs of its project wait
+                (`ProjectProfile.max_waiting`); the jobs before it are published, and none after it.
         """
         batch: list[ExtractionJob] = []
         try:
             for payload in jobs:
                 batch.append(parse_job(payload))
                 if len(batch) == _BATCH:
-                    yield from self._publish(batch)
-                    batch = []
+                    full, batch = batch, []
+                    yield from self._publish(full)
         except ContractError:
             yield from self._publish(batch)
             raise
         yield from self._publish(batch)
+
+    def backlog(self, project: str) -> Backlog:
+        """How many jobs of a project wait, and for how long at its limits.
+
+        Raises:
+            redis.RedisError: the broker cannot be asked.
+        """
+        return backlog_of(self._client, project)
 
     def handle(self, job_id: str) -> JobHandle:
         """The handle of a job that was enqueued earlier, by anybody."""
@@ -157,13 +184,24 @@ class Producer:
             self._chains[project] = effective_chain(self._store, project)
         return self._chains[project]
 
-    def _publish(self, jobs: list[ExtractionJob]) -> list[JobHandle]:
+    def _publish(self, jobs: list[ExtractionJob]) -> Iterator[JobHandle]:
+        """Publish jobs up to the first that is refused.
+
+        Raises:
+            JobRefused: one was refused; the handles of those before it come first.
+        """
         self._chains.clear()
+        room = Room(self._client)
+        refused: JobRefused | None = None
         handles: list[JobHandle] = []
         published: list[tuple[ExtractionJob, str]] = []
         with self._app.producer_pool.acquire(block=True) as producer, producer.batch(_BATCH):  # type: ignore[attr-defined]  # new in kombu 5.7
             for job in jobs:
-                accepted = self._intake.accept(job, job_id=str(uuid.uuid4()))
+                try:
+                    accepted = self._intake.accept(job, job_id=str(uuid.uuid4()), room=room)
+                except JobRefused as error:
+                    refused = error
+                    break
                 if isinstance(accepted, Accepted):
                     payload = job.model_dump(mode="json", exclude_unset=True)
                     signature = attempt_signature(
@@ -176,4 +214,6 @@ class Producer:
                 )
         for job, job_id in published:
             self._intake.published(job, job_id=job_id)
-        return handles
+        yield from handles
+        if refused is not None:
+            raise refused

@@ -15,9 +15,10 @@ from config.connections.model import LIMIT_FIELDS, Connection
 from config.connections.paths import account_path, project_path
 from config.connections.profiles import ProjectProfile, read_project
 from config.errors import InvalidConnection, NoConnection, UnknownProject
+from config.secret_looks import secret_kind
 from config.store import ParameterStore, join_path
 from tasks.contract import Role
-from tasks.contract.problems import problems
+from tasks.contract.problems import Problem, problems
 
 #: Which level set a value.
 Origin = Literal["project", "account", "default"]
@@ -31,6 +32,7 @@ class EffectiveConnection:
     """A connection as a project sees it, with where each value comes from."""
 
     connection: Connection
+    #: Whose it is; of an account's connection seen on its own, the account.
     project: str
     account: str | None
     #: Path below which the credential lives, such as `/byom/projects/acme/credentials`.
@@ -78,6 +80,26 @@ def effective_chain(store: ParameterStore, project: str) -> list[EffectiveConnec
             elsewhere, or there are two primaries.
         StoreError: the store cannot be read, or this cannot be the name of a project.
     """
+    chain = project_connections(store, project)
+    if not has_primary(chain):
+        raise NoConnection(
+            f"project '{project}' has no primary connection; add one with: "
+            f"byom connection add --project {project} --role primary …"
+        )
+    return chain
+
+
+def has_primary(chain: list[EffectiveConnection]) -> bool:
+    """Whether a chain has the connection that it begins with."""
+    return any(link.connection.role is Role.PRIMARY for link in chain)
+
+
+def project_connections(store: ParameterStore, project: str) -> list[EffectiveConnection]:
+    """As `effective_chain`, of a project that need not have a primary yet.
+
+    Raises:
+        ConfigError: as `effective_chain`, but for `NoConnection`.
+    """
     profile = read_project(store, project)
     if profile is None:
         raise UnknownProject(
@@ -91,14 +113,34 @@ def effective_chain(store: ParameterStore, project: str) -> list[EffectiveConnec
         name for name in {**own, **inherited} if name in own or not (has_own_primary and is_primary(inherited[name]))
     ]
     chain = [_effective(project, profile, name, own.get(name, {}), inherited.get(name, {})) for name in names]
-    primaries = sorted(link.connection.name for link in chain if link.connection.role is Role.PRIMARY)
-    if not primaries:
-        raise NoConnection(
-            f"project '{project}' has no primary connection; add one with: "
-            f"byom connection add --project {project} --role primary …"
+    return _in_order(chain, f"project '{project}'")
+
+
+def account_connections(store: ParameterStore, account: str) -> list[EffectiveConnection]:
+    """The connections that an account sets as defaults, in the order in which a project would try them.
+
+    Raises:
+        InvalidConnection: one of them does not fit its provider, or there are two primaries.
+        StoreError: the store cannot be read, or this cannot be the name of an account.
+    """
+    scope = account_path(account)
+    chain = [
+        EffectiveConnection(
+            connection=validate({**document, "name": name}, f"connection '{name}' of account '{account}'"),
+            project=account,
+            account=account,
+            credential_scope=join_path(scope, "credentials"),
+            origins={field: "account" if field in document else "default" for field in Connection.model_fields},
         )
+        for name, document in connection_documents(store, scope).items()
+    ]
+    return _in_order(chain, f"account '{account}'")
+
+
+def _in_order(chain: list[EffectiveConnection], subject: str) -> list[EffectiveConnection]:
+    primaries = sorted(link.connection.name for link in chain if link.connection.role is Role.PRIMARY)
     if len(primaries) > 1:
-        raise InvalidConnection(f"project '{project}' has {too_many(primaries)}")
+        raise InvalidConnection(f"{subject} has {too_many(primaries)}")
     return sorted(
         chain,
         key=lambda link: (link.connection.role is not Role.PRIMARY, link.connection.order, link.connection.name),
@@ -164,5 +206,10 @@ def validate(document: Document, subject: str) -> Connection:
     try:
         return Connection.model_validate(document)
     except ValidationError as error:
-        found = "; ".join(str(problem) for problem in problems(error, whole="connection"))
+        found = "; ".join(map(_said, problems(error, whole="connection")))
     raise InvalidConnection(f"{subject} does not fit: {found}")
+
+
+def _said(problem: Problem) -> str:
+    """A problem, without the field's name where a key was pasted in its place."""
+    return f"?: {problem.message}" if secret_kind(problem.field) else str(problem)

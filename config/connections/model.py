@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from config.azure import check_azure_endpoint
 from config.connections.profiles import OnSpendCap, Usd
+from config.places import LOCATION, REGION, check_location, check_region
 from tasks.contract import ProviderKind, Role
 from tasks.contract.fields import HttpUrl, Identifier, Name
 
@@ -20,6 +21,20 @@ _SETTINGS: dict[ProviderKind, set[str]] = {
     ProviderKind.OPENAI_COMPATIBLE: {"base_url"},
 }
 
+#: The fields that decide whether a call works. When one of them changes, the connection is to be verified again.
+VERIFIED_FIELDS = (
+    "provider",
+    "model",
+    "credential",
+    "base_url",
+    "organization",
+    "api_version",
+    "gcp_project",
+    "location",
+    "region",
+    "external_id",
+    "structured_output",
+)
 
 #: The fields that meter a credential; they belong together, whichever level sets them.
 LIMIT_FIELDS = (
@@ -31,6 +46,11 @@ LIMIT_FIELDS = (
     "rpm_capacity",
     "rpm_refill_per_second",
 )
+
+
+def takes(provider: ProviderKind, field: str) -> bool:
+    """Whether a provider has any use for a field; most are for all."""
+    return field in _SETTINGS[provider] or not any(field in settings for settings in _SETTINGS.values())
 
 
 class Connection(BaseModel):
@@ -59,9 +79,25 @@ class Connection(BaseModel):
     #: Vertex AI: the GCP project; absent means the service account's own.
     gcp_project: Name | None = None
     #: Vertex AI: where the model runs.
-    location: Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)*\d*$", max_length=64)] | None = None
+    location: (
+        Annotated[
+            str,
+            StringConstraints(max_length=64),
+            AfterValidator(check_location),
+            Field(json_schema_extra={"pattern": LOCATION}),
+        ]
+        | None
+    ) = None
     #: Bedrock: the AWS region.
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", max_length=64)] | None = None
+    region: (
+        Annotated[
+            str,
+            StringConstraints(max_length=64),
+            AfterValidator(check_region),
+            Field(json_schema_extra={"pattern": REGION}),
+        ]
+        | None
+    ) = None
     #: Bedrock: the external id that the role's trust policy asks for.
     external_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]+$", min_length=2, max_length=1_224)] | None = None
     #: Bedrock: how an answer is held to the schema. Absent means `tool`, a forced tool call, which every model takes;

@@ -7,6 +7,9 @@
 /byom/accounts/<account>/…                       the same, as defaults for the account's projects
 """
 
+from dataclasses import dataclass
+from typing import Literal, Self
+
 from config.store import join_path
 
 PROJECTS = "/byom/projects"
@@ -29,3 +32,38 @@ def account_path(account: str) -> str:
         StoreError: this cannot be the name of an account.
     """
     return join_path(ACCOUNTS, account)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Where something is set: an account, whose projects inherit it, or a project."""
+
+    kind: Literal["account", "project"]
+    name: str
+
+    @classmethod
+    def account(cls, name: str) -> Self:
+        """The level of an account."""
+        return cls(kind="account", name=name)
+
+    @classmethod
+    def project(cls, name: str) -> Self:
+        """The level of a project."""
+        return cls(kind="project", name=name)
+
+    @property
+    def path(self) -> str:
+        """Its parameter path.
+
+        Raises:
+            StoreError: this cannot be the name of an account or project.
+        """
+        return project_path(self.name) if self.kind == "project" else account_path(self.name)
+
+    @property
+    def flag(self) -> str:
+        """How a command line names it."""
+        return f"--{self.kind} {self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"

@@ -1,5 +1,7 @@
 """Saving connections and projects, with every check that can be made before anything is written."""
 
+import re
+
 from config.connections.chain import check_destination, is_primary, too_many, validate
 from config.connections.documents import Document, connection_documents, dump
 from config.connections.model import Connection
@@ -7,8 +9,10 @@ from config.connections.paths import PROJECTS, account_path
 from config.connections.profiles import ProjectProfile, read_project, write_project
 from config.errors import InvalidConnection
 from config.labels import check_labels
+from config.secret_looks import secret_kind
 from config.store import ParameterStore, join_path
 from tasks.contract import Role
+from tasks.contract.fields import IDENTIFIER
 
 
 def save_connection(store: ParameterStore, scope: str, document: Document) -> Connection:
@@ -24,13 +28,13 @@ def save_connection(store: ParameterStore, scope: str, document: Document) -> Co
         InvalidConnection: it does not fit its provider, has labels that its provider does not take, would send the
             account's credential elsewhere, or would be a second primary; nothing was written.
     """
-    name = str(document.get("name", "?"))
-    subject = f"connection '{name}' of {scope}"
+    subject = f"connection '{_shown(document.get('name'))}' of {scope}"
     inherited = _inherited(store, scope)
-    defaults = inherited.get(name, {})
+    defaults = inherited.get(str(document.get("name")), {})
     connection = validate({**defaults, **document}, subject)
     check_destination(document, defaults, subject)
     check_labels(connection.provider, connection.labels, subject=subject)
+    name = connection.name
     if connection.role is Role.PRIMARY:
         others = {
             other: {**inherited.get(other, {}), **own} for other, own in connection_documents(store, scope).items()
@@ -39,7 +43,7 @@ def save_connection(store: ParameterStore, scope: str, document: Document) -> Co
         if primaries:
             raise InvalidConnection(f"{scope} would have {too_many([*primaries, name])}")
     own = connection.model_dump(mode="json", include=document.keys() - {"name"})
-    store.put(join_path(scope, "connections", connection.name), dump(own), secure=False)
+    store.put(join_path(scope, "connections", name), dump(own), secure=False)
     return connection
 
 
@@ -68,3 +72,9 @@ def _inherited(store: ParameterStore, scope: str) -> dict[str, Document]:
         return {}
     profile = read_project(store, scope.removeprefix(f"{PROJECTS}/"))
     return connection_documents(store, account_path(profile.account)) if profile and profile.account else {}
+
+
+def _shown(name: object) -> str:
+    """A connection's name as messages may show it: until it is validated it may be anything, a pasted key too."""
+    is_name = isinstance(name, str) and re.fullmatch(IDENTIFIER, name) and not secret_kind(name)
+    return str(name) if is_name else "?"

@@ -108,6 +108,27 @@ def test_a_project_that_comes_back_again_and_again_gains_nothing_by_it(bench: La
     assert served["one-by-one"] == pytest.approx(100, abs=5)
 
 
+def test_a_project_that_joins_others_on_their_meter_is_not_owed_the_past(bench: LaneBench) -> None:
+    shared = {"tenant": "a/inc", "meter": "/keys/inc#m"}
+    bench.put_many(300, "old", **shared)
+    bench.served(100)
+    bench.put_many(200, "new", **shared)
+
+    assert shares(bench, 100)["new"] == pytest.approx(50, abs=2)
+
+
+def test_many_that_come_back_at_once_are_not_before_everybody_else(bench: LaneBench) -> None:
+    shared = {"tenant": "a/inc", "meter": "/keys/inc#m"}
+    for project in ("back", "here"):
+        bench.put_many(150, project, **shared)
+    held = [bench.take() for _ in range(100)]
+    for fetched in held:
+        if fetched.project == "back":
+            bench.put_back(fetched)
+
+    assert shares(bench, 100)["back"] == pytest.approx(50, abs=2)
+
+
 def test_a_project_that_was_away_is_not_owed_what_it_missed(bench: LaneBench) -> None:
     bench.limit("away", capacity=500, refill=0.001)
     bench.put_many(200, "away")
@@ -200,7 +221,7 @@ def test_no_small_job_overtakes_a_big_one_at_its_meter_for_ever(bench: LaneBench
     big = bench.put("big", input=9_000, **shared)
     bench.put_many(200, "small", input=100, **shared)
 
-    before = []
+    before: list[str] = []
     while not before or before[-1] != big:
         fetched = bench.fetch()
         if fetched is None:

@@ -4,8 +4,7 @@
 -- ARGV  1 now, or '' for the server's clock (a number in tests only, where time is the test's), 2 lease, 3 seconds of
 --       the lease, 4 lease that it replaces or '', 5 declared limits, 6 input, 7 cap of the output, 8 '1' when the
 --       vendor sets the whole cap aside, 9 pico-USD per input token, 10 per output token, 11 day of the counters (days
---       since 1970, UTC), then for each counter: cap in pico-USD or '', end of its period, seconds to keep it, '1' when
---       jobs are to fail at the cap
+--       since 1970, UTC), 12 their terms (as in spend.lua)
 -- Returns {'ok', input tokens, output tokens, pico-USD that were set aside}
 --       | {'no', reason, seconds to wait, failure code or '-', '1' when it is final, counters (from 0) to be told of}
 --       | {'clock', now}: the counters are not those of the server's day
@@ -24,20 +23,20 @@ if plan.again then
 end
 taken.spend = taken.input * tonumber(ARGV[9]) + taken.output * tonumber(ARGV[10])
 local final, told = '', ''
-for position = 4, #KEYS do
-  local at = 12 + (position - 4) * 4
-  local cap, ends, kept, fails = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  if cap and spend_lacks(KEYS[position], cap, taken.spend) then
+local terms = spend_terms(#KEYS - 3, ARGV[12])
+for position, term in ipairs(terms) do
+  local key = KEYS[3 + position]
+  if term.cap and spend_lacks(key, term.cap, taken.spend) then
     if plan.ok then
       plan.ok, plan.reason = false, 'budget'
     end
-    plan.wait = math.max(plan.wait, ends - now)
+    plan.wait = math.max(plan.wait, term.ends - now)
     if plan.reason == 'budget' then
-      if fails == '1' then
+      if term.fails then
         final = '1'
       end
-      if spend_told(KEYS[position], ARGV[at], 100, kept) then
-        told = told .. ' ' .. position - 4
+      if spend_told(key, term, 100) then
+        told = told .. ' ' .. position - 1
       end
     end
   end
@@ -45,8 +44,8 @@ end
 if not plan.ok then
   return {'no', plan.reason, bucket_number(plan.wait), plan.code, final, told}
 end
-for position = 4, #KEYS do
-  spend_add(KEYS[position], taken.spend, ARGV[14 + (position - 4) * 4])
+for position, term in ipairs(terms) do
+  spend_add(KEYS[3 + position], term, taken.spend)
 end
 bucket_commit(keys, plan, lease)
 return {'ok', bucket_number(taken.input), bucket_number(taken.output), bucket_number(taken.spend)}

@@ -26,7 +26,7 @@ local BUCKET_SAFETY = 2
 -- many mean deviations, but no more than a share of the bucket. It is not taken, so that it serves all calls under way.
 local BUCKET_CUSHION = {deviations = 10, share = 0.1}
 -- Seconds after which to ask again where only an answer is waited for, which may come at any moment.
-local BUCKET_ASK_AGAIN = 0.5
+local BUCKET_ASK_AGAIN = 0.1
 -- Expired leases that one call clears away at most.
 local BUCKET_SWEEP = 100
 -- Seconds that an unused meter is remembered.

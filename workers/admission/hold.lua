@@ -36,7 +36,7 @@ end
 local meter = bucket_load(keys, now, true)
 if what == 'trust' then
   for _, field in ipairs({'holds', 'blocked_until', 'breaker', 'breaker_code', 'breaker_until', 'breaker_since', 'probe',
-      'trips', 'good', 'bad', 'good_before', 'bad_before'}) do
+      'trips', 'slot', 'good', 'bad', 'good_before', 'bad_before'}) do
     bucket_set(meter, field, nil)
   end
   bucket_save(keys, meter)

@@ -13,7 +13,7 @@ from workers.admission.declared import Ceilings, Declared
 from workers.admission.health import sets_cap_aside
 from workers.admission.keys import keys_of
 from workers.admission.learning import Event, learn, learn_usage
-from workers.admission.meter import Amounts, Books, Hold, Meter, Plan, Taken, Wish
+from workers.admission.meter import Amounts, Books, Breaker, Hold, Meter, Plan, Taken, Wish
 from workers.admission.notices import Notices
 from workers.admission.state import MeterState, failure_code, meter_state
 from workers.alerts import Alerts, MemoryAlerts
@@ -226,6 +226,15 @@ class MemoryAdmission:
     async def declare(self, effective: EffectiveConnection) -> None:
         """Put limits that were just stored into force; for a minute those that they replaced are not believed."""
         self._tenant(effective).push(Declared.of(effective.connection), now=self._now())
+
+    async def trust(self, effective: EffectiveConnection) -> None:
+        """What kept calls away may be mended: nothing is held back any more, and the breaker closes."""
+        meter = self._tenant(effective).meter
+        books = meter.load(self._now())
+        books.holds.clear()
+        books.blocked_until = 0
+        books.breaker = Breaker(closed_at=books.breaker.closed_at)
+        meter.books = books
 
     async def reset(self, effective: EffectiveConnection) -> None:
         """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay."""

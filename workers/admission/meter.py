@@ -28,7 +28,7 @@ SAFETY = 2
 CUSHION_DEVIATIONS = 10
 CUSHION_SHARE = 0.1
 #: Seconds after which to ask again where only an answer is waited for, which may come at any moment.
-ASK_AGAIN = 0.5
+ASK_AGAIN = 0.1
 #: Expired leases that one call clears away at most.
 SWEEP = 100
 

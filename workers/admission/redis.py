@@ -1,7 +1,7 @@
 """Admission on Redis or Valkey: one script call admits through everything or takes nothing, on the server's clock."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -9,12 +9,13 @@ from redis.asyncio import Redis
 from config.connections import EffectiveConnection
 from tasks.contract import FailureCode
 from workers.admission.base import Demand, Observation, Reason, Refusal
-from workers.admission.budget import Counter, counters, day_of
+from workers.admission.budget import day_of
 from workers.admission.declared import Ceilings, Declared
 from workers.admission.health import sets_cap_aside
 from workers.admission.keys import keys_of
 from workers.admission.notices import Notices
 from workers.admission.state import TEXTS, MeterState, failure_code, meter_state
+from workers.admission.terms import Terms, TermsBook
 from workers.alerts import Alerts
 from workers.clock import Clock, SystemClock
 from workers.lua import lua
@@ -32,21 +33,19 @@ def script(name: str, *uses: str) -> str:
 class RedisLease:
     """Leave to make one call."""
 
-    def __init__(
-        self, admission: "RedisAdmission", effective: EffectiveConnection, name: str, spends: Sequence[Counter]
-    ) -> None:
+    def __init__(self, admission: "RedisAdmission", effective: EffectiveConnection, name: str, terms: Terms) -> None:
         self._admission = admission
         self._effective = effective
         self._name = name
-        self._spends = spends
+        self._terms = terms
 
     async def settle(self, observation: Observation) -> None:
         """Say what the call came to. Only the first of settling and refunding counts."""
-        await self._admission.close(self._effective, self._name, self._spends, observation)
+        await self._admission.close(self._effective, self._name, self._terms, observation)
 
     async def refund(self) -> None:
         """Give everything back: the call was not made."""
-        await self._admission.close(self._effective, self._name, self._spends, None)
+        await self._admission.close(self._effective, self._name, self._terms, None)
 
 
 class RedisAdmission:
@@ -76,6 +75,7 @@ class RedisAdmission:
         #: Seconds that the server's clock is ahead of this machine's, once they were found to show different days.
         self._ahead = 0.0
         self._notices = Notices(alerts, clock=self._clock)
+        self._terms = TermsBook()
         pipelining = Pipelining(client)
         self._admit = Script(pipelining, script("admit", "declared", "spend"))
         self._settle = Script(pipelining, script("settle", "spend", "learn", "breaker"))
@@ -87,24 +87,24 @@ class RedisAdmission:
     ) -> RedisLease | Refusal:
         """Leave to make one call, or how long to wait for it."""
         name = uuid.uuid4().hex
-        spends = self._counted(effective, demand)
-        word, *values = await self._ask(effective, demand, name, reservation, spends)
+        terms = self._terms_for(effective, demand)
+        word, *values = await self._ask(effective, demand, name, reservation, terms)
         if word == b"clock":
             self._ahead = float(values[0]) - self._local()
-            spends = self._counted(effective, demand)
-            word, *values = await self._ask(effective, demand, name, reservation, spends)
+            terms = self._terms_for(effective, demand)
+            word, *values = await self._ask(effective, demand, name, reservation, terms)
         if word == b"ok":
-            return RedisLease(self, effective, name, spends)
+            return RedisLease(self, effective, name, terms)
         reason, wait, code, final, told = (value.decode() for value in values)
         for position in told.split():
-            await self._notices.spent(effective, spends[int(position)], percent=100)
+            await self._notices.spent(effective, terms.spends[int(position)], percent=100)
         return Refusal(reason=Reason(reason), wait=float(wait), final=bool(final), code=failure_code(code))
 
     async def close(
         self,
         effective: EffectiveConnection,
         name: str,
-        spends: Sequence[Counter],
+        terms: Terms,
         observation: Observation | None,
     ) -> None:
         """Settle a lease with what its call came to, or without that give it back; for leases alone."""
@@ -113,7 +113,7 @@ class RedisAdmission:
         given = None if usage is None else usage.total - usage.output
         ceilings = Ceilings.of(seen.limits, apart=effective.connection.output_tpm_capacity is not None)
         _, *events = await self._settle(
-            keys=[*keys_of(effective), *(counter.key for counter in spends)],
+            keys=terms.keys,
             args=[
                 self._given_now(),
                 name,
@@ -129,7 +129,7 @@ class RedisAdmission:
                 *_allowance(ceilings.requests),
                 *_allowance(ceilings.tokens),
                 *_allowance(ceilings.output_tokens),
-                *(part for counter in spends for part in (_text(counter.cap), counter.kept)),
+                terms.caps,
             ],
         )
         for kind, *details in events:
@@ -141,7 +141,7 @@ class RedisAdmission:
                     await self._notices.breaker_closed(effective)
                 case b"spent":
                     position, percent = map(int, details)
-                    await self._notices.spent(effective, spends[position], percent=percent)
+                    await self._notices.spent(effective, terms.spends[position], percent=percent)
 
     async def hold_back(
         self, effective: EffectiveConnection, *, reason: Reason, seconds: float, code: FailureCode
@@ -168,6 +168,14 @@ class RedisAdmission:
         """
         await self._say(effective, "declare", Declared.of(effective.connection).text())
 
+    async def trust(self, effective: EffectiveConnection) -> None:
+        """What kept calls away may be mended: nothing is held back any more, and the breaker closes.
+
+        Raises:
+            redis.RedisError: as `admit`.
+        """
+        await self._say(effective, "trust")
+
     async def reset(self, effective: EffectiveConnection) -> None:
         """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay.
 
@@ -182,9 +190,9 @@ class RedisAdmission:
         Raises:
             redis.RedisError: as `admit`.
         """
-        spends = counters(effective, day_of(self._local() + self._ahead))
+        terms = self._terms_of(effective)
         now, fields, buckets, share, in_flight, reserved, spent = await self._read(
-            keys=[*keys_of(effective), *(counter.key for counter in spends)], args=[self._given_now()]
+            keys=terms.keys, args=[self._given_now()]
         )
         named = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
         amounts = zip(buckets[1::4], buckets[2::4], buckets[3::4], strict=True)
@@ -202,7 +210,7 @@ class RedisAdmission:
             in_flight=int(float(in_flight)),
             reserved_requests=requests,
             reserved_tokens=given + output,
-            counters=spends,
+            counters=terms.spends,
             spent=[int(amount) for amount in spent],
         )
 
@@ -212,39 +220,37 @@ class RedisAdmission:
         demand: Demand,
         name: str,
         reservation: str | None,
-        spends: Sequence[Counter],
+        terms: Terms,
     ) -> Any:
-        connection = effective.connection
         return await self._admit(
-            keys=[*keys_of(effective), *(counter.key for counter in spends)],
+            keys=terms.keys,
             args=[
                 self._given_now(),
                 name,
                 self._lease_seconds,
                 reservation or "",
-                Declared.of(connection).text(),
+                terms.declared,
                 demand.input_tokens,
                 demand.max_output_tokens,
-                _flag(sets_cap_aside(connection.provider)),
+                _flag(sets_cap_aside(effective.connection.provider)),
                 demand.input_price or 0,
                 demand.output_price or 0,
-                day_of(self._local() + self._ahead),
-                *(
-                    part
-                    for counter in spends
-                    for part in (_text(counter.cap), counter.ends, counter.kept, _flag(counter.fails))
-                ),
+                terms.day,
+                terms.caps,
             ],
         )
 
     async def _say(self, effective: EffectiveConnection, *words: str | float) -> None:
         await self._hold(keys=keys_of(effective), args=[self._given_now(), *words])
 
-    def _counted(self, effective: EffectiveConnection, demand: Demand) -> tuple[Counter, ...]:
-        """The counters that a call counts in; none where it has no price and nothing is capped."""
-        found = counters(effective, day_of(self._local() + self._ahead))
+    def _terms_of(self, effective: EffectiveConnection) -> Terms:
+        return self._terms.of(effective, day_of(self._local() + self._ahead))
+
+    def _terms_for(self, effective: EffectiveConnection, demand: Demand) -> Terms:
+        """The terms of one call; what has no price and is not capped is not counted."""
+        terms = self._terms_of(effective)
         priced = demand.input_price is not None or demand.output_price is not None
-        return found if priced or any(counter.cap is not None for counter in found) else ()
+        return terms if priced or terms.capped else terms.uncounted()
 
     def _local(self) -> float:
         return self._clock.now().timestamp()

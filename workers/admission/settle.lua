@@ -4,8 +4,8 @@
 -- ARGV  1 now or '' (as in admit.lua), 2 lease, 3 'settle' | 'refund', 4 '1' when the vendor counted the call, 5 input
 --       as the vendor meters it, 6 output ('' both when it did not say), 7 pico-USD or '', 8 health, 9 failure code or
 --       '-', 10 '1' when it was refused for its rate, 11 seconds to wait that the vendor asked for or '', 12… limit per
---       minute and what remained of it, or '', of requests, of tokens, of output tokens, then for each counter: cap in
---       pico-USD or '', seconds to keep it
+--       minute and what remained of it, or '', of requests, of tokens, of output tokens, 18 terms of the counters (as
+--       in spend.lua)
 -- Returns {'gone'} when the lease is not held any more | {'settled', event, …}; events are
 --       {'breaker_opened', code, seconds} | {'breaker_closed'} | {'spent', counter (from 0), percent of its cap}
 local keys = {state = KEYS[1], leases = KEYS[2], held = KEYS[3]}
@@ -36,13 +36,12 @@ if used then
   reply[#reply + 1] = breaker_observe(meter, ARGV[8], ARGV[9], meter.probe == ARGV[2])
 end
 bucket_save(keys, meter)
-for position = 4, #KEYS do
-  local at = 18 + (position - 4) * 2
-  local cap = tonumber(ARGV[at])
-  local spent = spend_add(KEYS[position], (cost or taken.spend) - taken.spend, ARGV[at + 1])
-  local percent = cap and (spent >= cap and 100 or spent >= cap * 0.8 and 80)
-  if percent and spend_told(KEYS[position], ARGV[at], percent, ARGV[at + 1]) then
-    reply[#reply + 1] = {'spent', tostring(position - 4), tostring(percent)}
+for position, term in ipairs(spend_terms(#KEYS - 3, ARGV[18])) do
+  local key = KEYS[3 + position]
+  local spent = spend_add(key, term, (cost or taken.spend) - taken.spend)
+  local percent = term.cap and (spent >= term.cap and 100 or spent >= term.cap * 0.8 and 80)
+  if percent and spend_told(key, term, percent) then
+    reply[#reply + 1] = {'spent', tostring(position - 1), tostring(percent)}
   end
 end
 return reply

@@ -13,6 +13,8 @@ local earned = tonumber(ARGV[1]) / (1 - tonumber(ARGV[1]))
 local ASKED = 20
 -- Seconds that a job may take from here to its first call.
 local RESERVED = 30
+-- Every so many jobs meters at which nobody waits are forgotten.
+local TIDY_EVERY = 16
 
 local function from_list(key, queue, acked)
   local message = redis.call('RPOP', key)
@@ -33,11 +35,12 @@ local function from_list(key, queue, acked)
   return {queue, message, tag}
 end
 
--- The first message of a lane, charged to its project or not.
-local function from_lane(lane, acked, charged, reservation, impatient)
+-- The first message of a lane.
+--   how  {charged =, reservation =, impatient =, stands = the meter is in its line}
+local function from_lane(lane, acked, how)
   local queue = lane.meter.queue
   local job, message = lane_pop(lane)
-  lane_next(lane, job and charged and job.cost or 0)
+  lane_next(lane, job and how.charged and job.cost or 0, how.stands)
   if not job or string.sub(message, 1, 1) ~= '{' then
     set_aside(KEYS[3], message)
     return {queue}
@@ -47,42 +50,54 @@ local function from_lane(lane, acked, charged, reservation, impatient)
   end
   register(KEYS[1], KEYS[2], queue, job.tag, with_since(message, job.since), now)
   local meta = string.format('{"since": %.6f, "reservation": %s, "impatient": %s}',
-    job.since, cjson.encode(reservation), tostring(impatient))
+    job.since, cjson.encode(how.reservation or ''), tostring(how.impatient or false))
   return {queue, message, job.tag, meta}
 end
 
+-- Whether the meter can pay, and then what it will take is set aside. Returns as `bucket_take`.
+local function pay(meter, job)
+  local tenant, name = string.match(meter.rest, '^\t([^\t]*)\t(.*)$')
+  local prefix = 'byom:{' .. tenant .. '}:'
+  return bucket_take(
+    {state = prefix .. 'meter:' .. name, leases = prefix .. 'leases:' .. name, held = prefix .. 'held:' .. name}, now,
+    {input = job.input, output = job.output, calls = job.calls},
+    {name = 'fetch:' .. job.tag, seconds = RESERVED, kind = 'fetch'})
+end
+
 -- Move the time of a meter and of its line on to the tag of a lane that is served now.
-local function time_passes(lane, tag)
-  local meter = lane.meter
-  if tag > field(meter.state, 'present') then
+local function time_passes(state, meter, tag)
+  if tag > meter_load(meter).present then
+    meter.present = tag
     redis.call('HSET', meter.state, 'present', decimal(tag))
-    redis.call('ZREMRANGEBYSCORE', meter.finished, '-inf', decimal(tag))
   end
-  local place = tag + field(meter.state, 'offset')
-  local queue = LANES .. 'queue:' .. meter.queue
-  if place > field(queue, meter.class) then
-    redis.call('HSET', queue, meter.class, decimal(place))
-    idle_forget(meter.line, decimal(place))
+  local place = tag + meter.offset
+  if place > state[meter.class] then
+    redis.call('HSET', state.key, meter.class, decimal(place))
+    if (state.jobs_live + state.jobs_backfill) % TIDY_EVERY == 0 then
+      idle_forget(meter.line, decimal(place))
+    end
   end
 end
 
 -- Backfill has a share of its own at each meter and in each queue, kept as a credit in tokens. It grows with what live
 -- jobs take while backfill waits, and what backfill takes is paid from it: below zero (by one job at most) where the
 -- share was called in, not below zero where nobody else wanted it.
-local function settle_shares(meter, cost, called_in)
-  local queue = LANES .. 'queue:' .. meter.queue
+local function settle_shares(state, meter, cost, called_in)
+  if state.jobs_backfill <= 0 then
+    return
+  end
   if meter.class == 'live' then
-    local twin = meter_named(meter.queue .. '\tbackfill' .. meter.rest)
+    local twin = meter.twin or meter_twin(meter, 'backfill')
     if redis.call('EXISTS', twin.ready) == 1 then
       redis.call('HINCRBYFLOAT', twin.state, 'credit', decimal(cost * earned))
     end
     if redis.call('EXISTS', LANES .. 'meters:' .. meter.queue .. '\tbackfill') == 1 then
-      redis.call('HINCRBYFLOAT', queue, 'credit', decimal(cost * earned))
+      redis.call('HINCRBYFLOAT', state.key, 'credit', decimal(cost * earned))
     end
     return
   end
-  for _, key in ipairs({meter.state, queue}) do
-    local credit = field(key, 'credit')
+  local credits = {[meter.state] = meter_load(meter).credit, [state.key] = state.credit}
+  for key, credit in pairs(credits) do
     if called_in then
       redis.call('HSET', key, 'credit', decimal(math.max(credit - cost, -cost)))
     elseif credit > 0 then
@@ -92,66 +107,61 @@ local function settle_shares(meter, cost, called_in)
 end
 
 -- The job whose turn it is at a meter. Returns a reply; or nil, moment, reason if the meter cannot pay for it.
-local function ask(meter, acked, called_in)
+--   how  {called_in = backfill takes its share, stands = the meter is in its line}
+local function ask(state, meter, acked, how)
   local first = redis.call('ZRANGE', meter.ready, 0, 0, 'WITHSCORES')
   if not first[1] then
     meter_refresh(meter)
     return nil
   end
-  local lane, tag = lane_named(first[1]), tonumber(first[2])
-  local job = label_read(redis.call('HGET', lane.state, 'head') or '')
+  local lane, tag = lane_named(first[1], meter), tonumber(first[2])
+  local job = label_read(lane_load(lane).head)
   if not job then
-    return from_lane(lane, acked, false, '', false)
+    return from_lane(lane, acked, {stands = how.stands})
   end
-  local reservation = 'fetch:' .. job.tag
-  local paid, wait, reason = bucket_take(meter.bucket, now,
-    {input = job.input, output = job.output, calls = job.calls},
-    {name = reservation, seconds = RESERVED, kind = 'fetch'})
-  if not paid then
-    -- Whoever fetches a job that need not wait for this meter takes it on to another connection.
-    if not (job.fallback and (reason == 'breaker' or reason == 'credential')) then
-      return nil, now + wait, reason
-    end
-    reservation = ''
+  local paid, wait, reason = pay(meter, job)
+  -- Whoever fetches a job that need not wait for this meter takes it on to another connection.
+  if not paid and not (job.fallback and (reason == 'breaker' or reason == 'credential')) then
+    return nil, now + wait, reason
   end
-  time_passes(lane, tag)
-  settle_shares(meter, job.cost, called_in)
-  return from_lane(lane, acked, true, reservation, false)
+  time_passes(state, meter, tag)
+  settle_shares(state, meter, job.cost, how.called_in)
+  return from_lane(lane, acked, {charged = true, reservation = paid and 'fetch:' .. job.tag, stands = how.stands})
 end
 
 -- A live meter: its backfill first, where that is owed its share, and else behind.
-local function ask_live(meter, acked)
-  if earned > 0 then
-    local twin = meter_named(meter.queue .. '\tbackfill' .. meter.rest)
-    if field(twin.state, 'credit') > 0 and redis.call('EXISTS', twin.ready) == 1 then
-      local reply, moment, reason = ask(twin, acked, true)
+local function ask_live(state, meter, acked)
+  if earned > 0 and state.jobs_backfill > 0 then
+    meter.twin = meter_twin(meter, 'backfill')
+    if meter_load(meter.twin).credit > 0 and redis.call('EXISTS', meter.twin.ready) == 1 then
+      local reply, moment, reason = ask(state, meter.twin, acked, {called_in = true})
       if reply then
         return reply
       end
       if moment then
         -- Were live jobs to go on, small ones would take the tokens for ever that a large one waits for.
-        meter_wait(twin, moment, reason)
+        meter_wait(meter.twin, moment, reason)
         return nil, moment, reason
       end
     end
   end
-  return ask(meter, acked, false)
+  return ask(state, meter, acked, {stands = true})
 end
 
-local function ask_backfill(meter, acked, called_in)
-  local live = meter.queue .. '\tlive' .. meter.rest
-  local busy_until = redis.call('ZSCORE', LANES .. 'due:' .. meter.queue, 'meter\t' .. live)
+local function ask_backfill(state, meter, acked, called_in)
+  local live = meter_twin(meter, 'live')
+  local busy_until = redis.call('ZSCORE', meter.due, 'meter\t' .. live.name)
   if busy_until then
-    return nil, tonumber(busy_until), redis.call('HGET', LANES .. 'meter:' .. live, 'why') or ''
+    return nil, tonumber(busy_until), redis.call('HGET', live.state, 'why') or ''
   end
-  return ask(meter, acked, called_in)
+  return ask(state, meter, acked, {called_in = called_in, stands = true})
 end
 
-local function from_meters(queue, acked, credit)
+local function from_meters(state, acked)
   local left = ASKED
-  local share_called_in = earned > 0 and credit > 0
-  for _, class in ipairs(share_called_in and {'backfill', 'live'} or {'live', 'backfill'}) do
-    local meters = LANES .. 'meters:' .. queue .. '\t' .. class
+  local called_in = earned > 0 and state.credit > 0 and state.jobs_backfill > 0
+  for _, class in ipairs(called_in and {'backfill', 'live'} or {'live', 'backfill'}) do
+    local meters = LANES .. 'meters:' .. state.queue .. '\t' .. class
     while left > 0 do
       local name = redis.call('ZRANGE', meters, 0, 0)[1]
       if not name then
@@ -161,9 +171,9 @@ local function from_meters(queue, acked, credit)
       local meter = meter_named(name)
       local reply, moment, reason
       if class == 'live' then
-        reply, moment, reason = ask_live(meter, acked)
+        reply, moment, reason = ask_live(state, meter, acked)
       else
-        reply, moment, reason = ask_backfill(meter, acked, share_called_in)
+        reply, moment, reason = ask_backfill(state, meter, acked, called_in)
       end
       if reply then
         return reply
@@ -176,42 +186,50 @@ local function from_meters(queue, acked, credit)
   return nil
 end
 
+-- Nobody is left in the queue whom anybody could overtake: forget what was kept for that.
+local function tidy(state)
+  local left = {state.key, LANES .. 'due:' .. state.queue}
+  for _, class in ipairs({'live', 'backfill'}) do
+    idle_forget(state.queue .. '\t' .. class, '+inf')
+    left[#left + 1] = LANES .. 'idle:' .. state.queue .. '\t' .. class
+  end
+  if redis.call('EXISTS', unpack(left, 2)) == 0 then
+    redis.call('DEL', state.key)
+  end
+end
+
 local function from_lanes(queue, acked)
-  local state = LANES .. 'queue:' .. queue
-  local found = redis.call('HMGET', state, 'jobs', 'credit', 'late_last')
-  if not found[1] then
+  local key = LANES .. 'queue:' .. queue
+  local found = redis.call('HMGET', key, 'jobs_live', 'jobs_backfill', 'live', 'backfill', 'credit', 'late_last')
+  if not found[1] and not found[2] then
     return nil
   end
+  local state = {key = key, queue = queue}
+  for position, name in ipairs({'jobs_live', 'jobs_backfill', 'live', 'backfill', 'credit'}) do
+    state[name] = tonumber(found[position] or '0')
+  end
   waits_end(queue, now)
-  -- The count is not all: an entry that somebody wrote by hand was never counted.
-  if tonumber(found[1]) <= 0
+  -- The counts are not all: an entry that somebody wrote by hand was never counted.
+  if state.jobs_live <= 0 and state.jobs_backfill <= 0
     and redis.call('EXISTS', LANES .. 'meters:' .. queue .. '\tlive', LANES .. 'meters:' .. queue .. '\tbackfill') == 0
   then
-    -- Nobody is left whom anybody could overtake.
-    idle_forget(queue .. '\tlive', '+inf')
-    idle_forget(queue .. '\tbackfill', '+inf')
-    if redis.call('EXISTS', LANES .. 'idle:' .. queue .. '\tlive', LANES .. 'idle:' .. queue .. '\tbackfill',
-        LANES .. 'due:' .. queue) == 0 then
-      redis.call('DEL', state)
-    end
+    tidy(state)
     return nil
   end
   -- Those whose patience has ended go out unpaid, to be sent on or failed: every other one, so that a crowd of them is
   -- not before everybody else.
-  local late = redis.call('ZRANGE', LANES .. 'deadlines:' .. queue, '-inf', decimal(now), 'BYSCORE', 'LIMIT', 0, 1)[1]
+  local deadlines = LANES .. 'deadlines:' .. queue
+  local late = redis.call('ZRANGE', deadlines, '-inf', decimal(now), 'BYSCORE', 'LIMIT', 0, 1)[1]
   local reply
-  if not late or found[3] then
-    if found[3] then
-      redis.call('HDEL', state, 'late_last')
-    end
-    reply = from_meters(queue, acked, tonumber(found[2] or '0'))
+  if found[6] then
+    redis.call('HDEL', key, 'late_last')
+  end
+  if not late or found[6] then
+    reply = from_meters(state, acked)
   end
   if not reply and late then
-    -- Not if that very job was found in its turn meanwhile.
-    if redis.call('ZSCORE', LANES .. 'deadlines:' .. queue, late) then
-      redis.call('HSET', state, 'late_last', 1)
-      return from_lane(lane_named(late), acked, false, '', true)
-    end
+    redis.call('HSET', key, 'late_last', 1)
+    return from_lane(lane_named(late), acked, {impatient = true})
   end
   return reply
 end

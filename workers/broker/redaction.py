@@ -49,7 +49,8 @@ class Request(stock.Request):
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
         """The task did not return; one that parked its job goes back to its lane."""
-        error = exc_info.exception
+        # Celery wraps what was raised, for pools that send it from process to process.
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
         reason = getattr(error, "reason", None) if isinstance(error, Reject) else None
         if isinstance(reason, Parked):
             self.message.parked = reason

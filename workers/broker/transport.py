@@ -10,6 +10,7 @@ Queues, messages and entries of unacknowledged messages keep kombu's formats: st
 the queues.
 """
 
+from dataclasses import dataclass
 from queue import Empty
 from time import monotonic
 from typing import Any, cast
@@ -47,8 +48,18 @@ def _require_objects(*values: Any) -> None:
         raise TypeError
 
 
-#: Where the payload of a fetched message holds what fetching told of it. Set here, whatever its producer had put there.
+#: Where the payload of a message holds what fetching told of it: a `_Fetched`, which no JSON can pass for.
 _FETCHED = "byom-fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    queue: str
+    told: dict[str, Any] | None
+
+
+#: Broadcasts are not fetched.
+_NOT_FETCHED = _Fetched("", None)
 
 
 class Message(virtual.Message):
@@ -61,12 +72,12 @@ class Message(virtual.Message):
         try:
             super().__init__(payload, channel=channel, **kwargs)
             _require_objects(self.headers, self.delivery_info)
-            #: The queue that it was taken from.
-            self.queue: str = payload[_FETCHED]["queue"]
-            #: Where it goes if it is parked.
-            self.place = Place.of(payload, queue=self.queue)
+            fetched = payload.get(_FETCHED)
+            if not isinstance(fetched, _Fetched):
+                fetched = _NOT_FETCHED
             #: `since`, `reservation` and `impatient`, of one from a lane.
-            self.told: dict[str, Any] | None = payload[_FETCHED]["told"]
+            self.told = fetched.told
+            self._came_from = fetched.queue
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Malformed(type(error).__name__) from None
 
@@ -76,7 +87,8 @@ class Message(virtual.Message):
             super().reject(requeue=requeue)
             return
         qos = cast("Channel", self.channel).qos
-        cast("QoS", qos).park(cast("str", self.delivery_tag), self.parked, self.place)
+        place = Place.of({"headers": self.headers, "properties": self.properties}, queue=self._came_from)
+        cast("QoS", qos).park(cast("str", self.delivery_tag), self.parked, place)
         self._state = "REJECTED"
 
 
@@ -273,7 +285,7 @@ class Channel(stock.Channel):
         if message is not None:
             try:
                 payload = loads(message)
-                payload[_FETCHED] = {"queue": queue.decode(), "told": None if told is None else loads(told)}
+                payload[_FETCHED] = _Fetched(queue.decode(), None if told is None else loads(told))
             except (RecursionError, TypeError, ValueError):
                 pass
             else:

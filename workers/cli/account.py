@@ -12,9 +12,11 @@ from config.kms_check import KeyCheck, Status, set_kms_key
 from config.reencrypt import plan
 from config.settings import load_settings
 from config.store import ParameterStore, join_path, open_store
+from workers.admin import Admin
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 
 app = typer.Typer(help="List and show accounts, and set their KMS keys.", no_args_is_help=True)
@@ -97,10 +99,11 @@ def set_kms(
     if (key_arn is None) is not none:
         raise CommandError("give either --key-arn ARN or --none", code=ExitCode.USAGE)
     settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
-    checks = set_kms_key(store, account, key_arn)
-    failed = [check for check in checks if check.status is not Status.OK]
-    left = 0 if failed else len(plan(store, account).left)
+    with Admin.opened(settings) as admin:
+        checks = set_kms_key(admin.store, account, key_arn, save=admin.save_account)
+        failed = [check for check in checks if check.status is not Status.OK]
+        left = 0 if failed else len(plan(admin.store, account).left)
+        warn_if_not_announced(admin, settings)
     if as_json:
         missing = [check.missing for check in checks if check.missing]
         document = {"account": account, "kms_key": key_arn, "saved": not failed, "missing": missing}

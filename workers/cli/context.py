@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
+from config.store import ParameterStore, open_store
 from workers.producer import Producer
 
 #: Seconds that a command waits for the broker to answer.
@@ -24,6 +25,17 @@ def put_flags(**flags: str | int | None) -> None:
         if value is not None:
             os.environ[f"BYOM_{name.upper()}"] = str(value)
     load_settings.cache_clear()
+
+
+def configured_store() -> ParameterStore:
+    """The store of this process's settings.
+
+    Raises:
+        StoreError: its URL is none.
+        SettingsError: the settings do not fit.
+    """
+    settings = load_settings()
+    return open_store(settings.store_url, key=settings.store_key)
 
 
 def connect(url: str) -> "redis.Redis":

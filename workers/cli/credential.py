@@ -15,6 +15,7 @@ from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.credential_trial import Trial, try_version
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.scopes import AccountScope, ProjectScope, links_naming, scope_path, scope_words
 from workers.cli.secrets import read_secret
@@ -220,15 +221,6 @@ def list_versions(
 def version_as_json(scope: str, name: str, number: int, facts: VersionFacts) -> dict[str, Any]:
     """A version as a document."""
     return {**_whose(scope), "name": name, "version": number, **facts.model_dump(mode="json")}
-
-
-def warn_if_not_announced(admin: Admin, settings: Settings) -> None:
-    """Say so when workers could not be told of a change."""
-    if not admin.announced:
-        err.print(
-            f"Redis does not answer, so no worker was told; they notice within {settings.config_cache_ttl:g} s "
-            "(BYOM_CONFIG_CACHE_TTL)."
-        )
 
 
 def _activate(

@@ -19,7 +19,8 @@ from config.connections import effective_chain
 from config.errors import ConfigError, StoreError
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob
+from tasks.contract import ExtractionJob, JobRefused
+from workers.backlog import wait_words
 from workers.cli.console import JsonFlag, err, out, print_json, progress
 from workers.cli.context import open_producer
 from workers.cli.errors import CommandError, ExitCode, broker_trouble
@@ -41,6 +42,8 @@ EXAMPLES = examples(
 #: Bytes of piped input that are kept in memory; more goes to a temporary file.
 _SPOOL = 64 * 2**20
 _SHOWN = 20
+#: Seconds of waiting that are worth a word.
+_LONG = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ def enqueue(
                 print_json(one.as_json())
         if not as_json:
             _report(sent)
+            _note_backlogs(producer, sent)
         if wait and not _collect(sent, timeout=timeout, as_json=as_json):
             raise typer.Exit(ExitCode.FAILED)
 
@@ -173,6 +177,13 @@ def _send(producer: Producer, lines: Iterable[JobLine | BadLine], *, total: int,
                 bar.advance(task)
                 line = under_way.popleft()
                 yield Sent(line=line.number, project=line.job.project, handle=handle)
+    except JobRefused as error:
+        raise CommandError(
+            f"{error.message} {done} of {total} jobs were enqueued; with --idempotent the same file can be enqueued "
+            "again, and nothing runs twice.",
+            code=ExitCode.FAILED,
+            details={**error.details, "enqueued": done, "total": total},
+        ) from None
     except Exception as error:
         cause = broker_trouble(error)
         if cause is None:
@@ -195,6 +206,18 @@ def _report(sent: list[Sent]) -> None:
     err.print(
         f"Enqueued {len(sent) - duplicates:,} jobs" + (f", {duplicates:,} were known already" if duplicates else "")
     )
+
+
+def _note_backlogs(producer: Producer, sent: list[Sent]) -> None:
+    """Say which projects have so much waiting that whoever enqueues more will wait long."""
+    for project in list(dict.fromkeys(one.project for one in sent))[:_SHOWN]:
+        backlog = producer.backlog(project)
+        if backlog.expected_wait is not None and backlog.expected_wait > _LONG:
+            err.print(
+                f"[yellow]Note:[/] {backlog.waiting:,} jobs of project '{escape(project)}' wait; at its limits the "
+                f"last of them can go in about {wait_words(backlog.expected_wait)}. "
+                f"See: byom lanes list --project {escape(project)}"
+            )
 
 
 def _collect(sent: list[Sent], *, timeout: float, as_json: bool) -> bool:

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-import redis
 import redis.asyncio
 import typer
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from config.connections import EffectiveConnection, effective_chain, list_projects, read_project
+from config.connections import EffectiveConnection, effective_chain, list_projects
 from config.connections.documents import connection_documents
 from config.errors import ConfigError, StoreError
 from config.settings import Settings, load_settings
@@ -20,11 +19,11 @@ from config.store import ParameterStore, open_store
 from workers.admin import Admin
 from workers.admission import MeterState, RedisAdmission
 from workers.admission.budget import usd
-from workers.alerts import RedisAlerts
+from workers.alerts import MemoryAlerts
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.credential import warn_if_not_announced
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, identifier
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
 
@@ -98,7 +97,7 @@ def set_limits(
     changes = _changes(tpm=tpm, burst=burst, output_tpm=output_tpm, rpm=rpm, max_concurrency=max_concurrency)
     with Admin.opened(settings) as admin:
         own = connection_documents(admin.store, scope).get(connection)
-        if own is None and (project is None or not _named(admin.store, [project], connection)):
+        if own is None and (project is None or not _sees(admin.store, project, connection)):
             whose = f"--project {project}" if project else f"--account {account}"
             raise CommandError(
                 f"{scope_words(scope)} has no connection '{connection}'; see: byom limits show, or add one with: "
@@ -106,16 +105,13 @@ def set_limits(
                 code=ExitCode.USAGE,
             )
         admin.save_connection(scope, {**(own or {}), **changes, "name": connection})
-        projects = [project] if project else _projects_of(admin.store, str(account))
-        in_force = _push(settings, _named(admin.store, projects, connection))
+        in_force = admin.announced
         if as_json:
             print_json({"scope": scope, "connection": connection, **changes, "in_force": in_force})
-            return
-        out.print(f"Set limits of connection '{connection}' of {scope_words(scope)}: {_words(changes)}.")
-        if in_force:
-            out.print("All workers obey them from their next call on.")
         else:
-            err.print("[yellow]Redis does not answer:[/] workers notice when they read the configuration again.")
+            out.print(f"Set limits of connection '{connection}' of {scope_words(scope)}: {_words(changes)}.")
+            if in_force:
+                out.print("All workers obey them from their next call on.")
         warn_if_not_announced(admin, settings)
 
 
@@ -146,36 +142,15 @@ def _changes(
     return changes
 
 
-def _projects_of(store: ParameterStore, account: str) -> list[str]:
-    profiles = {project: read_project(store, project) for project in list_projects(store)}
-    return [project for project, profile in profiles.items() if profile and profile.account == account]
-
-
-def _named(store: ParameterStore, projects: list[str], connection: str) -> list[EffectiveConnection]:
-    """The connection as each project sees it; projects whose chain does not fit see none."""
-    links: list[EffectiveConnection] = []
-    for project in projects:
-        try:
-            chain = effective_chain(store, project)
-        except StoreError:
-            raise
-        except ConfigError:
-            continue
-        links += [link for link in chain if link.connection.name == connection]
-    return links
-
-
-def _push(settings: Settings, links: list[EffectiveConnection]) -> bool:
-    """Put limits into force on all workers; False when Redis does not answer."""
-
-    async def declare(admission: RedisAdmission) -> None:
-        await asyncio.gather(*(admission.declare(link) for link in links))
-
+def _sees(store: ParameterStore, project: str, connection: str) -> bool:
+    """Whether a project has a connection of this name, of its own or inherited."""
     try:
-        _with_admission(settings, declare)
-    except redis.RedisError:
+        chain = effective_chain(store, project)
+    except StoreError:
+        raise
+    except ConfigError:
         return False
-    return True
+    return any(link.connection.name == connection for link in chain)
 
 
 def _with_admission(settings: Settings, work: Callable[[RedisAdmission], Awaitable[_T]]) -> _T:
@@ -187,8 +162,8 @@ def _with_admission(settings: Settings, work: Callable[[RedisAdmission], Awaitab
             # Who waits is a person.
             retry=Retry(NoBackoff(), 0),
         ) as client:
-            # It makes no calls, so that it takes no leases.
-            return await work(RedisAdmission(client, alerts=RedisAlerts(client), lease_seconds=1))
+            # It makes no calls, so that it takes no leases and has nothing to alert of.
+            return await work(RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1))
 
     return asyncio.run(run())
 

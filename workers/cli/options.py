@@ -2,10 +2,12 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Literal
 
 import typer
 
+from config.secret_looks import secret_kind
 from tasks.contract.fields import IDENTIFIER
 from tasks.contract.limits import LIMITS
 
@@ -17,15 +19,44 @@ def identifier(value: str | None) -> str | None:
     """Refuse names that could not be part of a path.
 
     Raises:
-        BadParameter: the name is not an identifier.
+        BadParameter: the name is not an identifier, or looks like a key that was meant for another option.
     """
     if value is not None and (len(value) > LIMITS.name_chars or not re.fullmatch(IDENTIFIER, value)):
         raise typer.BadParameter(
             f"use at most {LIMITS.name_chars} letters, digits, '.', '_' and '-', the first a letter or digit"
         )
+    if value is not None and (kind := secret_kind(value)):
+        raise typer.BadParameter(f"this looks like {kind}; a name belongs here")
     return value
 
 
+def usd(text: str | Decimal) -> Decimal:
+    """An amount in USD.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise typer.BadParameter("write an amount in USD, such as 5 or 12.50") from None
+    if not amount.is_finite() or amount <= 0:
+        raise typer.BadParameter("write an amount in USD above 0; without the option there is no cap")
+    return amount
+
+
+SpendCapDay = Annotated[
+    Decimal | None,
+    typer.Option("--spend-cap-day", metavar="USD", parser=usd, help="Spend per calendar day in UTC at most."),
+]
+SpendCapMonth = Annotated[
+    Decimal | None,
+    typer.Option("--spend-cap-month", metavar="USD", parser=usd, help="Spend per calendar month in UTC at most."),
+]
+OnSpendCapOption = Annotated[
+    Literal["wait", "fail"] | None,
+    typer.Option("--on-spend-cap", help="What jobs beyond a spend cap do; without it, wait."),
+]
 ProjectOption = Annotated[
     str | None,
     typer.Option("--project", "-p", help="The project; where it is not said elsewhere.", callback=identifier),

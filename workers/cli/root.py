@@ -8,14 +8,18 @@ import typer
 from workers.cli import (
     account,
     audit,
+    config_file,
     connection,
     credential,
     demo,
     doctor,
     enqueue,
+    events,
     flower,
+    lanes,
     limits,
     models,
+    project,
     result,
     schema,
     simulator,
@@ -23,6 +27,7 @@ from workers.cli import (
     up,
     usage,
     verify,
+    webhook,
     worker,
 )
 from workers.cli.console import out
@@ -91,12 +96,17 @@ app.command(epilog=flower.EXAMPLES)(flower.flower)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
 app.add_typer(usage.app, name="usage")
+app.command(epilog=events.EXAMPLES)(events.events)
+app.add_typer(webhook.app, name="webhook")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")
 app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
+app.add_typer(lanes.app, name="lanes")
+app.add_typer(project.app, name="project")
+app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")

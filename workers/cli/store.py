@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from config.connections.paths import ACCOUNTS, PROJECTS
+from config.connections.paths import ACCOUNTS, PROJECTS, account_path
 from config.copying import ROOT, copy, list_paths
 from config.copying import Outcome as CopyOutcome
 from config.reencrypt import Done, plan, reencrypt
@@ -15,10 +15,12 @@ from config.settings import load_settings
 from config.store import FileStore, MemoryStore, ParameterStore, open_store
 from config.store.file import KEY_SETTING
 from config.store.probe import Access, probe
+from workers.admin import Admin, Entry
 from workers.cli.account import RequiredAccount
 from workers.cli.console import JsonFlag, out, print_json, progress
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.notice import warn_if_not_announced
 
 app = typer.Typer(help="Look at the store, copy it, encrypt it anew.", no_args_is_help=True)
 
@@ -75,13 +77,18 @@ def copy_store(
         raise CommandError("a memory: store is this process's own; name a file: or ssm: store", code=ExitCode.USAGE)
     counts: Counter[CopyOutcome] = Counter()
     differing: list[str] = []
-    with progress(quiet=as_json) as bar:
-        task = bar.add_task("copying", total=len(list_paths(source)))
-        for copied in copy(source, target, overwrite=overwrite):
-            counts[copied.outcome] += 1
-            if copied.outcome is CopyOutcome.DIFFERS:
-                differing.append(copied.path)
-            bar.advance(task)
+    entry = Entry(action="store.copy", scope=ROOT, subject="store")
+    entry.changes.update({"from": source_url, "to": target_url, "overwrite": overwrite})
+    with Admin.opened(settings) as admin:
+        with admin.records([entry], in_steps=True), progress(quiet=as_json) as bar:
+            task = bar.add_task("copying", total=len(list_paths(source)))
+            for copied in copy(source, target, overwrite=overwrite):
+                counts[copied.outcome] += 1
+                if copied.outcome is CopyOutcome.DIFFERS:
+                    differing.append(copied.path)
+                bar.advance(task)
+            entry.changes.update({outcome.value: counts[outcome] for outcome in CopyOutcome})
+        warn_if_not_announced(admin, settings)
     if as_json:
         print_json({**{outcome.value: counts[outcome] for outcome in CopyOutcome}, "differing": differing})
     else:
@@ -107,17 +114,21 @@ def reencrypt_account(account: RequiredAccount, as_json: JsonFlag = False) -> No
     SSM keeps the versions before, under the old key, in a parameter's history; rotate a credential to be rid of them.
     """
     settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
-    todo = plan(store, account)
     counts: Counter[RewriteOutcome] = Counter()
     failed: list[Done] = []
-    with progress(quiet=as_json) as bar:
-        task = bar.add_task("encrypting", total=len(todo.secrets))
-        for done in reencrypt(store, todo):
-            counts[done.outcome] += 1
-            if done.outcome is RewriteOutcome.FAILED:
-                failed.append(done)
-            bar.advance(task)
+    with Admin.opened(settings) as admin:
+        todo = plan(admin.store, account)
+        entry = Entry(action="account.reencrypt", scope=account_path(account), subject="secrets")
+        entry.changes["kms_key"] = todo.kms_key
+        with admin.records([entry], in_steps=True), progress(quiet=as_json) as bar:
+            task = bar.add_task("encrypting", total=len(todo.secrets))
+            for done in reencrypt(admin.store, todo):
+                counts[done.outcome] += 1
+                if done.outcome is RewriteOutcome.FAILED:
+                    failed.append(done)
+                bar.advance(task)
+            entry.changes.update({outcome.value: counts[outcome] for outcome in RewriteOutcome})
+        warn_if_not_announced(admin, settings)
     if as_json:
         print_json(
             {

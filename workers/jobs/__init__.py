@@ -2,7 +2,7 @@
 
 from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, JobStore
 from .memory import MemoryJobs
-from .redis import RedisJobs
+from .redis import RedisJobs, end_now
 
 __all__ = [
     "Busy",
@@ -14,4 +14,5 @@ __all__ = [
     "JobStore",
     "MemoryJobs",
     "RedisJobs",
+    "end_now",
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import redis
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
@@ -113,6 +114,18 @@ class RedisJobs:
     async def release(self, job_id: str, *, owner: str) -> None:
         """Give the lease back without an ending."""
         await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
+
+
+def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int) -> Ending:
+    """As `RedisJobs.end`, for commands, which hold no lease; returns the ending that stands.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    end = client.register_script(lua("workers.jobs", "end"))
+    text = ending.model_dump_json(exclude_none=True)
+    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=["", state_ttl, "ending", text, 0])
+    return Ending.parse(earlier) if earlier else ending
 
 
 def _milliseconds(seconds: float) -> int:

@@ -101,7 +101,7 @@ class Lanes:
 
     def jobs_in(self, queue: str) -> int:
         """Jobs that wait in all lanes of a queue; one command."""
-        return int(self._client.hget(queue_state(queue), "jobs") or 0)
+        return sum(int(count or 0) for count in self._client.hmget(queue_state(queue), "jobs_live", "jobs_backfill"))
 
     def pause(self, *, project: str, priority: str | None = None, queue: str | None = None) -> int:
         """Hand out no job of these lanes, present and future, until they are resumed; how many lanes there are now.

@@ -1,5 +1,6 @@
 """Taking all waiting jobs out of lanes, to end them or to send them elsewhere."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,28 @@ class Taken:
         """Celery's headers: `id`, `task`, `root_id` and so on."""
         headers = self.message.get("headers")
         return headers if isinstance(headers, dict) else {}
+
+    @property
+    def job_id(self) -> str:
+        """The id of its task."""
+        return str(self.headers.get("id"))
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+        """Positional and keyword arguments of its task, and what Celery wants to do after it.
+
+        Raises:
+            ValueError: the body is not that of a Celery task.
+        """
+        body: Any = self.message.get("body")
+        properties: Any = self.message.get("properties")
+        try:
+            raw = base64.b64decode(body) if properties.get("body_encoding") == "base64" else body
+            args, kwargs, embedded = json.loads(raw)
+        except (AttributeError, TypeError, ValueError):
+            args = kwargs = embedded = None
+        if isinstance(args, list) and isinstance(kwargs, dict) and isinstance(embedded, dict):
+            return args, kwargs, embedded
+        raise ValueError("not a Celery task")
 
 
 def empty_lanes(

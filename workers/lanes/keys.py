@@ -16,7 +16,8 @@ a *line*, which is where the meters of one class and queue stand, is named by qu
                                         lanes (in which jobs wait), credit (backfill's share, in tokens), why
     byom:lanes:meters:<line>      zset  meter that may be asked → smallest tag of its lanes, with its offset
     byom:lanes:idle:<line>        zset  meter without jobs → when to forget it, as a tag of the line
-    byom:lanes:queue:<queue>      hash  jobs; live, backfill (the present of each line); credit; late_last
+    byom:lanes:queue:<queue>      hash  jobs_live, jobs_backfill; live, backfill (the present of each line); credit;
+                                        late_last (one past its patience was handed out last)
     byom:lanes:due:<queue>        zset  what waits: `lane` or `meter`, tab, name → when that ends, on the server's clock
 
     byom:lanes:waiting            hash  project → jobs

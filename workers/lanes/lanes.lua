@@ -1,5 +1,7 @@
 -- Lanes: where jobs wait until their meter can pay for them. workers/lanes/keys.py draws the layout of the keys.
 -- Functions for the scripts that put jobs in, take them out and hold them back.
+--
+-- Tables of lanes and meters remember what was read of them, so that it is read once in each script.
 local LANES = 'byom:lanes:'
 -- Output tokens that one call counts for in shares; what a call really takes is the meter's affair.
 local OUTPUT_OF_A_CALL = 500
@@ -28,25 +30,43 @@ local function field(key, name)
 end
 
 local function meter_named(name)
-  local line, queue, class, tenant, meter = string.match(name, '^(([^\t]*)\t([^\t]*))\t([^\t]*)\t([^\t]*)$')
-  local bucket = 'byom:{' .. tenant .. '}:'
+  local line, queue, class, rest = string.match(name, '^(([^\t]*)\t([^\t]*))(\t.*)$')
   return {
-    name = name, line = line, queue = queue, class = class, rest = string.sub(name, #line + 1),
-    state = LANES .. 'meter:' .. name,
-    ready = LANES .. 'ready:' .. name,
-    finished = LANES .. 'finished:' .. name,
-    bucket = {
-      state = bucket .. 'meter:' .. meter, leases = bucket .. 'leases:' .. meter, held = bucket .. 'held:' .. meter
-    },
+    name = name, line = line, queue = queue, class = class, rest = rest,
+    state = LANES .. 'meter:' .. name, ready = LANES .. 'ready:' .. name, due = LANES .. 'due:' .. queue
   }
 end
 
-local function lane_named(name)
-  local meter, project = string.match(name, '^(.*)\t([^\t]*)$')
+-- The same meter in the other class.
+local function meter_twin(meter, class)
+  return meter_named(meter.queue .. '\t' .. class .. meter.rest)
+end
+
+-- Reads what a meter remembers, once.
+local function meter_load(meter)
+  if not meter.present then
+    local found = redis.call('HMGET', meter.state, 'present', 'offset', 'credit')
+    meter.present, meter.offset = tonumber(found[1] or '0'), tonumber(found[2] or '0')
+    meter.credit = tonumber(found[3] or '0')
+  end
+  return meter
+end
+
+local function lane_named(name, meter)
+  local meter_name, project = string.match(name, '^(.*)\t([^\t]*)$')
   return {
-    name = name, project = project, meter = meter_named(meter),
+    name = name, project = project, meter = meter or meter_named(meter_name),
     jobs = LANES .. 'jobs:' .. name, state = LANES .. 'lane:' .. name
   }
+end
+
+-- Reads what a lane remembers, once.
+local function lane_load(lane)
+  if not lane.grace then
+    local found = redis.call('HMGET', lane.state, 'head', 'grace', 'still')
+    lane.head, lane.grace, lane.still = found[1] or '', tonumber(found[2] or '0'), found[3]
+  end
+  return lane
 end
 
 local function amount(text)
@@ -79,35 +99,37 @@ local function weight_of(project)
 end
 
 -- Give a meter its place in its line, by the smallest tag of its lanes that may go, or take it out of the line.
-local function meter_refresh(meter)
+-- `stands` when it is in the line already, which saves looking.
+local function meter_refresh(meter, stands)
   local meters = LANES .. 'meters:' .. meter.line
   local first = redis.call('ZRANGE', meter.ready, 0, 0, 'WITHSCORES')
-  if not first[1] or redis.call('ZSCORE', LANES .. 'due:' .. meter.queue, 'meter\t' .. meter.name) then
+  if not first[1] or not stands and redis.call('ZSCORE', meter.due, 'meter\t' .. meter.name) then
     redis.call('ZREM', meters, meter.name)
     return
   end
-  local place = tonumber(first[2]) + field(meter.state, 'offset')
-  if not redis.call('ZSCORE', meters, meter.name) then
+  meter_load(meter)
+  local tag = tonumber(first[2])
+  if not stands and not redis.call('ZSCORE', meters, meter.name) then
     -- One that was away is not owed what passed meanwhile: it comes in where the others are now. All its lanes move
     -- together, so that their order among themselves stays.
     local present = field(LANES .. 'queue:' .. meter.queue, meter.class)
-    if place < present then
-      redis.call('HSET', meter.state, 'offset', decimal(present - tonumber(first[2])))
-      place = present
+    if tag + meter.offset < present then
+      meter.offset = present - tag
+      redis.call('HSET', meter.state, 'offset', decimal(meter.offset))
     end
   end
-  redis.call('ZADD', meters, decimal(place), meter.name)
+  redis.call('ZADD', meters, decimal(tag + meter.offset), meter.name)
 end
 
 -- Take a meter with all its lanes out of its line until a moment.
 local function meter_wait(meter, moment, why)
-  redis.call('ZADD', LANES .. 'due:' .. meter.queue, decimal(moment), 'meter\t' .. meter.name)
+  redis.call('ZADD', meter.due, decimal(moment), 'meter\t' .. meter.name)
   redis.call('HSET', meter.state, 'why', why)
-  meter_refresh(meter)
+  redis.call('ZREM', LANES .. 'meters:' .. meter.line, meter.name)
 end
 
 local function meter_wake(meter)
-  if redis.call('ZREM', LANES .. 'due:' .. meter.queue, 'meter\t' .. meter.name) == 1 then
+  if redis.call('ZREM', meter.due, 'meter\t' .. meter.name) == 1 then
     redis.call('HDEL', meter.state, 'why')
     meter_refresh(meter)
   end
@@ -122,14 +144,12 @@ end
 -- Note who comes first in a lane, and when that job's patience ends.
 local function lane_head(lane, label, not_before)
   redis.call('HSET', lane.state, 'head', label)
+  lane_load(lane).head = label
   local job = label_read(label)
-  local deadlines = LANES .. 'deadlines:' .. lane.meter.queue
-  if not job or redis.call('HEXISTS', lane.state, 'still') == 1 then
-    redis.call('ZREM', deadlines, lane.name)
-    return
+  if job and not lane.still then
+    local deadline = math.max(job.since + job.patience + lane.grace, not_before or 0)
+    redis.call('ZADD', LANES .. 'deadlines:' .. lane.meter.queue, decimal(deadline), lane.name)
   end
-  local deadline = job.since + job.patience + field(lane.state, 'grace')
-  redis.call('ZADD', deadlines, decimal(math.max(deadline, not_before or 0)), lane.name)
 end
 
 -- Take a lane out of its meter's order. Its tag is kept, for its return.
@@ -144,8 +164,11 @@ end
 
 -- From now on the patience of its jobs stands still.
 local function lane_still(lane, now)
-  redis.call('HSETNX', lane.state, 'still', decimal(now))
-  redis.call('ZREM', LANES .. 'deadlines:' .. lane.meter.queue, lane.name)
+  if not lane_load(lane).still then
+    lane.still = decimal(now)
+    redis.call('HSET', lane.state, 'still', lane.still)
+    redis.call('ZREM', LANES .. 'deadlines:' .. lane.meter.queue, lane.name)
+  end
 end
 
 -- Let a lane go, unless it is paused or waits.
@@ -155,17 +178,18 @@ local function lane_go(lane, now)
     lane_still(lane, now)
     return
   end
-  if redis.call('ZSCORE', LANES .. 'due:' .. lane.meter.queue, 'lane\t' .. lane.name) then
+  if redis.call('ZSCORE', lane.meter.due, 'lane\t' .. lane.name) then
     return
   end
-  local still = redis.call('HGET', lane.state, 'still')
-  if still then
+  if lane_load(lane).still then
+    lane.grace = lane.grace + math.max(0, now - tonumber(lane.still))
+    lane.still = nil
     redis.call('HDEL', lane.state, 'still')
-    redis.call('HINCRBYFLOAT', lane.state, 'grace', decimal(math.max(0, now - tonumber(still))))
-    lane_head(lane, redis.call('HGET', lane.state, 'head'))
+    redis.call('HSET', lane.state, 'grace', decimal(lane.grace))
+    lane_head(lane, lane.head)
   end
   if not redis.call('ZSCORE', lane.meter.ready, lane.name) then
-    local tag = math.max(field(lane.state, 'tag'), field(lane.meter.state, 'present'))
+    local tag = math.max(field(lane.state, 'tag'), meter_load(lane.meter).present)
     redis.call('HDEL', lane.state, 'tag')
     redis.call('ZADD', lane.meter.ready, decimal(tag), lane.name)
   end
@@ -175,8 +199,7 @@ end
 -- Hold a lane back until a moment; a wait that ends later stays.
 local function lane_wait(lane, moment, why, now)
   lane_withdraw(lane)
-  local due = LANES .. 'due:' .. lane.meter.queue
-  if redis.call('ZADD', due, 'GT', 'CH', decimal(moment), 'lane\t' .. lane.name) == 1 then
+  if redis.call('ZADD', lane.meter.due, 'GT', 'CH', decimal(moment), 'lane\t' .. lane.name) == 1 then
     redis.call('HSET', lane.state, 'why', why)
     if why == TIMELESS then
       lane_still(lane, now)
@@ -185,7 +208,7 @@ local function lane_wait(lane, moment, why, now)
 end
 
 local function lane_wake(lane, now)
-  if redis.call('ZREM', LANES .. 'due:' .. lane.meter.queue, 'lane\t' .. lane.name) == 1 then
+  if redis.call('ZREM', lane.meter.due, 'lane\t' .. lane.name) == 1 then
     redis.call('HDEL', lane.state, 'why')
     lane_go(lane, now)
   end
@@ -196,11 +219,20 @@ local function lane_refund(lane, cost)
   local back = cost / weight_of(lane.project)
   local tag = redis.call('ZSCORE', lane.meter.ready, lane.name)
   if tag then
-    tag = math.max(tonumber(tag) - back, field(lane.meter.state, 'present'))
+    tag = math.max(tonumber(tag) - back, meter_load(lane.meter).present)
     redis.call('ZADD', lane.meter.ready, decimal(tag), lane.name)
     meter_refresh(lane.meter)
   else
     redis.call('HSET', lane.state, 'tag', decimal(math.max(0, field(lane.state, 'tag') - back)))
+  end
+end
+
+-- Count a job in or out.
+local function lane_count(lane, by, cost)
+  redis.call('HINCRBY', LANES .. 'queue:' .. lane.meter.queue, 'jobs_' .. lane.meter.class, by)
+  redis.call('HINCRBYFLOAT', lane.state, 'tokens', by * cost)
+  if redis.call('HINCRBY', LANES .. 'waiting', lane.project, by) <= 0 then
+    redis.call('HDEL', LANES .. 'waiting', lane.project)
   end
 end
 
@@ -209,19 +241,18 @@ end
 local function lane_push(lane, job, now)
   local since = math.min(job.since, now)
   if job.back then
-    since = math.max(0, since - field(lane.state, 'grace'))
+    since = math.max(0, since - lane_load(lane).grace)
   end
   local label = decimal(since) .. ' ' .. job.rest
   local cost = label_read(label).cost
   local length = redis.call(job.back == 'head' and 'RPUSH' or 'LPUSH', lane.jobs, label .. '\n' .. job.message)
-  redis.call('HINCRBY', LANES .. 'queue:' .. lane.meter.queue, 'jobs', 1)
-  redis.call('HINCRBY', LANES .. 'waiting', lane.project, 1)
-  redis.call('HINCRBYFLOAT', lane.state, 'tokens', cost)
+  lane_count(lane, 1, cost)
   local opened = redis.call('SADD', LANES .. 'all', lane.name) == 1
   if opened then
-    local finished = redis.call('ZSCORE', lane.meter.finished, lane.name)
-    redis.call('ZREM', lane.meter.finished, lane.name)
-    redis.call('HSET', lane.state, 'tag', finished or '0', 'connection', job.connection)
+    local finished = LANES .. 'finished:' .. lane.meter.name
+    redis.call('HSET', lane.state, 'connection', job.connection,
+      'tag', redis.call('ZSCORE', finished, lane.name) or '0')
+    redis.call('ZREM', finished, lane.name)
     redis.call('HINCRBY', lane.meter.state, 'lanes', 1)
     redis.call('ZREM', LANES .. 'idle:' .. lane.meter.line, lane.meter.name)
   end
@@ -247,48 +278,53 @@ local function lane_pop(lane)
   if not job then
     return nil, entry or ''
   end
-  redis.call('HINCRBY', LANES .. 'queue:' .. lane.meter.queue, 'jobs', -1)
-  if redis.call('HINCRBY', LANES .. 'waiting', lane.project, -1) <= 0 then
-    redis.call('HDEL', LANES .. 'waiting', lane.project)
-  end
-  redis.call('HINCRBYFLOAT', lane.state, 'tokens', -job.cost)
-  job.since = job.since + field(lane.state, 'grace')
+  lane_count(lane, -1, job.cost)
+  job.since = job.since + lane_load(lane).grace
   return job, string.sub(entry, #label + 2)
 end
 
+local function lane_end(lane, tag)
+  local meter = meter_load(lane.meter)
+  redis.call('ZREM', meter.ready, lane.name)
+  redis.call('ZREM', meter.due, 'lane\t' .. lane.name)
+  redis.call('ZREM', LANES .. 'deadlines:' .. meter.queue, lane.name)
+  redis.call('SREM', LANES .. 'all', lane.name)
+  redis.call('DEL', lane.state)
+  lane.head, lane.grace, lane.still = nil, nil, nil
+  -- A project that comes back soon goes on where it was, not before those who waited.
+  local finished = LANES .. 'finished:' .. meter.name
+  redis.call('ZREMRANGEBYSCORE', finished, '-inf', decimal(meter.present))
+  if tag > meter.present then
+    redis.call('ZADD', finished, decimal(tag), lane.name)
+  end
+  if redis.call('HINCRBY', meter.state, 'lanes', -1) <= 0 then
+    local last = redis.call('ZRANGE', finished, 0, 0, 'REV', 'WITHSCORES')[2]
+    redis.call('ZADD', LANES .. 'idle:' .. meter.line, decimal(tonumber(last or '0') + meter.offset), meter.name)
+  end
+end
+
 -- After one was taken out: the next comes first, or the lane ends. The tag moves on by what the job costs, if it does.
-local function lane_next(lane, cost)
-  local meter = lane.meter
-  local tag = redis.call('ZSCORE', meter.ready, lane.name)
+-- `stands` when the meter is in its line.
+local function lane_next(lane, cost, stands)
+  local tag = redis.call('ZSCORE', lane.meter.ready, lane.name)
   local following = tonumber(tag or redis.call('HGET', lane.state, 'tag') or '0')
   if cost > 0 then
     following = following + cost / weight_of(lane.project)
   end
   local entry = redis.call('LINDEX', lane.jobs, -1)
-  if entry then
-    if tag then
-      redis.call('ZADD', meter.ready, decimal(following), lane.name)
-    else
+  if not entry then
+    lane_end(lane, following)
+  else
+    if not tag then
       redis.call('HSET', lane.state, 'tag', decimal(following))
+    elseif cost > 0 then
+      redis.call('ZADD', lane.meter.ready, decimal(following), lane.name)
     end
     lane_head(lane, label_of(entry))
-  else
-    redis.call('ZREM', meter.ready, lane.name)
-    redis.call('ZREM', LANES .. 'due:' .. meter.queue, 'lane\t' .. lane.name)
-    redis.call('ZREM', LANES .. 'deadlines:' .. meter.queue, lane.name)
-    redis.call('SREM', LANES .. 'all', lane.name)
-    redis.call('DEL', lane.state)
-    -- A project that comes back soon goes on where it was, not before those who waited.
-    if following > field(meter.state, 'present') then
-      redis.call('ZADD', meter.finished, decimal(following), lane.name)
-    end
-    if redis.call('HINCRBY', meter.state, 'lanes', -1) <= 0 then
-      local last = redis.call('ZRANGE', meter.finished, 0, 0, 'REV', 'WITHSCORES')[2]
-      local forget_at = tonumber(last or '0') + field(meter.state, 'offset')
-      redis.call('ZADD', LANES .. 'idle:' .. meter.line, decimal(forget_at), meter.name)
-    end
   end
-  meter_refresh(meter)
+  if tag then
+    meter_refresh(lane.meter, stands)
+  end
 end
 
 -- End the waits of a queue whose time has come.
@@ -308,8 +344,7 @@ end
 local function idle_forget(line, present)
   local idle = LANES .. 'idle:' .. line
   for _, name in ipairs(redis.call('ZRANGE', idle, '-inf', present, 'BYSCORE', 'LIMIT', 0, AT_ONCE)) do
-    local meter = meter_named(name)
-    redis.call('DEL', meter.state, meter.finished)
+    redis.call('DEL', LANES .. 'meter:' .. name, LANES .. 'finished:' .. name)
     redis.call('ZREM', idle, name)
   end
 end

@@ -1,16 +1,19 @@
 """A worker for tests: the pool's own app with tasks that leave traces in Redis. Run as `celery -A` this module."""
 
+import json
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import redis
 from celery import signals
+from celery.exceptions import Reject
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from config.settings import Settings
 from workers.app import create_app
+from workers.broker.parked import Parked
 from workers.log import configure_logging
 
 settings = Settings()
@@ -71,3 +74,12 @@ def extract(job: dict[str, Any]) -> Receipt:
 def fail(job: dict[str, Any]) -> None:
     """Fail without quoting the job."""
     raise RuntimeError(f"could not do it for {job['project']}")
+
+
+@app.task(name="test.park", bind=True)
+def park(self: Any, job: dict[str, Any]) -> str:
+    """Go back to the lane so many times; note what the broker says of each delivery."""
+    traces.rpush(f"test.told:{job['project']}", json.dumps(self.request.byom))
+    if traces.hincrby("test.runs", job["project"], 1) <= job["times"]:
+        raise Reject(cast("Any", Parked(seconds=job["seconds"], reason="tokens")), requeue=True)
+    return str(self.request.id)

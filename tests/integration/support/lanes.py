@@ -4,8 +4,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from workers.broker.parked import Parked
 from workers.broker.unacked import KEYS, Place, Unacked
 from workers.lanes.control import Lanes
@@ -32,7 +30,7 @@ class Fetched:
 class LaneBench:
     """Puts jobs in, takes them out, and turns the clock."""
 
-    def __init__(self, client: redis.Redis, *, floor: float = 0.05) -> None:
+    def __init__(self, client: Any, *, floor: float = 0.05) -> None:
         self.client = client
         self.floor = floor
         self.now = 1_000_000.0
@@ -57,7 +55,7 @@ class LaneBench:
         """One job; its name begins with the project."""
         self.count += 1
         name = f"{project}/{self.count}"
-        message = {
+        message: dict[str, Any] = {
             "body": body or name,
             "headers": {"id": name, HEADER: self.header(project, **fields)},
             "properties": {"delivery_tag": name.replace("/", "-"), "delivery_info": {}},
@@ -148,6 +146,6 @@ class LaneBench:
         """End all waits of one kind."""
         return self.lanes.wake(reason=reason)
 
-    def keys(self) -> set[str]:
+    def kept(self) -> set[str]:
         """What the lanes keep in Redis."""
         return {key.decode() for key in self.client.scan_iter("byom:lanes:*")}

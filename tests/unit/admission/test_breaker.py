@@ -98,7 +98,7 @@ async def test_exactly_one_call_tries_it_again(subject: Subject) -> None:
     await probe(subject, after=5)
 
     assert await state(subject) is BreakerState.HALF_OPEN
-    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.5, code=DOWN)
+    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.1, code=DOWN)
 
 
 async def test_an_answer_of_the_probe_closes_it_and_calls_come_back_on_a_ramp(subject: Subject) -> None:
@@ -149,10 +149,10 @@ async def test_opening_again_soon_after_it_closed_is_for_longer_too(subject: Sub
 async def test_a_probe_without_an_answer_makes_way_for_another_when_it_runs_out(subject: Subject) -> None:
     await opened(subject)
     await probe(subject, after=5)
-    subject.clock.seconds += LEASE - 0.1
-    assert (await subject.refusal(LINE, demand(0))).wait == pytest.approx(0.1)
+    subject.clock.seconds += LEASE - 0.04
+    assert (await subject.refusal(LINE, demand(0))).wait == pytest.approx(0.04)
 
-    await (await probe(subject, after=0.1)).settle(GOOD)
+    await (await probe(subject, after=0.04)).settle(GOOD)
 
     assert await state(subject) is BreakerState.CLOSED
 
@@ -212,3 +212,34 @@ async def test_operators_are_told_when_it_opens_and_when_it_closes(subject: Subj
     alert = subject.alerts.raised[0]
     assert (alert.project, alert.connection, alert.model, alert.code) == ("acme", "primary", "gpt-6-luna", DOWN)
     assert "left alone for 5 s" in alert.message
+
+
+async def test_who_is_trusted_again_may_call_at_once_whatever_kept_calls_away(subject: Subject) -> None:
+    await opened(subject)
+    await subject.admission.hold_back(LINE, reason=Reason.CREDENTIAL, seconds=300, code=DOWN)
+
+    await subject.admission.trust(LINE)
+
+    assert await state(subject) is BreakerState.CLOSED
+    await call(subject, FAILED)
+    assert await state(subject) is BreakerState.CLOSED
+
+
+async def test_trust_ends_a_wait_that_the_provider_asked_for(subject: Subject) -> None:
+    await call(subject, Observation(retry_after=90))
+    assert (await subject.refusal(LINE, demand(0))).wait == about(90)
+
+    await subject.admission.trust(LINE)
+
+    await subject.lease(LINE, demand(0))
+
+
+async def test_a_breaker_that_was_trusted_opens_again_after_as_many_failures_as_ever(subject: Subject) -> None:
+    await opened(subject)
+    await subject.admission.trust(LINE)
+
+    await call(subject, FAILED, times=4)
+    assert await state(subject) is BreakerState.CLOSED
+    await call(subject, FAILED)
+
+    assert (await subject.refusal(LINE, demand(0))).wait == about(5)

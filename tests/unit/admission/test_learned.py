@@ -290,3 +290,15 @@ async def test_a_reset_forgets_what_was_learned_but_not_what_was_taken(subject: 
     state = await subject.read(PLENTY)
     assert (state.answers, state.blocked_by, state.in_flight) == (0, None, 1)
     assert await subject.level(PLENTY) == before
+
+
+async def test_after_a_clock_that_was_far_ahead_a_reset_makes_the_meter_go_on(subject: Subject) -> None:
+    effective = limited(tpm=1_000, refill=10)
+    subject.clock.seconds = 100_000
+    await subject.lease(effective, demand(989))
+    subject.clock.seconds = 10
+
+    await subject.admission.reset(effective)
+
+    subject.clock.seconds = 20
+    assert await subject.level(effective) == 100

@@ -192,7 +192,7 @@ async def test_calls_in_flight_are_bounded_until_one_ends(subject: Subject) -> N
     lease = await subject.lease(effective, demand(1))
     await subject.lease(effective, demand(1))
 
-    assert await subject.refusal(effective, demand(1)) == Refusal(reason=Reason.CONCURRENCY, wait=0.5)
+    assert await subject.refusal(effective, demand(1)) == Refusal(reason=Reason.CONCURRENCY, wait=0.1)
     await lease.settle(used(1))
     await subject.lease(effective, demand(1))
 
@@ -200,8 +200,8 @@ async def test_calls_in_flight_are_bounded_until_one_ends(subject: Subject) -> N
 async def test_a_lost_worker_frees_its_place_when_its_lease_runs_out(subject: Subject) -> None:
     effective = limited(tpm=1_000, refill=0.001, max_concurrency=1)
     lost = await subject.lease(effective, demand(399))
-    subject.clock.seconds = LEASE - 0.1
-    assert (await subject.refusal(effective, demand(1))).wait == pytest.approx(0.1)
+    subject.clock.seconds = LEASE - 0.04
+    assert (await subject.refusal(effective, demand(1))).wait == pytest.approx(0.04)
     subject.clock.seconds = LEASE
 
     state = await subject.read(effective)
@@ -326,7 +326,9 @@ async def test_a_worker_that_has_not_heard_of_new_limits_does_not_bring_the_old_
     await subject.admission.declare(narrower)
     for stale in (wide, narrow):
         await subject.admission.admit(stale, demand(0))
-    assert await subject.level(narrower) <= 99
+        state = await subject.read(narrower)
+        assert state.tokens is not None
+        assert state.tokens.capacity == 100
 
     # What it names after a minute it must have read since.
     subject.clock.seconds += 60

@@ -62,6 +62,7 @@ async def exercise(admission: RedisAdmission, client: "redis.asyncio.Redis") -> 
     await admission.release(EFFECTIVE, reservation="another")
     await admission.declare(limited(tpm=5, refill=1, model=EFFECTIVE.connection.model))
     await admission.read(EFFECTIVE)
+    await admission.trust(EFFECTIVE)
     await admission.reset(EFFECTIVE)
 
 

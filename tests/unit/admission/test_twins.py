@@ -60,6 +60,7 @@ steps = st.one_of(
     st.tuples(st.just("let_go"), st.sampled_from([Reason.CREDENTIAL, Reason.BREAKER])),
     st.tuples(st.just("declare"), st.sampled_from(range(len(LIMITS)))),
     st.tuples(st.just("name"), st.sampled_from(range(len(LIMITS)))),
+    st.tuples(st.just("trust")),
     st.tuples(st.just("reset")),
 )
 
@@ -115,6 +116,8 @@ class History:
             case ("declare", which):
                 self._effective = self._connections[which]
                 await admission.declare(self._effective)
+            case ("trust",):
+                await admission.trust(self._effective)
             case ("reset",):
                 await admission.reset(self._effective)
 

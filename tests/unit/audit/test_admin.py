@@ -13,7 +13,7 @@ from config.connections import AccountProfile, ProjectProfile, account_path, pro
 from config.credentials import history_of
 from config.errors import AuditError, CredentialMissing, InvalidConnection, InvalidCredential, SettingsError, StoreError
 from config.settings import Settings
-from config.store import MemoryStore
+from config.store import MemoryStore, ParameterStore
 from tests.support import ManualClock
 from workers.admin import Admin
 from workers.audit import AuditLog
@@ -130,27 +130,6 @@ def test_connections_and_profiles_are_recorded_by_what_changed(admin: Admin, cli
     assert [one["scope"] for one in notices(client)] == [SCOPE] * 4 + [CORP]
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["its own", "one that another needs"])
-def test_a_connection_goes_with_its_credential_unless_another_needs_it(admin: Admin, *, shared: bool) -> None:
-    admin.save_project("acme", ProjectProfile())
-    admin.save_connection(SCOPE, CONNECTION)
-    admin.save_credential(SCOPE, "main", SecretStr(SECRET), verified=True)
-    if shared:
-        admin.save_connection(SCOPE, CONNECTION | {"name": "backup", "role": "fallback"})
-
-    assert admin.remove_connection(SCOPE, "primary") is not shared
-    history = history_of(admin.store, SCOPE, "main")
-    assert history is not None
-    assert history.left == ([1] if shared else [])
-
-
-def test_a_damaged_connection_can_be_removed(admin: Admin) -> None:
-    admin.store.put(f"{SCOPE}/connections/primary", SecretStr("nonsense"), secure=False)
-
-    assert admin.remove_connection(SCOPE, "primary") is False
-    assert admin.store.get(f"{SCOPE}/connections/primary") is None
-
-
 def test_what_fails_is_recorded_as_failed_and_not_announced(admin: Admin, client: redis.Redis) -> None:
     with pytest.raises(CredentialMissing):
         admin.activate_credential(SCOPE, "main", 3)
@@ -247,3 +226,33 @@ def test_a_url_that_is_none_is_said_without_its_password() -> None:
     ):
         pass
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_change_takes_effect_after_it_was_announced(admin: Admin, client: redis.Redis, tmp_path: Path) -> None:
+    effects: list[tuple[str, bool, int]] = []
+
+    def effect(store: ParameterStore, scope: str, *, trust: bool) -> None:
+        assert store is admin.store
+        effects.append((scope, trust, len(notices(client))))
+
+    audit = AuditLog(tmp_path / "audit.jsonl", by="ada@desk")
+    acting = Admin(admin.store, audit=audit, announcer=Announcer(client), clock=ManualClock(), effect=effect)
+    acting.save_project("acme", ProjectProfile())
+    acting.save_credential(SCOPE, "main", SecretStr(SECRET), verified=False)
+
+    assert effects == [(SCOPE, False, 1), (SCOPE, False, 2), (SCOPE, True, 3)]
+    assert acting.announced
+
+
+def test_where_redis_goes_away_before_a_change_takes_effect_workers_were_not_told(
+    admin: Admin, client: redis.Redis, tmp_path: Path
+) -> None:
+    def away(store: ParameterStore, scope: str, *, trust: bool) -> None:
+        raise redis.ConnectionError(f"{store} {scope} {trust}")
+
+    audit = AuditLog(tmp_path / "audit.jsonl", by="ada@desk")
+    acting = Admin(admin.store, audit=audit, announcer=Announcer(client), clock=ManualClock(), effect=away)
+    acting.save_project("acme", ProjectProfile())
+
+    assert not acting.announced
+    assert read_project(admin.store, "acme") is not None

@@ -8,16 +8,22 @@ import pytest
 from config.catalogue import load_catalogue
 from tasks.contract import SCHEMAS, ProviderKind, json_schema
 from tests.unit.cli.conftest import Byom
+from workers.cli.schema import PUBLISHED, published_schema
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_a_schema_is_printed_as_it_is_published(byom: Byom, name: str) -> None:
-    assert json.loads(byom("schema", name).stdout) == json_schema(name)
+    assert json.loads(byom("schema", name).stdout) == published_schema(name)
+
+
+def test_the_schemas_of_the_contract_and_that_of_the_configuration_file_are_published() -> None:
+    assert {name: json_schema(name) for name in SCHEMAS} == {name: published_schema(name) for name in SCHEMAS}
+    assert set(PUBLISHED) - set(SCHEMAS) == {"byom-config.v1"}
 
 
 def test_without_a_name_the_schemas_are_listed(byom: Byom) -> None:
-    assert byom("schema").stdout.split() == list(SCHEMAS)
-    assert json.loads(byom("schema", "--json").stdout) == {"schemas": list(SCHEMAS)}
+    assert byom("schema").stdout.split() == list(PUBLISHED)
+    assert json.loads(byom("schema", "--json").stdout) == {"schemas": list(PUBLISHED)}
 
 
 def test_an_unknown_schema_is_a_usage_error_that_names_the_known_ones(byom: Byom) -> None:
@@ -31,8 +37,8 @@ def test_all_schemas_are_written_into_a_directory(byom: Byom, home: Path) -> Non
     result = byom("schema", "--dir", "out/schemas", "--json")
 
     written = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (home / "out/schemas").iterdir()}
-    assert written == {name: json_schema(name) for name in SCHEMAS}
-    assert len(json.loads(result.stdout)["written"]) == len(SCHEMAS)
+    assert written == {name: published_schema(name) for name in PUBLISHED}
+    assert len(json.loads(result.stdout)["written"]) == len(PUBLISHED)
 
 
 def test_a_directory_that_cannot_be_made_is_a_usage_error(byom: Byom, home: Path) -> None:

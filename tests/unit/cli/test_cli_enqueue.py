@@ -24,6 +24,7 @@ from tasks.contract import (
     JobStatus,
 )
 from tests.unit.cli.conftest import Byom
+from workers.backlog import Backlog
 
 LINES = [{"id": f"e{number}", "content": f"Ana likes tea no. {number}."} for number in range(1, 4)]
 FACT = Fact(
@@ -69,6 +70,8 @@ class FakeProducer:
         #: Episode id → how its job ends; a text is the state in which it stays.
         self.ends: dict[str, ExtractionResult | Exception | str] = {}
         self.breaks_after: int | None = None
+        self.takes: int | None = None
+        self.waits: float | None = 5
         self._keys: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -82,6 +85,8 @@ class FakeProducer:
         for job in list(jobs):
             if len(self.jobs) == self.breaks_after:
                 raise redis.ConnectionError("gone")
+            if len(self.jobs) == self.takes:
+                raise JobRefused("too many jobs wait.", {"code": "backlog_full"})
             job_id = f"job-{job.episodes[0].id}"
             duplicate = job.idempotency_key in self._keys
             if job.idempotency_key:
@@ -89,6 +94,9 @@ class FakeProducer:
             if not duplicate:
                 self.jobs.append(job)
             yield self.handle(job_id, duplicate=duplicate)
+
+    def backlog(self, _project: str) -> Backlog:
+        return Backlog(waiting=1_234, expected_wait=self.waits)
 
     def handle(self, job_id: str, *, duplicate: bool = False) -> FakeHandle:
         end = self.ends.get(job_id.removeprefix("job-"), succeeded(job_id))
@@ -136,6 +144,32 @@ def test_people_see_ids_and_a_count(byom: Byom, producer: FakeProducer, file: Pa
 
     assert "job-e2  acme  line 2" in result.stdout
     assert "Enqueued 3 jobs" in result.stderr
+
+
+def test_who_enqueues_hears_of_a_long_backlog(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    assert "jobs of project" not in byom("enqueue", "jobs.jsonl", "--project", "acme").stderr
+    producer.waits = 7_300
+
+    told = byom("enqueue", "jobs.jsonl", "--project", "acme")
+    quiet = byom("enqueue", "jobs.jsonl", "--project", "acme", "--json")
+
+    assert "1,234 jobs of project 'acme' wait" in told.stderr
+    assert "in about 2 h" in told.stderr
+    assert (told.exit_code, quiet.exit_code, quiet.stderr) == (0, 0, "")
+    producer.waits = None
+    assert "Note" not in byom("enqueue", "jobs.jsonl", "--project", "acme").stderr
+
+
+def test_a_full_backlog_ends_with_how_many_jobs_were_enqueued(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    producer.takes = 2
+
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--json")
+
+    error = json.loads(result.stderr)["error"]
+    assert result.exit_code == 1
+    assert (error["code"], error["enqueued"], error["total"]) == ("backlog_full", 2, 3)
+    assert "too many jobs wait. 2 of 3 jobs were enqueued" in error["message"]
+    assert [document["line"] for document in documents(result.stdout)] == [1, 2]
 
 
 def test_stdin_is_read_for_a_dash(byom: Byom, producer: FakeProducer) -> None:

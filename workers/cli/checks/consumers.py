@@ -9,6 +9,7 @@ import redis
 
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind, provider_queue
 from workers.broker.transport import Channel
+from workers.lanes.control import Lanes
 
 from .base import Check, fail, ok, warn
 
@@ -67,7 +68,9 @@ def check_depths(client: redis.Redis, *, unrenewed_for: float) -> list[Check]:
         unrenewed_for: seconds after which a worker that does not renew its messages is taken for dead.
     """
     queues = [ENTRY_QUEUE, *(provider_queue(kind) for kind in ProviderKind)]
+    lanes = Lanes(client)
     depths = {queue: int(client.llen(queue)) for queue in queues}
+    depths |= {f"lanes of {queue}": lanes.jobs_in(queue) for queue in queues}
     waiting = ", ".join(f"{queue} {depth:,}" for queue, depth in depths.items() if depth)
     checks = [ok("waiting", waiting or "nothing")]
     in_hand = int(client.zcard(_UNACKED_INDEX))

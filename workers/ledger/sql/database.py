@@ -1,7 +1,7 @@
 """The ledger's database: how it is reached, and the one transaction that writes."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,8 +26,6 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-#: Rows of one statement: SQLite takes 32,766 values in one.
-_ROWS = 500
 #: Seconds to wait for a server, and for another process that writes to the same SQLite file.
 _PATIENCE = 10
 
@@ -64,8 +62,12 @@ class Database:
             LedgerSchema: the database is newer than this program.
         """
         database = cls(_engine(url))
-        with database.begin() as connection:
-            migrate(connection)
+        try:
+            with database.begin() as connection:
+                migrate(connection)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     @contextmanager
@@ -120,10 +122,7 @@ class Database:
                         found_at=datetime.now(UTC),
                     )
                 )
-            new = sum(
-                connection.execute(_insert(connection, RECORDS, rows[first : first + _ROWS])).rowcount
-                for first in range(0, len(rows), _ROWS)
-            )
+            new = connection.execute(_insert(connection, RECORDS), rows).rowcount if rows else 0
         return Written(new=new, known=len(rows) - new)
 
     def close(self) -> None:
@@ -181,7 +180,7 @@ def _begin_writing(connection: sa.Connection) -> None:
 def _move(connection: sa.Connection, stream: str, before: Cursor | None, after: Cursor) -> None:
     values = {"last_id": after.last, "place": after.place, "updated_at": datetime.now(UTC)}
     if before is None:
-        moved = connection.execute(_insert(connection, CURSORS, [{"stream": stream, **values}]))
+        moved = connection.execute(_insert(connection, CURSORS), {"stream": stream, **values})
     else:
         moved = connection.execute(
             sa.update(CURSORS).where(CURSORS.c.stream == stream, CURSORS.c.last_id == before.last).values(values)
@@ -190,10 +189,10 @@ def _move(connection: sa.Connection, stream: str, before: Cursor | None, after: 
         raise CursorMoved
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> Any:
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:
     """Insert what is not there yet."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).values(rows).on_conflict_do_nothing()
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def _row(entry: Entry) -> dict[str, Any]:
