@@ -41,6 +41,7 @@ from config.credentials import (
     delete_version,
     disable_credential,
     fingerprint,
+    history_of,
     note_verification,
 )
 from config.errors import AuditError, ConfigError, SettingsError
@@ -251,7 +252,10 @@ class Admin:
         Raises:
             ConfigError: as `config.credentials.note_verification`.
         """
-        with self._credential("verify", scope, name, problem, trust=problem is None) as changes:
+        history = history_of(self.store, scope, name)
+        # Only what calls are made with is vouched for: jobs that wait for another key must not meet the refused one.
+        works = problem is None and history is not None and history.active == version
+        with self._credential("verify", scope, name, problem, trust=works) as changes:
             changes.update({"version": version, "works": problem is None})
             note_verification(self.store, scope, name, version, now=self._clock.now(), problem=problem)
 
