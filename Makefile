@@ -24,11 +24,13 @@ $(STAMP): pyproject.toml
 demo: install ## watch simulated extraction jobs flow through a real Valkey, worker and Flower
 	$(BIN)/byom demo
 
+# Unit tests share the cores; integration tests need them: they start processes and wait for them.
 test: install ## all tests: unit, then integration on a real Valkey with real workers
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not integration' --numprocesses auto
+	$(BIN)/pytest -m integration
 
 unit: install ## the fast tests only
-	$(BIN)/pytest -m 'not integration'
+	$(BIN)/pytest -m 'not integration' --numprocesses auto
 
 lint: install ## ruff, mypy strict, import layers
 	$(BIN)/ruff check .

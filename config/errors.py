@@ -14,7 +14,8 @@ ConfigError
 ├── CredentialRefused    the provider refused the active version a short while ago
 ├── InvalidCredential    what was asked for does not fit the state that a credential is in
 ├── MalformedCredential  a secret has not the shape of its provider's credentials
-└── InvalidFile          a configuration file cannot be used
+├── InvalidFile          a configuration file cannot be used
+└── InvalidWebhook       a webhook is not there, is stored damaged, or does not fit
 """
 
 
@@ -76,3 +77,7 @@ class MalformedCredential(ConfigError):
 
 class InvalidFile(ConfigError):
     """A configuration file cannot be used: it is not YAML or JSON of the right shape, or it holds a secret."""
+
+
+class InvalidWebhook(ConfigError):
+    """A webhook is not there, is stored damaged, or does not fit."""

@@ -25,7 +25,8 @@ _KINDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 #: A run of letters and digits of all three kinds, longer than names, ids and hosts are.
 _RUN = re.compile(r"[A-Za-z0-9+/=]{40,}")
-#: One key of 128 bits in hexadecimal, such as Azure gives; fine as a label's value, odd as a name.
+#: One key of 128 bits in hexadecimal, such as Azure gives; fine as a label's value or a project's id, odd as the name
+#: of a credential.
 _HEX = re.compile(r"[0-9a-f]{32}")
 #: Fields in which people put secrets, `-` and `_` aside.
 _FIELDS = frozenset(
@@ -54,7 +55,7 @@ def secret_kind(text: str, *, name: bool = False) -> str | None:
 
     Args:
         text: any text.
-        name: it stands where a name does, so that a key in hexadecimal is out of place, too.
+        name: it stands where the name of a secret does, so that a key in hexadecimal is out of place, too.
     """
     known = next((words for pattern, words in _KINDS if pattern.search(text)), None)
     if known is not None:
@@ -81,7 +82,7 @@ def secrets_in(document: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
 def _in_entry(key: str, value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     # A label may well be called `key`.
     is_field = path[-1:] != ("labels",) and key.lower().replace("-", "").replace("_", "") in _FIELDS
-    if kind := secret_kind(key, name=True):
+    if kind := secret_kind(key):
         yield ".".join((*path, "?")), kind
     elif is_field and isinstance(value, str):
         yield ".".join((*path, key)), "a secret, by the name of its field"

@@ -34,6 +34,16 @@ def _decoded(value: Any) -> Any:
         raise ValueError('must be a JSON object, such as {"openai": "600/m"}') from None
 
 
+def _decoded_list(value: Any) -> Any:
+    """As `_decoded`, for a list of numbers."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be a JSON array of numbers, such as [30, 120]") from None
+
+
 _VALKEY_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 
 
@@ -92,14 +102,32 @@ class Settings(BaseSettings):
     idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800
     #: Usage records kept in Redis; older ones remain in the hourly sums.
     usage_records: Annotated[int, Field(ge=0)] = 100_000
-    #: Seconds that a configuration read is trusted.
-    config_cache_ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2
+    #: Days that the hourly sums of usage are kept.
+    usage_sums_ttl: Annotated[int, Field(ge=1, le=3_650)] = 90
+    #: Database that `byom usage sync` writes to: `sqlite:///PATH` or `postgresql://…`. May hold a password.
+    ledger_url: SecretStr | None = None
+    #: Seconds that a configuration read is trusted where no notice of a change comes.
+    config_cache_ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
     #: Seconds that a worker may go on after SIGTERM before it hands its jobs back.
     shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
     #: Allow provider endpoints on private and link-local addresses.
     allow_private_endpoints: bool = False
     #: Where service accounts get their access tokens. The operator's to set, never a customer's: it sees signed claims.
     google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address, not a token
+    #: Events kept in Redis, of jobs and of all else each; older ones are dropped.
+    events_kept: Annotated[int, Field(ge=1)] = 10_000
+    #: Seconds that the receiver of a webhook may take for its answer.
+    webhook_timeout: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 15
+    #: Seconds before each further try of a delivery, such as `[30, 120]`; after the last, it is given up.
+    webhook_backoff: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=86_400)], ...], NoDecode, BeforeValidator(_decoded_list)
+    ] = (30, 120, 600, 1_800)
+    #: Deliveries to webhooks in hand at once in one process.
+    webhook_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 64
+    #: Deliveries kept that were given up, for seven days; the oldest are dropped.
+    webhook_failed_kept: Annotated[int, Field(ge=0)] = 10_000
+    #: Bytes of the largest callback of a job; a larger one is sent without the result.
+    callback_max_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     #: `text` for people, `json` for machines.
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

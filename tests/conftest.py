@@ -1,12 +1,15 @@
 """Fixtures that several areas share: a real Valkey, and its fast stand-in; a stand-in for AWS."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import fakeredis
 import pytest
 import redis
+from pydantic import SecretStr
 
 from tests.aws import MotoServer, Unhurried
+from tests.postgres import Postgres, server_programs
 from workers.embedded.valkey import EmbeddedValkey
 
 
@@ -57,3 +60,26 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> Unhurried:
     monkeypatch.setattr("botocore.endpoint.time", time)
     monkeypatch.setattr("tenacity.nap.time", time)
     return time
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    programs = server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed here (initdb and postgres, as `apt-get install postgresql` has)")
+    with Postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> str:
+    """URL of an empty database."""
+    return postgres_server.clean()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStr:
+    """URL of an empty database for the ledger, on each kind that is supported."""
+    if request.param == "sqlite":
+        return SecretStr(f"sqlite:///{tmp_path}/usage.db")
+    return SecretStr(request.getfixturevalue("postgres_url"))

@@ -1,29 +1,22 @@
 """What an operator has to know of: one value per happening, and where it goes."""
 
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict
-from redis.asyncio import Redis
 
-from tasks.contract import FailureCode, ProviderKind
-
-#: Stream of alerts as JSON, newest last, and how many are kept.
-EVENTS_KEY = "byom:events"
-_KEPT = 10_000
-
-_log = structlog.get_logger(__name__)
+from tasks.contract import AttemptRecord, FailureCode, ProviderKind
 
 
 class AlertKind(StrEnum):
-    """What happened."""
+    """What happened; each is an event of the same name."""
 
     BREAKER_OPENED = "byom.breaker_opened"
     BREAKER_CLOSED = "byom.breaker_closed"
     BUDGET_WARNING = "byom.budget_warning"
     BUDGET_PAUSED = "byom.budget_paused"
     CREDENTIAL_REFUSED = "byom.credential_refused"
+    WEBHOOK_DISABLED = "byom.webhook_disabled"
 
 
 class Alert(BaseModel):
@@ -42,39 +35,30 @@ class Alert(BaseModel):
     model: str | None = None
     code: FailureCode | None = None
     credential_version: int | None = None
+    webhook: str | None = None
 
 
 class Alerts(Protocol):
-    """Where alerts go."""
+    """Where alerts go; `workers.notify.Events` is the one of workers."""
 
     async def raise_alert(self, alert: Alert) -> None:
         """Record an alert; never fails, for no job may fail over it."""
 
+    async def attempt_made(self, record: AttemptRecord) -> None:
+        """Note what came of an attempt: failed ones are folded into events. Never fails either."""
+
 
 class MemoryAlerts:
-    """Keeps alerts in a list; for tests."""
+    """Keeps alerts and attempts in lists; for tests."""
 
     def __init__(self) -> None:
         self.raised: list[Alert] = []
+        self.attempts: list[AttemptRecord] = []
 
     async def raise_alert(self, alert: Alert) -> None:
         """Record an alert."""
         self.raised.append(alert)
 
-
-class RedisAlerts:
-    """Keeps the last alerts in a stream, and logs each."""
-
-    def __init__(self, client: "Redis") -> None:
-        self._client = client
-
-    async def raise_alert(self, alert: Alert) -> None:
-        """Record an alert; where Redis is away the log line must do."""
-        fields: dict[str, Any] = alert.model_dump(mode="json", exclude_none=True)
-        _log.warning("alert", **fields)
-        try:
-            await self._client.xadd(
-                EVENTS_KEY, {"event": alert.model_dump_json(exclude_none=True)}, maxlen=_KEPT, approximate=True
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it was, it must not reach the job
-            _log.warning("alert_not_kept", kind=alert.kind.value, error=type(error).__name__)
+    async def attempt_made(self, record: AttemptRecord) -> None:
+        """Note what came of an attempt."""
+        self.attempts.append(record)

@@ -38,8 +38,15 @@ def __getattr__(name: str) -> Celery:
     def set_up_logging(**_options: Any) -> None:
         configure_logging(settings.log_format, settings.log_level)
 
+    def start_runtime(**_options: Any) -> None:
+        # Not with the first job: what a worker has to deliver for others does not wait until it gets one.
+        from workers.runtime import runtime  # noqa: PLC0415 - most that ask for the app run no jobs
+
+        runtime()
+
     created = create_app(settings)
     created.set_default()
+    signals.worker_ready.connect(start_runtime, weak=False, dispatch_uid="byom.start")
     # A receiver also keeps Celery from setting up logging by itself.
     signals.setup_logging.connect(set_up_logging, weak=False, dispatch_uid="byom.log")
     globals()["app"] = created

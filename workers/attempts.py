@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+from redis import RedisError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
 from config.connections import EffectiveConnection
@@ -16,7 +17,7 @@ from config.errors import CredentialMissing, CredentialRefused
 from config.prices import pico_usd_per_token, price
 from tasks.contract import AttemptRecord, FailureCode, ProviderKind
 from workers import extraction
-from workers.admission import Admission, Demand, Lease, Reason, Refusal
+from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.admission.health import observe
 from workers.alerts import Alert, AlertKind, Alerts
 from workers.clock import Clock
@@ -223,7 +224,7 @@ class Attempts:
         answer = sent.answer
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await lease.settle(observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
+        await self._settle(lease, observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
@@ -236,8 +237,17 @@ class Attempts:
         )
         await self._jobs.settle(record)
         records.append(record)
+        await self._alerts.attempt_made(record)
         _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
         return done
+
+    @staticmethod
+    async def _settle(lease: Lease, observation: Observation) -> None:
+        """Tell the meter; an answer that is paid for must not be lost because the meter cannot be told."""
+        try:
+            await lease.settle(observation)
+        except RedisError as error:
+            _log.warning("lease_not_settled", error=type(error).__name__)
 
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""

@@ -5,7 +5,7 @@ claim ─► resolve ─► plan ─► each unit: admit ─► call ─► chec
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from sys import maxsize
 from typing import Final
@@ -104,13 +104,16 @@ class Engine:
         attempts: Attempts,
         leases: Leases,
         patience: Patience,
+        ended: Callable[[ExtractionJob, str, Ending], Awaitable[None]] | None = None,
     ) -> None:
+        """Take everything that deliveries need; `ended` is told of each end, also of one that came before."""
         self._directory = directory
         self._catalogue = catalogue
         self._jobs = jobs
         self._attempts = attempts
         self._leases = leases
         self._patience = patience
+        self._ended = ended
 
     async def run(
         self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery = FIRST_DELIVERY
@@ -125,10 +128,14 @@ class Engine:
         """
         reservation = Reservation(delivery.reservation)
         try:
-            return await self._claim(job, job_id=job_id, route=route, delivery=delivery, reservation=reservation)
+            outcome = await self._claim(job, job_id=job_id, route=route, delivery=delivery, reservation=reservation)
         finally:
             if unused := reservation.take():
                 await self._give_back(job, route, unused)
+        if self._ended is not None and isinstance(outcome, Ending):
+            # Of each delivery that finds the end: whoever wrote it may have died before it could tell.
+            await self._ended(job, job_id, outcome)
+        return outcome
 
     async def _claim(
         self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery, reservation: Reservation
@@ -255,6 +262,7 @@ class Engine:
             model=model,
             last=last,
             impatient=delivery.impatient or delivery.waited >= self._patience.on(last=last),
+            waited=delivery.waited,
         )
 
     async def _work(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import redis
 
 from config.connections import EffectiveConnection
-from config.errors import ConfigError, UnknownProject
+from config.errors import ConfigError, StoreError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused
 from workers.address import Patience, address_of
 from workers.backlog import Room
@@ -49,12 +49,22 @@ class Intake:
         client: redis.Redis,
         key_ttl: int,
         patience: Patience,
+        callback_problem: Callable[[ExtractionJob], str | None] = lambda _: None,
     ) -> None:
-        """`chain` answers with a project's connections; `key_ttl` is how long keys are remembered, in seconds."""
+        """Take what intake needs.
+
+        Args:
+            chain: answers with a project's connections.
+            client: Redis.
+            key_ttl: how long keys are remembered, in seconds.
+            patience: how long jobs wait.
+            callback_problem: why a job's callback could not be delivered, or None.
+        """
         self._chain = chain
         self._client = client
         self._key_ttl = key_ttl
         self._patience = patience
+        self._callback_problem = callback_problem
 
     def accept(self, job: ExtractionJob, *, job_id: str, room: Room | None = None) -> Accepted | Duplicate:
         """Decide what becomes of a job that wants to run under `job_id`.
@@ -68,9 +78,12 @@ class Intake:
             room: of the batch that the job belongs to; a job alone has its own.
 
         Raises:
-            JobRefused: the project is unknown or has no usable primary connection, or too many of its jobs wait.
+            JobRefused: the project is unknown or has no usable primary connection, too many of its jobs wait, or the
+                job's callback could not be delivered.
+            StoreError: the store cannot be read.
         """
         chain = self.chain(job.project)
+        self._check_callback(job)
         most, room = chain[0].profile.max_waiting, room or Room(self._client)
         if most is not None and not room.left(job.project, most) and not self._is_known(job, job_id):
             raise room.refusal(job.project, most)
@@ -106,6 +119,20 @@ class Intake:
         if job.idempotency_key is not None:
             key = _key(job.project, job.idempotency_key)
             self._client.set(key, f"{job_id} {_PUBLISHED}", xx=True, ex=self._key_ttl)
+
+    def _check_callback(self, job: ExtractionJob) -> None:
+        try:
+            problem = self._callback_problem(job)
+        except StoreError:
+            raise
+        except ConfigError as error:
+            problem = str(error)
+        if problem is not None:
+            problems = [f"callback_url: {problem}"]
+            raise JobRefused(
+                f"The job was refused: {problems[0]}. Mend it and send the job again.",
+                {"code": FailureCode.INVALID_JOB.value, "project": job.project, "problems": problems},
+            )
 
     def chain(self, project: str) -> list[EffectiveConnection]:
         """The connections of a project.

@@ -10,6 +10,8 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from workers.broker.parked import Parked
+
 MASK = "***"
 
 #: Libraries that log secrets or message bodies below these levels: parameters as SSM returned them, tokens, signed
@@ -39,6 +41,7 @@ _SECRET_TEXT = re.compile(
     | \bya29\.[A-Za-z0-9._-]{8,}                            # Google access tokens
     | \b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}                # AWS access keys
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*  # JSON web tokens
+    | \bwhsec_[A-Za-z0-9+/=_-]{8,}                           # secrets of webhooks
     | (?<=Bearer\ )[A-Za-z0-9._~+/=-]{4,}
     | (?<=Basic\ )[A-Za-z0-9+/=]{8,}
     | -----BEGIN[^-]*PRIVATE\ KEY-----.*?(?:-----END[^-]*PRIVATE\ KEY-----|\Z)
@@ -50,7 +53,7 @@ _SECRET_TEXT = re.compile(
 )
 #: What no such text is without, in lower case: a look for it is ten times cheaper than the search above.
 _SECRET_MARK = re.compile(
-    r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|bearer |basic |-----begin|://|api-key: |secretaccesskey"
+    r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|whsec_|bearer |basic |-----begin|://|api-key: |secretaccesskey"
 )
 
 #: Nesting that is looked into; what lies deeper is shown as text.
@@ -91,6 +94,7 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     root.setLevel(level)
     for name, floor in _FLOORS.items():
         logging.getLogger(name).setLevel(max(floor, logging.getLevelNamesMapping()[level]))
+    logging.getLogger("celery.app.trace").addFilter(_is_news)
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[
@@ -102,6 +106,12 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of Celery's tells anything: that a job has to wait is no warning, and its traceback no help."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(getattr(error, "reason", None), Parked)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

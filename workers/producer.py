@@ -24,8 +24,10 @@ from tasks.contract import (
 from workers.address import patience_of
 from workers.app import create_app
 from workers.backlog import Backlog, Room, backlog_of
+from workers.clock import SystemClock
 from workers.intake import Accepted, Intake
 from workers.messages import attempt_signature
+from workers.notify.callbacks import CallbackCheck
 from workers.task_body import BUDGET_PAUSED, WAITING
 
 #: Messages sent to the broker in one go.
@@ -108,6 +110,12 @@ class Producer:
             client=client,
             key_ttl=settings.idempotency_ttl,
             patience=patience_of(settings),
+            callback_problem=CallbackCheck(
+                store,
+                clock=SystemClock(),
+                ttl=settings.config_cache_ttl,
+                allow_private=settings.allow_private_endpoints,
+            ).problem,
         )
 
     @classmethod

@@ -73,8 +73,10 @@ def record_of(
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         latency_ms=round(sent.latency * 1000),
+        queue_wait_ms=round(subject.waited * 1000),
         request_id=answer.request_id,
         labels={**connection.labels, **subject.job.labels},
+        priority=subject.job.priority,
         started_at=started_at,
     )
 

@@ -19,19 +19,19 @@ from config.catalogue import load_catalogue
 from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob, VerificationRequest
+from tasks.contract import ExtractionJob, Failure, JobRefused, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
-from workers.alerts import RedisAlerts
 from workers.attempts import Attempts
-from workers.changes import Follower
-from workers.clock import SystemClock
+from workers.changes import Change, Follower
+from workers.clock import Clock, SystemClock
 from workers.delivery import Delivery
 from workers.directory import Directory
 from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
-from workers.jobs import RedisJobs
+from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
+from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
@@ -68,6 +68,12 @@ class Runtime:
             client=self._sync_client,
             key_ttl=settings.idempotency_ttl,
             patience=patience_of(settings),
+            callback_problem=CallbackCheck(
+                self._store,
+                clock=SystemClock(),
+                ttl=settings.config_cache_ttl,
+                allow_private=settings.allow_private_endpoints,
+            ).problem,
         )
         self._run(self._open(settings)).result()
 
@@ -76,19 +82,25 @@ class Runtime:
         # Blocking: a burst waits for a connection instead of failing after the call was paid for.
         pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
         self._client = redis.asyncio.Redis(connection_pool=pool)
-        jobs = RedisJobs(self._client, state_ttl=settings.job_state_ttl, records_kept=settings.usage_records)
+        jobs = RedisJobs(
+            self._client,
+            state_ttl=settings.job_state_ttl,
+            records_kept=settings.usage_records,
+            sums_ttl=settings.usage_sums_ttl * 86_400,
+        )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         leases = Leases(jobs, seconds=_LEASE)
-        alerts = RedisAlerts(self._client)
+        subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
+        events = self._open_notify(settings, subscriptions, clock)
         self._transport = build_transport(settings)
         providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
         attempts = Attempts(
             directory=directory,
             providers=providers,
             transport=self._transport,
-            admission=RedisAdmission(self._client, alerts=alerts, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
+            admission=RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
             jobs=jobs,
-            alerts=alerts,
+            alerts=events,
             clock=clock,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
@@ -101,6 +113,7 @@ class Runtime:
             attempts=attempts,
             leases=leases,
             patience=patience_of(settings),
+            ended=events.job_ended,
         )
         self._verifier = Verifier(
             self._store,
@@ -110,14 +123,49 @@ class Runtime:
             clock=clock,
             timeout=settings.call_timeout,
         )
-        follower = Follower.at(
-            settings.redis_url,
-            changed=lambda change: directory.drop(change.scope, trust=change.trust),
-            unknown=directory.drop_everything,
-        )
+
+        def changed(change: Change) -> None:
+            directory.drop(change.scope, trust=change.trust)
+            subscriptions.drop(change.scope)
+
+        def unknown() -> None:
+            directory.drop_everything()
+            subscriptions.drop_everything()
+
+        follower = Follower.at(settings.redis_url, changed=changed, unknown=unknown)
         self._renewal = asyncio.create_task(leases.renew_forever())
         self._following = asyncio.create_task(follower.follow_forever())
         self._expiry = asyncio.create_task(directory.expire_forever())
+
+    def _open_notify(self, settings: Settings, subscriptions: Subscriptions, clock: Clock) -> Events:
+        """Events, and the loop that delivers them."""
+        limits = Limits(failed=settings.webhook_failed_kept)
+        # Later than that a job that is delivered again runs again, and is told again.
+        outbox = Outbox(self._client, limits=limits, remembered=settings.job_state_ttl)
+        events = Events(
+            self._client,
+            outbox=outbox,
+            subscriptions=subscriptions,
+            clock=clock,
+            kept=settings.events_kept,
+            limits=limits,
+            remembered=settings.job_state_ttl,
+            callback_max_bytes=settings.callback_max_bytes,
+        )
+        self._poster = build_poster(settings)
+        deliverer = Deliverer(
+            events=events,
+            outbox=outbox,
+            subscriptions=subscriptions,
+            poster=self._poster,
+            clock=clock,
+            backoff=settings.webhook_backoff,
+            places=settings.webhook_concurrency,
+            seconds=settings.webhook_timeout,
+        )
+        self._events = events
+        self._delivering = asyncio.create_task(deliverer.run_forever())
+        return events
 
     def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         """Accept a job that a foreign producer published.
@@ -125,10 +173,24 @@ class Runtime:
         Raises:
             JobRefused: its project cannot run it.
         """
-        accepted = self._intake.accept(job, job_id=job_id)
+        try:
+            accepted = self._intake.accept(job, job_id=job_id)
+        except JobRefused as error:
+            # A callback that is refused itself is not posted.
+            heard = job.model_copy(update={"callback_url": None}) if error.details.get("problems") else job
+            self.failed(heard, job_id, Failure.model_validate({"message": error.message, **error.details}))
+            raise
         if isinstance(accepted, Accepted):
             self._intake.published(job, job_id=job_id)
         return accepted
+
+    def failed(self, job: ExtractionJob, job_id: str, failure: Failure) -> None:
+        """Tell of the end of a job that failed outside of the engine.
+
+        Raises:
+            redis.RedisError: it cannot be told.
+        """
+        self._run(self._events.job_ended(job, job_id, Ending(failure=failure))).result()
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.
@@ -181,6 +243,7 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._transport.aclose()
+        await self._poster.aclose()
         await self._client.aclose()
         await self._loop.shutdown_default_executor()
 

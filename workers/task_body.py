@@ -16,6 +16,7 @@ from tasks.contract import (
     ExtractionFailed,
     ExtractionJob,
     ExtractionResult,
+    Failure,
     FailureCode,
     JobStatus,
     parse_job,
@@ -37,7 +38,14 @@ BUDGET_PAUSED = "BUDGET_PAUSED"
 Step = Callable[[ExtractionJob, str], Outcome | Accepted | Duplicate]
 
 
-def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause: Callable[[], None]) -> Receipt:
+def carry_out(
+    task: "Task[Any, Any]",
+    job: dict[str, Any],
+    step: Step,
+    *,
+    pause: Callable[[], None],
+    failed: Callable[[ExtractionJob, str, Failure], None],
+) -> Receipt:
     """Run one step of a job as a Celery task.
 
     Args:
@@ -45,6 +53,7 @@ def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause:
         job: the payload, as it came.
         step: what to do with it.
         pause: waits a moment; called before a job goes back to its queue because Redis or the store is away.
+        failed: told of a job that ends by an unforeseen error.
 
     Raises:
         celery.exceptions.Ignore: the job goes on under another task.
@@ -68,11 +77,23 @@ def carry_out(task: "Task[Any, Any]", job: dict[str, Any], step: Step, *, pause:
         # The message of an unforeseen error may quote the payload: the type and the lines of code must do.
         where = "".join(traceback.format_tb(error.__traceback__))
         _log.error("job_failed_unexpectedly", job=job_id, error=type(error).__name__, traceback=where)
-        raise ExtractionFailed(
+        message = (
             f"job {job_id} met an unforeseen {type(error).__name__}; the worker's log says where. "
-            "Please report it; the job can be enqueued again.",
-            {"code": FailureCode.INTERNAL.value, "message": type(error).__name__},
-        ) from None
+            "Please report it; the job can be enqueued again."
+        )
+        _tell(failed, job, job_id, message)
+        details = {"code": FailureCode.INTERNAL.value, "message": type(error).__name__}
+        raise ExtractionFailed(message, details) from None
+
+
+def _tell(
+    failed: Callable[[ExtractionJob, str, Failure], None], job: dict[str, Any], job_id: str, message: str
+) -> None:
+    """Tell of a job that failed by an unforeseen error, whatever else goes wrong."""
+    try:
+        failed(parse_job(job), job_id, Failure(code=FailureCode.INTERNAL, message=message))
+    except Exception as error:  # noqa: BLE001 - the job fails with what came first
+        _log.warning("failure_not_told", job=job_id, error=type(error).__name__)
 
 
 def _conclude(

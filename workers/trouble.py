@@ -94,6 +94,8 @@ class Subject:
     last: bool
     #: Whether the job has waited for this connection as long as it is meant to.
     impatient: bool = False
+    #: Seconds from joining the lane of this connection to this delivery.
+    waited: float = 0.0
 
     def waits(self, how: Waits) -> bool:
         """Whether the job goes back to its lane rather than on, or to its end."""

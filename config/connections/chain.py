@@ -212,4 +212,4 @@ def validate(document: Document, subject: str) -> Connection:
 
 def _said(problem: Problem) -> str:
     """A problem, without the field's name where a key was pasted in its place."""
-    return f"?: {problem.message}" if secret_kind(problem.field, name=True) else str(problem)
+    return f"?: {problem.message}" if secret_kind(problem.field) else str(problem)

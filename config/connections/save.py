@@ -76,5 +76,5 @@ def _inherited(store: ParameterStore, scope: str) -> dict[str, Document]:
 
 def _shown(name: object) -> str:
     """A connection's name as messages may show it: until it is validated it may be anything, a pasted key too."""
-    is_name = isinstance(name, str) and re.fullmatch(IDENTIFIER, name) and not secret_kind(name, name=True)
+    is_name = isinstance(name, str) and re.fullmatch(IDENTIFIER, name) and not secret_kind(name)
     return str(name) if is_name else "?"

@@ -124,7 +124,7 @@ class ExtractionJob(Payload):
         dict[Identifier, Name],
         Field(max_length=LIMITS.labels, json_schema_extra={"additionalProperties": False}),
     ] = {}
-    #: Where the result is posted when the job ends. Accepted and kept; see the docs for what delivers it.
+    #: Where the result, or the failure, is posted when the job ends, signed with the project's webhook secret.
     callback_url: HttpUrl | None = None
 
     @model_validator(mode="after")

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from .errors import ExtractionFailed, FailureCode
+from .job import Priority
 from .names import CONTRACT_VERSION, ProviderKind
 
 #: Newer workers may know kinds and reasons that this reader does not: those are read as plain text.
 ReportedProvider = Annotated[ProviderKind | str, Field(union_mode="left_to_right")]
 ReportedCode = Annotated[FailureCode | str, Field(union_mode="left_to_right")]
+ReportedPriority = Annotated[Priority | str, Field(union_mode="left_to_right")]
 
 
 class Record(BaseModel):
@@ -118,8 +120,12 @@ class AttemptRecord(Record):
     #: The prices used, USD per million tokens, and where they come from; absent when unknown.
     price: dict[str, Any] | None = None
     latency_ms: int
+    #: From joining the lane of this connection to the delivery that made the call; absent in older records.
+    queue_wait_ms: int | None = None
     request_id: str | None = None
     labels: dict[str, str] = {}
+    #: Of the job; absent in older records.
+    priority: ReportedPriority | None = None
     started_at: AwareDatetime
 
 

@@ -117,6 +117,18 @@ def test_a_project_that_joins_others_on_their_meter_is_not_owed_the_past(bench: 
     assert shares(bench, 100)["new"] == pytest.approx(50, abs=2)
 
 
+def test_many_that_come_back_at_once_are_not_before_everybody_else(bench: LaneBench) -> None:
+    shared = {"tenant": "a/inc", "meter": "/keys/inc#m"}
+    for project in ("back", "here"):
+        bench.put_many(150, project, **shared)
+    held = [bench.take() for _ in range(100)]
+    for fetched in held:
+        if fetched.project == "back":
+            bench.put_back(fetched)
+
+    assert shares(bench, 100)["back"] == pytest.approx(50, abs=2)
+
+
 def test_a_project_that_was_away_is_not_owed_what_it_missed(bench: LaneBench) -> None:
     bench.limit("away", capacity=500, refill=0.001)
     bench.put_many(200, "away")

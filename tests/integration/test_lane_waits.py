@@ -10,6 +10,7 @@ import redis
 from tests.integration.support.lanes import LaneBench
 from workers.embedded.valkey import EmbeddedValkey
 from workers.lanes.control import Which
+from workers.lanes.emptying import empty_lanes
 
 pytestmark = pytest.mark.integration
 
@@ -312,6 +313,58 @@ def test_idle_meters_are_forgotten_while_others_go_on(bench: LaneBench) -> None:
 
     assert {key for key in bench.kept() if "/keys/p" in key} == set()
     assert bench.client.zcard("byom:lanes:idle:q\tlive") == 0
+
+
+def test_projects_that_come_and_go_leave_no_trail_at_a_busy_meter(bench: LaneBench) -> None:
+    shared = {"tenant": "a/inc", "meter": "/keys/inc#m"}
+    bench.put_many(150, "stays", **shared)
+    for number in range(100):
+        bench.put(f"passes-{number}", **shared)
+        bench.served(2)
+
+    assert bench.client.zcard("byom:lanes:finished:q\tlive\ta/inc\t/keys/inc#m") <= 2
+
+
+def test_a_lane_that_was_emptied_while_it_waited_is_gone_for_good(bench: LaneBench) -> None:
+    bench.put("acme")
+    bench.park(bench.take(), 60)
+    assert empty_lanes(bench.client, Which(project="acme"), lambda _taken: None, now=str(bench.now)) == 1
+    bench.pass_time(61)
+
+    assert bench.fetch() is None
+    assert bench.fetch() is None
+    assert bench.kept() == set()
+    assert not bench.client.exists("byom.malformed")
+
+
+def test_patience_goes_on_when_a_pause_is_over(bench: LaneBench) -> None:
+    bench.refuse("acme", "tokens", 10_000)
+    bench.put("acme", patience=60)
+    bench.lanes.pause(project="acme")
+    bench.pass_time(1_000)
+    bench.lanes.resume(project="acme")
+
+    bench.pass_time(59)
+    assert bench.fetch() is None
+    bench.pass_time(2)
+
+    assert bench.take().told == told(1_001_000, impatient=True)
+
+
+def test_what_is_handed_out_unpaid_costs_nothing_of_a_share(bench: LaneBench) -> None:
+    bench.refuse("acme", "tokens", 10)
+    for _ in range(5):
+        bench.put("acme", patience=1, input=50_000)
+    bench.put_many(30, "acme")
+    bench.put_many(30, "other")
+    bench.pass_time(2)
+    late = [fetched for fetched in bench.served(10) if fetched.told and fetched.told["impatient"]]
+    assert [fetched.project for fetched in late] == ["acme"] * 5
+
+    bench.recover("acme")
+    bench.pass_time(11)
+
+    assert [fetched.project for fetched in bench.served(20)].count("acme") == pytest.approx(10, abs=1)
 
 
 def test_what_is_no_entry_is_set_aside_and_the_next_is_delivered(bench: LaneBench) -> None:

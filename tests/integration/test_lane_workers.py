@@ -77,6 +77,7 @@ def test_a_parked_job_comes_back_and_runs_under_its_id_with_its_callbacks(bench:
     assert first["since"] == last["since"]
     assert first["reservation"].startswith("fetch:")
     assert told(bench, "callback") == [None]
+    assert "Parked" not in bench.logs()
 
 
 def test_ten_thousand_jobs_that_wait_for_their_meter_are_in_nobodys_way(bench: Bench) -> None:
@@ -87,7 +88,7 @@ def test_ten_thousand_jobs_that_wait_for_their_meter_are_in_nobodys_way(bench: B
     with bench.app.producer_pool.acquire(block=True) as producer, cast("Any", producer).batch(500):
         for _ in range(10_000):
             send(bench, "test.record", "slow", producer=producer)
-    wait_until(lambda: bench.counts("runs").get("slow", 0) >= 10, bench.logs)
+    wait_until(lambda: bench.counts("runs").get("slow", 0) >= 5, bench.logs)
 
     beside = seconds_of_twenty(bench)
 
@@ -100,7 +101,7 @@ def test_ten_thousand_jobs_that_wait_for_their_meter_are_in_nobodys_way(bench: B
         {"w0@test": []},
     )
     assert not bench.client.exists("byom.unacked")
-    assert lanes.waiting("slow") == 10_000 - bench.counts("runs")["slow"] >= 9_985
+    assert lanes.waiting("slow") == 10_000 - bench.counts("runs")["slow"] >= 9_900
 
 
 def test_a_worker_killed_while_jobs_wait_and_are_parked_loses_nothing(bench: Bench) -> None:
@@ -110,16 +111,18 @@ def test_a_worker_killed_while_jobs_wait_and_are_parked_loses_nothing(bench: Ben
         send(bench, "test.park", name, job={"times": 1, "seconds": 60})
     send(bench, "test.hold", "held", job={"seconds": 60})
     wait_until(lambda: "held" in bench.counts("runs"), bench.logs)
-    wait_until(lambda: bench.counts("runs").keys() >= names, bench.logs)
+    lanes = Lanes(bench.client)
+    all_wait = dict.fromkeys(names, 1)
+    wait_until(lambda: {name: lanes.waiting(name) for name in names} == all_wait, bench.logs)
 
     worker.kill()
     worker.wait()
-    Lanes(bench.client).pause(project="held")
+    lanes.pause(project="held")
     bench.start_worker(visibility=2)
 
-    wait_until(lambda: Lanes(bench.client).waiting("held") == 1, bench.logs)
-    assert {name: Lanes(bench.client).waiting(name) for name in names} == dict.fromkeys(names, 1)
-    Lanes(bench.client).wake()
+    wait_until(lambda: lanes.waiting("held") == 1, bench.logs)
+    assert {name: lanes.waiting(name) for name in names} == all_wait
+    lanes.wake()
     wait_until(lambda: bench.counts("runs") == {**dict.fromkeys(names, 2), "held": 1}, bench.logs)
     wait_until(bench.idle, bench.logs)
 

@@ -52,6 +52,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "PYTHONPATH": str(ROOT),
         "BYOM_BROKER_URL": f"redis://127.0.0.1:{valkey}/0",
         "OPENAI_API_KEY": "sk-readme",
+        "NEW_KEY": "sk-readme-rotated",
     }
     with (tmp_path / "up.log").open("wb") as log:
         up = subprocess.Popen(

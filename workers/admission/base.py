@@ -100,10 +100,18 @@ class Lease(Protocol):
     """Leave to make one call."""
 
     async def settle(self, observation: Observation) -> None:
-        """Say what the call came to. Only the first of settling and refunding counts."""
+        """Say what the call came to. Only the first of settling and refunding counts.
+
+        Raises:
+            redis.RedisError: the meters cannot be reached; the estimate then stands, and the lease runs out.
+        """
 
     async def refund(self) -> None:
-        """Give everything back: the call was not made."""
+        """Give everything back: the call was not made.
+
+        Raises:
+            redis.RedisError: as `settle`.
+        """
 
 
 class Admission(Protocol):

@@ -100,7 +100,7 @@ def credential_command(effective: EffectiveConnection) -> str:
     owner = Level.project(effective.project)
     if effective.account and not effective.credential_scope.startswith(f"{owner.path}/"):
         owner = Level.account(effective.account)
-    return f"byom credential add {owner.flag} --name {effective.connection.credential} --key-env VARIABLE"
+    return f"byom credential add {owner.flag} --name {effective.connection.credential} --activate --key-env NAME"
 
 
 def _entry(change: Change) -> Entry:

@@ -20,7 +20,7 @@ from config.store import ParameterStore
 from workers.admin import Admin
 from workers.cli.chains import find_link
 from workers.cli.changes_to_store import credential_command, has_credential, write_changes
-from workers.cli.console import JsonFlag, err, out, print_json
+from workers.cli.console import JsonFlag, err, one_line, out, print_json
 from workers.cli.context import configured_store
 from workers.cli.documents import read_text
 from workers.cli.errors import CommandError, ExitCode
@@ -70,7 +70,7 @@ def export(
             output.write_text(text, encoding="utf-8")
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else "not a path"
-            raise CommandError(f"cannot write {output}: {said}", code=ExitCode.USAGE) from None
+            raise CommandError(f"cannot write {one_line(output)}: {said}", code=ExitCode.USAGE) from None
         err.print(f"Wrote {len(file.accounts)} accounts and {len(file.projects)} projects to {escape(str(output))}.")
     if as_json:
         print_json(file.model_dump(mode="json", exclude_unset=True))

@@ -21,6 +21,11 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.st
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
 
+def one_line(text: object) -> str:
+    """Text from a command line as a message may show it: what cannot be printed would break the line."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
+
+
 def print_json(document: Any, *, indent: int | None = None) -> None:
     """Write one JSON document and a newline to stdout; without `indent` it is one line, fit for JSON Lines."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=indent) + "\n")

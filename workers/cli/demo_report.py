@@ -10,7 +10,7 @@ from tasks.contract import Fact
 from workers.cli.console import out, print_json
 from workers.cli.demo_scenes import Scene
 from workers.cli.outcomes import Outcome, validity
-from workers.cli.usage import usage_as_json, usage_table
+from workers.cli.usage_table import usage_as_json, usage_table
 from workers.ledger import UsageRow
 
 #: Memories shown of all projects together.

@@ -10,7 +10,8 @@ from typing import Any
 from config.connections import Connection
 from config.connections.documents import Document
 from config.errors import InvalidFile
-from config.secret_looks import secrets_in
+from config.secret_looks import secret_kind, secrets_in
+from workers.cli.console import one_line
 from workers.cli.errors import CommandError, ExitCode
 
 _LABEL = "labels."
@@ -37,12 +38,13 @@ def edited(document: Document, *, setting: Iterable[str], unset: Iterable[str]) 
     """A document with some fields set and others taken out; `labels.KEY` is one label, `null` is null.
 
     Raises:
-        CommandError: a field that no connection has, or one that is both set and unset.
+        CommandError: a field that no connection has, or one that is both set and unset. Fields are not repeated: they
+            may be anything.
     """
     changed = dict(document)
     given = pairs(setting, flag="--set")
-    if both := sorted(given.keys() & set(unset)):
-        raise CommandError(f"{both[0]} is both set and unset; give one", code=ExitCode.USAGE)
+    if given.keys() & set(unset):
+        raise CommandError("a field is both set and unset; give one of the two", code=ExitCode.USAGE)
     for field in unset:
         _known(field, flag="--unset")
         if field.startswith(_LABEL):
@@ -102,7 +104,9 @@ def read_text(path: Path) -> tuple[str, str]:
     Raises:
         CommandError: it cannot be read, or is not text of a reasonable size.
     """
-    source = "stdin" if str(path) == "-" else str(path)
+    source = "stdin" if str(path) == "-" else one_line(path)
+    if kind := secret_kind(source, name=True):
+        raise CommandError(f"the name of the file looks like {kind}; give the name of a file", code=ExitCode.USAGE)
     try:
         raw = sys.stdin.buffer.read(_MOST_BYTES + 1) if source == "stdin" else _head(path)
     except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from config.store import ParameterStore, open_store
 from workers.admin import Admin
 from workers.admission import MeterState, RedisAdmission
 from workers.admission.budget import usd
-from workers.alerts import RedisAlerts
+from workers.alerts import MemoryAlerts
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
@@ -162,8 +162,8 @@ def _with_admission(settings: Settings, work: Callable[[RedisAdmission], Awaitab
             # Who waits is a person.
             retry=Retry(NoBackoff(), 0),
         ) as client:
-            # It makes no calls, so that it takes no leases.
-            return await work(RedisAdmission(client, alerts=RedisAlerts(client), lease_seconds=1))
+            # It makes no calls, so that it takes no leases and has nothing to alert of.
+            return await work(RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1))
 
     return asyncio.run(run())
 

@@ -19,14 +19,14 @@ def identifier(value: str | None) -> str | None:
     """Refuse names that could not be part of a path.
 
     Raises:
-        BadParameter: the name is not an identifier, or looks like a secret.
+        BadParameter: the name is not an identifier, or looks like a key that was meant for another option.
     """
     if value is not None and (len(value) > LIMITS.name_chars or not re.fullmatch(IDENTIFIER, value)):
         raise typer.BadParameter(
             f"use at most {LIMITS.name_chars} letters, digits, '.', '_' and '-', the first a letter or digit"
         )
-    if value is not None and (kind := secret_kind(value, name=True)):
-        raise typer.BadParameter(f"this looks like {kind}, not like a name; names are shown and stored in the clear")
+    if value is not None and (kind := secret_kind(value)):
+        raise typer.BadParameter(f"this looks like {kind}; a name belongs here")
     return value
 
 

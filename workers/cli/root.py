@@ -14,6 +14,7 @@ from workers.cli import (
     demo,
     doctor,
     enqueue,
+    events,
     lanes,
     limits,
     models,
@@ -25,6 +26,7 @@ from workers.cli import (
     up,
     usage,
     verify,
+    webhook,
     worker,
 )
 from workers.cli.console import out
@@ -91,7 +93,9 @@ app.command(epilog=up.EXAMPLES)(up.up)
 app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
-app.command(epilog=usage.EXAMPLES)(usage.usage)
+app.add_typer(usage.app, name="usage")
+app.command(epilog=events.EXAMPLES)(events.events)
+app.add_typer(webhook.app, name="webhook")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")

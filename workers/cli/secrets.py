@@ -9,7 +9,9 @@ from pydantic import SecretStr
 
 from config.credential_shapes import credential_problem
 from config.errors import MalformedCredential
+from config.secret_looks import secret_kind
 from tasks.contract import ProviderKind
+from workers.cli.console import one_line
 from workers.cli.errors import CommandError, ExitCode
 
 
@@ -33,7 +35,7 @@ def read_secret(
         region: where a connection of Bedrock calls, as far as that is known.
 
     Raises:
-        CommandError: two sources were named, or the source is not there.
+        CommandError: two sources were named, the source is not there, or it was the key itself that was given.
         MalformedCredential: what it holds cannot be a credential of the provider; says what to give instead.
     """
     named = [
@@ -44,10 +46,16 @@ def read_secret(
     if not named:
         return None
     source = named[0]
+    if kind := secret_kind(key_env or str(key_file or ""), name=True):
+        raise CommandError(
+            f"{source} takes the name of a {'variable' if key_env else 'file'}, and what was given looks like {kind}. "
+            "If it is one, everybody on this machine could read it: revoke it, and create another",
+            code=ExitCode.USAGE,
+        )
     if key_env:
-        text, source = os.environ.get(key_env, ""), f"the environment variable {key_env}"
+        text, source = os.environ.get(key_env, ""), f"the environment variable {one_line(key_env)}"
     elif key_file:
-        text, source = _read_file(key_file), str(key_file)
+        text, source = _read_file(key_file), one_line(key_file)
     else:
         text, source = sys.stdin.read(), "stdin"
     text = text.strip()
@@ -71,9 +79,9 @@ def _read_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise CommandError(f"{path} is not text; nothing was saved", code=ExitCode.USAGE) from None
+        raise CommandError(f"{one_line(path)} is not text; nothing was saved", code=ExitCode.USAGE) from None
     except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}", code=ExitCode.USAGE) from error
+        raise CommandError(f"cannot read {one_line(path)}: {error.strerror}", code=ExitCode.USAGE) from error
 
 
 def _is_object(text: str) -> bool:

@@ -6,7 +6,8 @@ import redis
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
-from workers.ledger import RECORDS_KEY, SUMS_TTL, hour_key, increments
+from workers.ledger import RECORDS_KEY, SUMS_TTL
+from workers.ledger.sums import Increment
 from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
@@ -27,9 +28,18 @@ def lease_key(job_id: str) -> str:
 class RedisJobs:
     """Keeps each job in one hash with a lifetime, and its lease beside it."""
 
-    def __init__(self, client: Redis, *, state_ttl: int, records_kept: int) -> None:
+    def __init__(self, client: Redis, *, state_ttl: int, records_kept: int, sums_ttl: int = SUMS_TTL) -> None:
+        """Take a client and how long things are kept.
+
+        Args:
+            client: of the broker.
+            state_ttl: seconds that the working state of a job is kept.
+            records_kept: usage records kept, the newest ones.
+            sums_ttl: seconds that hourly sums of usage are kept.
+        """
         self._state_ttl = state_ttl
         self._records_kept = records_kept
+        self._sums_ttl = sums_ttl
         pipelining = Pipelining(client)
         self._claim = Script(pipelining, lua("workers.jobs", "claim"))
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
@@ -68,16 +78,16 @@ class RedisJobs:
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt and add it to the sums; False if it was there already."""
-        sums = [part for field, amount in increments(record).items() for part in (field, amount)]
+        increment = Increment.of(record)
         written = await self._settle(
-            keys=[job_key(record.job_id), RECORDS_KEY, hour_key(record.started_at)],
+            keys=[job_key(record.job_id), RECORDS_KEY, *increment.keys],
             args=[
                 record.id,
                 record.model_dump_json(exclude_none=True),
                 self._state_ttl,
-                SUMS_TTL,
+                self._sums_ttl,
                 self._records_kept,
-                *sums,
+                *increment.args,
             ],
         )
         return bool(written)

@@ -1,6 +1,9 @@
 -- Write the usage record of one attempt exactly once, and add it to the sums of its hour.
--- KEYS  1 job hash, 2 stream of usage records, 3 sums of the hour
--- ARGV  1 id of the call, 2 record as JSON, 3 state TTL in s, 4 sums TTL in s, 5 records kept, 6… field, increment, …
+-- KEYS  1 job hash, 2 stream of usage records, 3 sums of the hour, 4 what is kept of labels in that hour,
+--       5… sums of one label of the record
+-- ARGV  1 id of the call, 2 record as JSON, 3 state TTL in s, 4 sums TTL in s, 5 records kept,
+--       6 amounts, 7 field of the sums, 8 project, 9 label fields kept of a project, 10 of all projects together,
+--       11… field of each label's sums
 -- Returns 1 when the record is new, 0 when it was there already
 if redis.call('HSETNX', KEYS[1], 'attempt:' .. ARGV[1], ARGV[2]) == 0 then
   return 0
@@ -9,8 +12,47 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 if tonumber(ARGV[5]) > 0 then
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'record', ARGV[2])
 end
-for i = 6, #ARGV, 2 do
-  redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1])
+
+local amounts = {}
+for number in string.gmatch(ARGV[6], '%d+') do
+  amounts[#amounts + 1] = tonumber(number)
 end
-redis.call('EXPIRE', KEYS[3], ARGV[4])
+
+-- Money is whole micro-dollars and the pico-dollars below them: one number would be too large to be exact in Lua.
+local function add(key, field)
+  local sums, place = {}, 0
+  for number in string.gmatch(redis.call('HGET', key, field) or '', '%d+') do
+    place = place + 1
+    sums[place] = tonumber(number) + (amounts[place] or 0)
+  end
+  for missing = place + 1, #amounts do
+    sums[missing] = amounts[missing]
+  end
+  if sums[2] >= 1000000 then
+    sums[1], sums[2] = sums[1] + 1, sums[2] - 1000000
+  end
+  for i, number in ipairs(sums) do
+    sums[i] = string.format('%.0f', number)
+  end
+  redis.call('HSET', key, field, table.concat(sums, ' '))
+  redis.call('EXPIRE', key, ARGV[4])
+end
+
+add(KEYS[3], ARGV[7])
+for i = 5, #KEYS do
+  local field, project = ARGV[i + 6], ARGV[8]
+  if redis.call('HEXISTS', KEYS[i], field) == 0 then
+    local kept, in_all = unpack(redis.call('HMGET', KEYS[4], 'kept:' .. project, 'kept'))
+    if tonumber(kept or 0) < tonumber(ARGV[9]) and tonumber(in_all or 0) < tonumber(ARGV[10]) then
+      redis.call('HINCRBY', KEYS[4], 'kept:' .. project, 1)
+      redis.call('HINCRBY', KEYS[4], 'kept', 1)
+      add(KEYS[i], field)
+    else
+      redis.call('HINCRBY', KEYS[4], 'left:' .. project, 1)
+    end
+    redis.call('EXPIRE', KEYS[4], ARGV[4])
+  else
+    add(KEYS[i], field)
+  end
+end
 return 1

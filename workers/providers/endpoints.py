@@ -53,20 +53,30 @@ def check_base_url(url: str, *, allow_private: bool, field: str = "base_url") ->
     return url.rstrip("/")
 
 
-def address_problem(url: str, *, allow_private: bool) -> str | None:
+def address_problem(url: str, *, allow_private: bool, loopback: bool = True, carries: str = "the key") -> str | None:
     """Why the scheme and host of a URL may not be called, with the mend; None if they may.
 
     Names are judged by what they resolve to, which is `GuardedResolver`'s part.
+
+    Args:
+        url: what is to be called.
+        allow_private: whether private and link-local addresses may be called.
+        loopback: whether this machine may be called all the same, as a model that runs on it.
+        carries: what the request holds that others must not read.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     address = _literal(host)
     if address is None and _ends_in_number(host):
         return f"'{host}' is neither a host name nor a plain IP address; write the address as four decimal numbers"
-    if address is not None and (problem := _ip_problem(address, allow_private=allow_private or address.is_loopback)):
-        return problem
+    if address is not None:
+        allowed = allow_private or (loopback and address.is_loopback)
+        if problem := _ip_problem(address, allow_private=allowed):
+            return problem
+    if not loopback and _is_localhost(host) and not allow_private:
+        return f"'{host}' is this machine; {_ALLOW}"
     if parts.scheme != "https" and not _plain_http(host, address, allow_private=allow_private):
-        return f"http would send the key in the clear to '{host}'; use https"
+        return f"http would send {carries} in the clear to '{host}'; use https"
     return None
 
 
@@ -77,9 +87,11 @@ class GuardedResolver(AbstractResolver):
         EndpointRefused: at least one address of the name may not be called.
     """
 
-    def __init__(self, resolver: AbstractResolver, *, allow_private: bool) -> None:
+    def __init__(self, resolver: AbstractResolver, *, allow_private: bool, loopback: bool = True) -> None:
+        """`loopback` says whether `localhost` may be called where private addresses may not."""
         self._resolver = resolver
         self._allow_private = allow_private
+        self._loopback = loopback
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -90,7 +102,8 @@ class GuardedResolver(AbstractResolver):
             address = _literal(result["host"])
             if address is None:
                 raise EndpointRefused(f"'{host}' resolves to something that is not an IP address")
-            allowed = self._allow_private or (_is_localhost(host) and address.is_loopback)
+            local = self._loopback and _is_localhost(host) and address.is_loopback
+            allowed = self._allow_private or local
             if problem := _ip_problem(address, allow_private=allowed):
                 raise EndpointRefused(f"'{host}' resolves to a refused address: {problem}")
         return found

@@ -96,7 +96,7 @@ class Transport:
             async with asyncio.timeout(timeout):
                 return await self._exchange(request, timeout)
         except (httpx.HTTPError, aiohttp.ClientError, OSError, _Unreadable) as error:
-            return _fault(error, name)
+            return fault_of(error, name)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -128,21 +128,39 @@ class Transport:
 
 def build_transport(settings: Settings, *, clock: Clock | None = None) -> Transport:
     """The transport of a process. Nothing is opened before the first call."""
+    return Transport(
+        build_client(settings, connections=settings.max_calls),
+        clock=clock or SystemClock(),
+        connect_timeout=settings.connect_timeout,
+        allow_private=settings.allow_private_endpoints,
+    )
+
+
+def build_client(settings: Settings, *, connections: int, loopback: bool = True) -> httpx.AsyncClient:
+    """A client for addresses that customers chose. Nothing is opened before its first request.
+
+    Args:
+        settings: of the process.
+        connections: how many at once.
+        loopback: whether this machine may be called where private addresses may not.
+    """
     # Honours SSL_CERT_FILE, for servers behind a certificate authority of one's own.
     context = httpx.create_ssl_context()
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=settings.max_calls,
+            limit=connections,
             limit_per_host=0,
-            resolver=GuardedResolver(ThreadedResolver(), allow_private=settings.allow_private_endpoints),
+            resolver=GuardedResolver(
+                ThreadedResolver(), allow_private=settings.allow_private_endpoints, loopback=loopback
+            ),
             ssl=context,
             ttl_dns_cache=_DNS_TTL,
             keepalive_timeout=_KEEPALIVE,
         )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
-    client = httpx.AsyncClient(
+    return httpx.AsyncClient(
         transport=AiohttpTransport(verify=context, client=session),
         # Proxies and .netrc of the environment would see the customers' keys, and would resolve names behind the
         # guard's back.
@@ -151,12 +169,6 @@ def build_transport(settings: Settings, *, clock: Clock | None = None) -> Transp
         # Projects share this client: what a server sets for one must not travel with the next.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "byom-workers"},
-    )
-    return Transport(
-        client,
-        clock=clock or SystemClock(),
-        connect_timeout=settings.connect_timeout,
-        allow_private=settings.allow_private_endpoints,
     )
 
 
@@ -194,7 +206,8 @@ _CODES: dict[type[BaseException], str] = {
 }
 
 
-def _fault(error: BaseException, name: str) -> Fault:
+def fault_of(error: BaseException, name: str) -> Fault:
+    """What went wrong on the way to a server that messages call `name`."""
     causes = tuple(_chain(error))
     for known, kind, message in _FAULTS:
         for cause in causes:

@@ -292,8 +292,8 @@ def test_missing_credentials_are_listed_with_the_command_for_each(
     error = json.loads(refused.stderr)["error"]
     assert refused.exit_code == 2
     assert error["commands"] == [
-        "byom credential add --account other --name theirs --key-env VARIABLE",
-        "byom credential add --project new --name ours --key-env VARIABLE",
+        "byom credential add --account other --name theirs --activate --key-env NAME",
+        "byom credential add --project new --name ours --activate --key-env NAME",
     ]
     assert unchanged
     assert forced.exit_code == 0

@@ -447,3 +447,12 @@ def test_adding_to_a_project_leaves_its_profile_as_it_is(byom: Byom, corp: FileS
     profile = read_project(corp, "acme")
     assert profile is not None
     assert (profile.weight, profile.account) == (3, "corp")
+
+
+@pytest.mark.parametrize("option", ["--key-env", "--key-file", "--file"])
+def test_a_key_in_place_of_where_it_is_does_not_show_again(byom: Byom, option: str) -> None:
+    result = byom("connection", "add", "-p", "acme", *OPENAI, option, SECRET)
+
+    assert result.exit_code == 2
+    assert "looks like an API key" in result.stderr
+    assert SECRET not in result.output

@@ -51,6 +51,14 @@ def test_a_child_does_not_fall_back_to_a_result_store_of_the_environment(
     assert os.environ["BYOM_RESULT_URL"] == "redis://elsewhere:1/0"
 
 
+def test_what_is_not_set_is_not_set_for_a_child_either(byom: Byom, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(Settings()).items():
+        monkeypatch.setenv(name, value)
+    load_settings.cache_clear()
+
+    assert load_settings().ledger_url is None
+
+
 def test_a_url_that_is_none_is_refused_without_repeating_it() -> None:
     with pytest.raises(SettingsError) as caught:
         connect("amqp://me:hidden@127.0.0.1")

@@ -228,6 +228,15 @@ def test_what_only_resembles_secrets_is_taken() -> None:
     assert sorted(read_file(text, source="f").projects) == sorted(names)
 
 
+def test_a_project_may_be_named_by_a_hexadecimal_id_and_a_credential_not() -> None:
+    identity = "0123456789abcdef0123456789abcdef"
+    text = f"version: 1\nprojects: {{{identity}: {{connections: {{primary: {{credential: %s}}}}}}}}"
+
+    assert list(read_file(text % "key", source="f").projects) == [identity]
+    with pytest.raises(InvalidFile, match="credential looks like a key"):
+        read_file(text % identity, source="f")
+
+
 IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
 ONE_LINE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=20).filter(
     lambda text: bool(text.strip())

@@ -10,7 +10,7 @@ from config.connections import project_path, save_connection
 from config.errors import StoreError
 from tasks.contract import FailureCode, JobStatus, Role
 from tests.support import START
-from tests.unit.engine.conftest import TEXT, USAGE, Bench, failure_of, fault, make_job, memories, reply
+from tests.unit.engine.conftest import IMPATIENT, TEXT, USAGE, Bench, failure_of, fault, make_job, memories, reply
 from workers import extraction
 from workers.engine import HandOff
 from workers.jobs import Ending
@@ -48,8 +48,10 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
         "action": "done",
         "usage": USAGE.model_dump(),
         "latency_ms": 1_000,
+        "queue_wait_ms": IMPATIENT.waited * 1_000,
         "request_id": "req_1",
         "labels": {"team": "search"},
+        "priority": "live",
         "started_at": START,
     }
 

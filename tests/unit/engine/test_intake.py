@@ -97,3 +97,20 @@ def test_an_accepted_job_knows_the_lane_in_which_it_waits(intake: Intake) -> Non
         600,
         False,
     )
+
+
+def test_a_callback_that_could_not_be_delivered_is_refused_before_the_key_is_taken() -> None:
+    client = fakeredis.FakeRedis()
+    intake = Intake(
+        chain=lambda _: [effective()],
+        client=client,
+        key_ttl=60,
+        patience=PATIENCE,
+        callback_problem=lambda _: "project 'acme' has no secret that could sign callbacks",
+    )
+
+    with pytest.raises(JobRefused, match="callback_url: project 'acme' has no secret") as refused:
+        intake.accept(job("k"), job_id="j1")
+    assert refused.value.code is FailureCode.INVALID_JOB
+    assert refused.value.details["problems"] == ["callback_url: project 'acme' has no secret that could sign callbacks"]
+    assert client.keys() == []

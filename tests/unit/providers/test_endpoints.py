@@ -147,3 +147,19 @@ async def test_private_names_resolve_where_they_are_allowed() -> None:
     assert len(await resolver.resolve("vllm", 8000)) == 2
     await resolver.close()
     assert names.closed
+
+
+async def test_where_this_machine_may_not_be_called_its_names_are_refused() -> None:
+    names = _Names("127.0.0.1", "::1")
+    for host in ("localhost", "a.localhost"):
+        with pytest.raises(EndpointRefused):
+            await GuardedResolver(names, allow_private=False, loopback=False).resolve(host, 443)
+        assert await GuardedResolver(names, allow_private=True, loopback=False).resolve(host, 443)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1/x", "https://[::1]/x", "https://localhost/x", "http://a.localhost/x"]
+)
+def test_where_this_machine_may_not_be_called_its_addresses_are_refused(url: str) -> None:
+    assert address_problem(url, allow_private=False, loopback=False) is not None
+    assert address_problem(url, allow_private=True, loopback=False) is None
