@@ -11,11 +11,15 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from config.connections import effective_chain
+from config.store import FileStore
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ExtractionFailed, FailureCode, JobRefused
 from tests.integration.support.pool import ROOT, SECRET_KEY, Pool, job, running_pool, wait_until
+from workers.admission.keys import keys_of
+from workers.admission.redis import script
 from workers.app import create_app
 from workers.embedded.simulator import Account, KeyState
-from workers.lanes.control import Lanes
+from workers.lanes.control import Lanes, Which
 from workers.messages import attempt_signature
 from workers.producer import Producer
 from workers.routing import Route
@@ -77,6 +81,17 @@ def byom(pool: Pool, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
+def keep_waiting(pool: Pool, project: str, *, seconds: int) -> None:
+    """Make a lane and its meter wait so long that nothing goes on by itself while the test looks."""
+    primary = effective_chain(FileStore(pool.store_path), project)[0]
+    with redis.Redis.from_url(pool.valkey.url) as client:
+        hold = client.register_script(script("hold", "declared"))
+        hold(keys=list(keys_of(primary)), args=["", "hold", "credential", seconds, "credential_rejected"])
+        [lane] = Lanes(client).names(Which(project=project))
+        now: Any = client.time()
+        client.zadd(lane.due, {f"lane\t{lane}": now[0] + seconds, f"meter\t{lane.meter_name}": now[0] + seconds})
+
+
 def served(pool: Pool) -> int:
     return sum(total.served for total in pool.simulator.books().totals)
 
@@ -128,7 +143,8 @@ def test_jobs_that_wait_for_a_key_go_on_as_soon_as_it_is_replaced(pool: Pool, pr
     pool.simulator.put_account(Account(key=SecretStr(SECRET_KEY), state=KeyState.REVOKED))
     handles = [producer.enqueue(job(project="solo")) for _ in range(3)]
     wait_until(lambda: {handle.state() for handle in handles} == {"waiting"})
-    assert lanes.waiting("solo") == 3
+    wait_until(lambda: lanes.waiting("solo") == 3)
+    keep_waiting(pool, "solo", seconds=600)
 
     byom(pool, "credential", "add", "--project", "solo", "--name", "main", "--key-env", "NEW_KEY", "--activate")
 

@@ -154,7 +154,8 @@ def test_a_refusal_in_a_later_batch_publishes_no_job_twice(
 def test_an_unacceptable_job_in_a_batch_publishes_those_before_it_once(
     producer: Producer, valkey_client: redis.Redis
 ) -> None:
-    jobs = [job("e1", project="free"), job("e2", project="unknown"), job("e3", project="free")]
+    rest = [job(f"f{number}", project="free") for number in range(_BATCH)]
+    jobs = [job("e1", project="free"), job("e2", project="unknown"), *rest]
 
     taken, refused = take_until_refused(producer.enqueue_many(jobs))
 
@@ -174,6 +175,8 @@ def test_a_worker_refuses_what_foreign_producers_send_beyond_it(
     keyed = job("own", key="own")
     accepted = intake.accept(parsed(keyed), job_id="j-own")
     intake.published(parsed(keyed), job_id="j-own")
+    under_way = parsed(job("reserved", key="reserved"))
+    intake.accept(under_way, job_id="j-reserved")
     list(producer.enqueue_many(job(f"e{number}") for number in range(3)))
 
     with pytest.raises(JobRefused, match="max_waiting"):
@@ -182,6 +185,7 @@ def test_a_worker_refuses_what_foreign_producers_send_beyond_it(
     # A job that is delivered once more, and one that is known, add nothing.
     assert isinstance(accepted, Accepted)
     assert isinstance(intake.accept(parsed(keyed), job_id="j-own"), Accepted)
+    assert isinstance(intake.accept(under_way, job_id="j-reserved"), Accepted)
     assert intake.accept(parsed(keyed), job_id="j5") == Duplicate(job_id="j-own")
 
 
