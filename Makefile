@@ -43,9 +43,10 @@ format: install ## rewrite the code in the house format
 	$(BIN)/ruff format .
 
 # An environment of its own: LiteLLM, the rival, pins older versions of what the tests use.
-bench: ## measure; prints ratios taken in one run
+bench: ## measure; prints ratios taken in one run, then who is let in when limits are scarce
 	@$(MAKE) --no-print-directory install VENV=.venv-bench EXTRAS=bench
 	.venv-bench/bin/python -m benchmarks.run
+	.venv-bench/bin/python -m benchmarks.admission
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

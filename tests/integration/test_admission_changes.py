@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
@@ -21,6 +22,9 @@ from workers.embedded.simulator import FaultRule, Injection, fingerprint
 from workers.notify.reading import EventReader
 
 pytestmark = pytest.mark.integration
+
+#: `--log-cli-level=INFO` shows what was measured.
+_log = logging.getLogger(__name__)
 
 
 def byom(ground: Ground, *arguments: str) -> str:
@@ -76,13 +80,13 @@ def test_a_limit_that_is_raised_or_lowered_holds_on_both_workers_within_a_second
     two_workers.configure("adjusted", rpm_capacity=20, tpm_capacity=1_000_000)
     two_workers.warm_up("adjusted", 6)
     with two_workers.producer() as producer:
-        for _ in producer.enqueue_many(jobs("adjusted", 400)):
+        for _ in producer.enqueue_many(jobs("adjusted", 800)):
             pass
-    wait_for(lambda: two_workers.lanes.waiting("adjusted") <= 400 - 10)
+    wait_for(lambda: two_workers.lanes.waiting("adjusted") <= 800 - 10)
     began = time.time()
     slow = calls(began, 2)
 
-    byom(two_workers, "limits", "set", "-p", "adjusted", "-c", "primary", "--rpm", "1200")
+    byom(two_workers, "limits", "set", "-p", "adjusted", "-c", "primary", "--rpm", "600")
     raised = calls(time.time(), 1)
 
     byom(two_workers, "limits", "set", "-p", "adjusted", "-c", "primary", "--rpm", "60")
@@ -91,18 +95,16 @@ def test_a_limit_that_is_raised_or_lowered_holds_on_both_workers_within_a_second
     assert two_workers.lanes.waiting("adjusted") > 0
     two_workers.drain()
     assert sum(slow) <= 2
-    # Twenty a second, on both.
-    assert sum(raised) >= 12
+    # Ten a second, on both.
+    assert sum(raised) >= 6
     assert min(raised) > 0
     assert sum(lowered) <= 4
 
 
-def test_jobs_get_to_the_fallback_fast_when_the_primary_fails(
-    two_workers: Ground, record_property: Callable[[str, object], None]
-) -> None:
+def test_jobs_get_to_the_fallback_fast_when_the_primary_fails(two_workers: Ground) -> None:
     found = scenes.fail_over(two_workers, "failing", count=20)
 
-    record_property("figures", repr(found))
+    _log.info("%s", found)
     assert found.first_success <= 2
     # The benchmark shows what a machine of its own takes; two busy cores add to that.
     assert found.handed_over_p50 <= 0.1
