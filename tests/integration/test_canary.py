@@ -62,6 +62,9 @@ SESSION = {
 }
 ROTATED = "canary-rotated-7fa3390c"
 REFUSED = "canary-refused-2d5518e9"
+#: Pages of Flower that are not Flower's own.
+OUR_PAGES = ("/usage", "/usage.csv", "/providers", "/lanes")
+
 #: Calls that a worker has in hand at most.
 CONCURRENCY = 8
 MOUNTS = {ProviderKind.OPENAI_COMPATIBLE: "compatible", ProviderKind.AZURE_OPENAI: "azure"}
@@ -263,12 +266,11 @@ class Flower:
     def __init__(self, pool: Pool) -> None:
         self._port = _free_port()
         self.log = pool.logs / "flower.log"
-        command = ["-A", "workers.app", "flower", "--address=127.0.0.1", f"--port={self._port}"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", *command],
+                [sys.executable, "-m", "workers.cli", "flower", "--port", str(self._port)],
                 cwd=ROOT,
-                env=pool.environment | {"FLOWER_BASIC_AUTH": "operator:pass"},
+                env=pool.environment | {"BYOM_FLOWER_AUTH": "operator:pass"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -408,6 +410,7 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
         wait_until(lambda: "w1@test" in flower.get("/api/workers?refresh=1"), every=0.5)
         shown = [handle.id for handle in handles]
         pages = [flower.get(path) for path in ("/", "/workers", "/tasks", "/broker", "/worker/w1@test")]
+        our_pages = [flower.get(path) for path in OUR_PAGES]
         pages += [flower.get(f"/task/{one}") for one in shown]
         api = [flower.get(path) for path in ("/api/tasks", "/api/workers", "/api/queues/length")]
         api += [flower.get(f"/api/task/info/{one}") for one in shown]
@@ -417,6 +420,7 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
     found = {
         "what callers get": "\n".join(ended),
         "pages of Flower": "\n".join(pages),
+        "our pages of Flower": "\n".join(our_pages),
         "API of Flower": "\n".join(api),
         "metrics of Flower": metrics,
         "output of a rotation": rotation,
@@ -438,10 +442,11 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
 #: What is certainly to be found in each place.
 CONTROLS: dict[str, tuple[str, ...]] = {
     "logs of workers": ("openai-fine", "crash", "ZeroDivisionError", "credential_rejected", "[debug"),
-    "log of Flower": ("Inspect",),
+    "log of Flower": ("[debug",),
     "broker and results": ("openai-fine", "crash", "credential_rejected"),
     "what callers get": ("openai-fine", "ZeroDivisionError", "model_not_found"),
     "pages of Flower": ("openai-fine", "w1@test"),
+    "our pages of Flower": ("openai-fine", "crowded", "bedrock-role"),
     "API of Flower": ("openai-fine", "w1@test"),
     "metrics of Flower": ("flower_events_total", "extract.openai"),
     "posts to a webhook": ("byom.credential_refused", "openai-http-401", "job.completed", "v1,"),
