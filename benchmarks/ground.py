@@ -20,6 +20,7 @@ from config.connections.profiles import write_project
 from config.credentials import save_credential
 from config.settings import Settings
 from config.store import FileStore
+from workers.effect import put_into_force
 from workers.embedded.simulator import Account, BooksReport, Entry, Latency, Options, SimulatorProcess, fingerprint
 from workers.embedded.valkey import EmbeddedValkey
 from workers.lanes.control import Lanes
@@ -150,6 +151,8 @@ class Ground:
         if backup:
             other = {"name": "backup", "provider": "openai_compatible", "model": "local", "role": "fallback"}
             save_connection(store, scope, {**other, "base_url": urls["compatible"]})
+        # As all commands do: the meter knows its limits before the first job asks.
+        put_into_force(self.client, store, scope, trust=False)
         self.simulator.put_account(Account.model_validate({"key": key, **(vendor or {})}))
         return key
 

@@ -171,7 +171,8 @@ class SlowCredential:
 
 def slow_credential(ground: Ground, name: str, *, backlog: int, others: int = 40) -> SlowCredential:
     """Give a credential of ten requests a minute a backlog, and look at another project beside it."""
-    key = ground.configure(f"{name}-slow", rpm_capacity=10)
+    # Tokens are no matter here: before answers are known, the whole output cap of a call is set aside.
+    key = ground.configure(f"{name}-slow", rpm_capacity=10, tpm_capacity=10_000_000)
     ground.configure(f"{name}-other", tpm_capacity=10_000_000)
 
     def take() -> float:
