@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import redis
 from pydantic import SecretStr
@@ -50,17 +50,10 @@ from config.store import ParameterStore, open_store
 from workers.audit import AuditLog, difference
 from workers.changes import Announcer, Change
 from workers.clock import Clock, SystemClock
-from workers.effect import put_into_force
+from workers.effect import Effect, put_into_force
 
 #: Seconds that a command waits for Redis to take a notice.
 _PATIENCE = 5.0
-
-
-class Effect(Protocol):
-    """Makes a change count where jobs are held up."""
-
-    def __call__(self, store: ParameterStore, scope: str, *, trust: bool) -> None:
-        """As `workers.effect.put_into_force`; raises `redis.RedisError` when Redis is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
