@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     config_cache_ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
     #: Seconds that a worker may go on after SIGTERM before it hands its jobs back.
     shutdown_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
+    #: Who may see Flower, as `user:password`; several are separated by commas.
+    flower_auth: SecretStr | None = None
+    #: Where a worker serves its metrics; absent: nowhere. Each worker of a machine needs a port of its own.
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    metrics_address: str = "127.0.0.1"
     #: Allow provider endpoints on private and link-local addresses.
     allow_private_endpoints: bool = False
     #: Where service accounts get their access tokens. The operator's to set, never a customer's: it sees signed claims.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import redis
 from pydantic import SecretStr
@@ -41,6 +41,7 @@ from config.credentials import (
     delete_version,
     disable_credential,
     fingerprint,
+    history_of,
     note_verification,
 )
 from config.errors import AuditError, ConfigError, SettingsError
@@ -49,17 +50,10 @@ from config.store import ParameterStore, open_store
 from workers.audit import AuditLog, difference
 from workers.changes import Announcer, Change
 from workers.clock import Clock, SystemClock
-from workers.effect import put_into_force
+from workers.effect import Effect, put_into_force
 
 #: Seconds that a command waits for Redis to take a notice.
 _PATIENCE = 5.0
-
-
-class Effect(Protocol):
-    """Makes a change count where jobs are held up."""
-
-    def __call__(self, store: ParameterStore, scope: str, *, trust: bool) -> None:
-        """As `workers.effect.put_into_force`; raises `redis.RedisError` when Redis is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +245,10 @@ class Admin:
         Raises:
             ConfigError: as `config.credentials.note_verification`.
         """
-        with self._credential("verify", scope, name, problem, trust=problem is None) as changes:
+        history = history_of(self.store, scope, name)
+        # Only what calls are made with is vouched for: jobs that wait for another key must not meet the refused one.
+        works = problem is None and history is not None and history.active == version
+        with self._credential("verify", scope, name, problem, trust=works) as changes:
             changes.update({"version": version, "works": problem is None})
             note_verification(self.store, scope, name, version, now=self._clock.now(), problem=problem)
 

@@ -7,6 +7,7 @@ from celery import Celery, signals
 from config.celeryconfig import celery_config
 from config.settings import Settings, load_settings
 from workers.log import configure_logging
+from workers.monitoring.metrics.serve import serve_when_ready
 
 #: The app of this process, built from its settings when it is first asked for.
 app: Celery
@@ -49,5 +50,6 @@ def __getattr__(name: str) -> Celery:
     signals.worker_ready.connect(start_runtime, weak=False, dispatch_uid="byom.start")
     # A receiver also keeps Celery from setting up logging by itself.
     signals.setup_logging.connect(set_up_logging, weak=False, dispatch_uid="byom.log")
+    serve_when_ready(settings)
     globals()["app"] = created
     return created

@@ -294,6 +294,9 @@ class Attempts:
         work.met[fault.kind] += 1
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
         if work.met[fault.kind] >= tries or (fault.retry_after or 0) > self._patience:
+            if decision.action is Action.REFRESH_CREDENTIAL and call.credential is not None:
+                # The newer one, or the one with a fresh token, was refused as well.
+                await self._leave_alone(work.subject, call.credential, decision.code)
             return _Try(fault=fault, decision=decision)
         return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision, reason))
 

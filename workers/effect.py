@@ -4,6 +4,8 @@ Workers drop what they have read when they hear of a change. Jobs that wait hear
 limits or may be held back for a key that is mended now, and their lane looks again only when its wait is over.
 """
 
+from typing import Protocol
+
 import redis
 
 from config.connections import EffectiveConnection, ProjectProfile, read_project
@@ -15,6 +17,13 @@ from workers.admission.declared import Declared
 from workers.admission.keys import keys_of
 from workers.admission.redis import script
 from workers.lanes.control import Lanes, Which
+
+
+class Effect(Protocol):
+    """Makes a change count where jobs are held up."""
+
+    def __call__(self, store: ParameterStore, scope: str, *, trust: bool) -> None:
+        """As `put_into_force`; raises `redis.RedisError` when Redis is away."""
 
 
 def put_into_force(client: redis.Redis, store: ParameterStore, scope: str, *, trust: bool) -> None:

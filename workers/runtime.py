@@ -31,6 +31,7 @@ from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
+from workers.monitoring.metrics.serve import measured
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
@@ -82,23 +83,25 @@ class Runtime:
         # Blocking: a burst waits for a connection instead of failing after the call was paid for.
         pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
         self._client = redis.asyncio.Redis(connection_pool=pool)
-        jobs = RedisJobs(
+        stored = RedisJobs(
             self._client,
             state_ttl=settings.job_state_ttl,
             records_kept=settings.usage_records,
             sums_ttl=settings.usage_sums_ttl * 86_400,
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
-        leases = Leases(jobs, seconds=_LEASE)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
         events = self._open_notify(settings, subscriptions, clock)
+        limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
+        jobs, admission = measured(settings, stored, limiter)
+        leases = Leases(jobs, seconds=_LEASE)
         self._transport = build_transport(settings)
         providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
         attempts = Attempts(
             directory=directory,
             providers=providers,
             transport=self._transport,
-            admission=RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN),
+            admission=admission,
             jobs=jobs,
             alerts=events,
             clock=clock,

@@ -152,12 +152,12 @@ def test_flower_is_found_well_by_its_health_check_and_opens_with_its_password_on
 
     assert not well()
     with running(command, environment, deployment.folder):
-        assert eventually(well), (deployment.folder / "celery.log").read_text(encoding="utf-8")
-        for path in ("/", "/workers", "/tasks", "/api/workers"):
+        assert eventually(well), (deployment.folder / "byom.log").read_text(encoding="utf-8")
+        for path in ("/", "/workers", "/tasks", "/api/workers", "/usage", "/providers", "/lanes", "/metrics"):
             assert [status(path), status(path, "ada:wrong"), status(path, REQUIRED["FLOWER_BASIC_AUTH"])] == [
                 401,
                 401,
                 200,
             ], path
-    log = (deployment.folder / "celery.log").read_text(encoding="utf-8")
+    log = (deployment.folder / "byom.log").read_text(encoding="utf-8")
     assert REQUIRED["VALKEY_PASSWORD"] not in log

@@ -15,6 +15,7 @@ from config.connections.review import Review, review
 from config.credentials import Credential, read_credential
 from config.declaration import ConfigFile, Difference, Plan, all_levels, make_plan, read_file, snapshot, write_file
 from config.errors import ConfigError, InvalidConnection, InvalidFile, MalformedCredential, StoreError
+from config.kms_check import Status, check_kms_key
 from config.settings import Settings, load_settings
 from config.store import ParameterStore
 from workers.admin import Admin
@@ -136,6 +137,8 @@ def apply(
         plan = _plan(store, file, project, account, prune=prune)
         reviewed = _review(plan, settings, at=datetime.now(UTC))
         ready = _credentials(store, reviewed.links, force=force)
+        if not force:
+            _try_keys(store, plan)
         reports = [] if no_verify or dry_run else _verify(settings, store, ready, force=force, as_json=as_json)
         if not dry_run:
             write_changes(admin, plan.draft.changes(), seen=plan.draft.store)
@@ -226,6 +229,26 @@ def _credentials(store: ParameterStore, links: Sequence[_Link], *, force: bool) 
         if problem := shape_problem(link, credential):
             raise MalformedCredential(f"connection '{link.connection.name}' of {level}: {problem}. Nothing was applied")
     return ready
+
+
+def _try_keys(store: ParameterStore, plan: Plan) -> None:
+    """Try every customer's KMS key that the file sets, as `byom account set-kms` does.
+
+    Raises:
+        CommandError: one of them does not work: secrets could not be written, or not be read again.
+    """
+    for difference in plan.differences:
+        _, arn = difference.fields.get("kms_key", (None, None))
+        if arn is None:
+            continue
+        failed = [check for check in check_kms_key(store, difference.level.name, arn) if check.status is not Status.OK]
+        if failed:
+            raise CommandError(
+                f"the KMS key of {difference.level} does not work, so nothing was applied: {failed[0].message}. To "
+                "apply the file all the same, add --force",
+                code=ExitCode.FAILED,
+                details={"missing": [check.missing for check in failed if check.missing]},
+            )
 
 
 def _verify(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from config.settings import Settings, load_settings
@@ -69,7 +70,7 @@ def demo(
         scene.save(open_store(settings.store_url, key=settings.store_key))
         running = exits.enter_context(_stack(settings, directory, stop))
         if not as_json:
-            err.print(f"Flower: [link]{running.flower_url}[/]")
+            err.print(f"Flower: [link]{running.flower_url}[/]  ({escape(running.login_hint)})")
         producer = exits.enter_context(Producer.from_settings(running.settings))
         run = _Run(scene=scene, running=running, producer=producer, stop=stop)
         run.play(sample_jobs(jobs or scene.jobs, projects=tuple(scene.chains), short=scene.short), quiet=as_json)
@@ -222,6 +223,6 @@ def _linger(running: Laptop, stop: Stop, *, keep: bool, quiet: bool) -> None:
         if not quiet:
             out.print("\nFlower stops now; `byom demo --keep` keeps it running.")
         return
-    err.print("Kept running; Ctrl-C stops everything.")
+    err.print(f"Kept running; Ctrl-C stops everything. Flower: {escape(running.login_hint)}.")
     while not stop.wait(1):
         running.check()

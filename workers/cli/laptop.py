@@ -20,6 +20,7 @@ from workers.cli.errors import CommandError, ExitCode
 from workers.cli.signals import Stop
 from workers.embedded.stack import Child, Program, Sink, Stack, flower_command, worker_command
 from workers.embedded.valkey import EmbeddedValkey
+from workers.monitoring.access import new_login
 
 #: Seconds that the worker and Flower may take to be ready.
 _READY = 60.0
@@ -33,7 +34,17 @@ class Laptop:
     #: The settings that its worker runs with, broker included.
     settings: Settings
     flower_url: str
+    #: `user:password` that was made up for Flower, to be told once; None where the settings have one.
+    flower_login: SecretStr | None = None
     stack: Stack
+
+    @property
+    def login_hint(self) -> str:
+        """How to get into Flower."""
+        if self.flower_login is None:
+            return "login: yours, from BYOM_FLOWER_AUTH"
+        user, _, password = self.flower_login.get_secret_value().partition(":")
+        return f"user {user}, password {password}"
 
     def check(self) -> None:
         """Make sure that everything still runs.
@@ -84,14 +95,18 @@ def laptop(
     check_port(flower_port, flag="--flower-port")
     with ExitStack() as exits:
         valkey = exits.enter_context(_valkey(port, data_dir))
-        own = settings.model_copy(update={"broker_url": SecretStr(valkey.url)})
+        # Others on this machine can reach the port, too.
+        login = None if settings.flower_auth else new_login()
+        changes = {"broker_url": SecretStr(valkey.url), "flower_auth": settings.flower_auth or login}
+        own = settings.model_copy(update=changes)
         stack = exits.enter_context(Stack(sink=sink, grace=grace))
         stop.on_repeat(stack.kill)
         env = environment(own)
         argv = worker_command(concurrency=own.concurrency, name="laptop", extra=["--without-mingle"])
         stack.start(Program(name="worker", argv=argv, env=env))
         stack.start(Program(name="flower", argv=flower_command(port=flower_port), env=env))
-        running = Laptop(settings=own, flower_url=f"http://127.0.0.1:{flower_port}", stack=stack)
+        url = f"http://127.0.0.1:{flower_port}"
+        running = Laptop(settings=own, flower_url=url, flower_login=login, stack=stack)
         _wait_until_ready(running, stop)
         yield running
 

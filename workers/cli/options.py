@@ -26,7 +26,7 @@ def identifier(value: str | None) -> str | None:
             f"use at most {LIMITS.name_chars} letters, digits, '.', '_' and '-', the first a letter or digit"
         )
     if value is not None and (kind := secret_kind(value)):
-        raise typer.BadParameter(f"this looks like {kind}; a name belongs here")
+        raise typer.BadParameter(f"this looks like {kind}, not like a name; names are shown and stored in the clear")
     return value
 
 

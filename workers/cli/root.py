@@ -15,6 +15,7 @@ from workers.cli import (
     doctor,
     enqueue,
     events,
+    flower,
     lanes,
     limits,
     models,
@@ -91,6 +92,7 @@ def root(
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=up.EXAMPLES)(up.up)
 app.command(epilog=worker.EXAMPLES)(worker.worker)
+app.command(epilog=flower.EXAMPLES)(flower.flower)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
 app.add_typer(usage.app, name="usage")

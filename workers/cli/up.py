@@ -70,6 +70,7 @@ def _announce(running: Laptop, data_dir: Path, *, as_json: bool) -> None:
         document = {
             "broker_url": settings.redis_url,
             "flower_url": running.flower_url,
+            "flower_login": running.flower_login.get_secret_value() if running.flower_login else None,
             "store_url": settings.store_url,
             "data_dir": str(data_dir),
             "projects": projects,
@@ -79,7 +80,7 @@ def _announce(running: Laptop, data_dir: Path, *, as_json: bool) -> None:
         return
     out.print()
     out.print(f"  Valkey    {settings.redis_url}  (data in {escape(str(data_dir))})")
-    out.print(f"  Flower    {running.flower_url}")
+    out.print(f"  Flower    {running.flower_url}  ({escape(running.login_hint)})")
     out.print(f"  Store     {escape(settings.store_url)}")
     out.print(f"  Projects  {escape(', '.join(projects)) or 'none yet; see: byom connection add --help'}")
     if settings.redis_url != Settings.model_fields["broker_url"].default.get_secret_value():

@@ -153,13 +153,9 @@ def worker_command(*, concurrency: int, name: str, queues: Sequence[str] = (), e
     return [*command, *extra]
 
 
-def flower_command(*, port: int, database: str | None = None) -> list[str]:
-    """The command line of Flower, reachable from this machine only."""
-    # At its usual level it lists every task by name and each worker that is slow to answer.
-    command = [*_CELERY, "flower", "--address=127.0.0.1", f"--port={port}", "--logging=error"]
-    if database is not None:
-        command += ["--persistent=True", f"--db={database}"]
-    return command
+def flower_command(*, port: int) -> list[str]:
+    """The command line of Flower with our pages, reachable from this machine only. Its login is in the environment."""
+    return [sys.executable, "-m", "workers.cli", "flower", "--address", "127.0.0.1", "--port", str(port)]
 
 
 def _pipe(process: "subprocess.Popen[str]") -> IO[str]:

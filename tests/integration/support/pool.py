@@ -104,34 +104,64 @@ class Pool:
 
     def configure(self) -> None:
         """Project `acme`: OpenAI, then a compatible server. `solo`: OpenAI alone."""
-        store = FileStore(self.store_path)
-        primary = {"provider": "openai", "model": "gpt-6-luna", "credential": "main"}
-        for project, names in {"acme": ("primary", "backup"), "solo": ("primary",)}.items():
-            scope = project_path(project)
-            save_project(store, project, account="acme-inc")
-            save_credential(store, scope, "main", SecretStr(SECRET_KEY))
-            base_url = self.simulator.base_urls["openai"]
-            save_connection(store, scope, {"name": "primary", "base_url": base_url, **primary})
-            if "backup" in names:
-                backup = {"provider": "openai_compatible", "model": "local", "role": "fallback"}
-                base_url = self.simulator.base_urls["compatible"]
-                save_connection(store, scope, {"name": "backup", "base_url": base_url, **backup})
+        self.add_project("acme", backup=True)
+        self.add_project("solo")
+
+    def add_project(self, project: str, *, secret: str = SECRET_KEY, backup: bool = False, **fields: Any) -> None:
+        """A project of account `acme-inc` on OpenAI, with a compatible server behind it if it has a `backup`.
+
+        `fields` are the primary's.
+        """
+        store, scope = FileStore(self.store_path), project_path(project)
+        primary = {"provider": "openai", "model": "gpt-6-luna", "credential": "main", **fields}
+        save_project(store, project, account="acme-inc")
+        save_credential(store, scope, "main", SecretStr(secret))
+        base_url = self.simulator.base_urls["openai"]
+        save_connection(store, scope, {"name": "primary", "base_url": base_url, **primary})
+        if backup:
+            fallback = {"provider": "openai_compatible", "model": "local", "role": "fallback"}
+            base_url = self.simulator.base_urls["compatible"]
+            save_connection(store, scope, {"name": "backup", "base_url": base_url, **fallback})
+
+    def byom(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command with the pool's settings, and further ones; it may fail."""
+        return subprocess.run(
+            [sys.executable, "-m", "workers.cli", *arguments],
+            cwd=ROOT,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """A worker that is ready."""
-        log = self.logs / f"worker-{len(self.workers)}.log"
-        with log.open("wb") as output:
+        return self.ready(self.launch_worker())
+
+    def launch_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        """A worker that is not ready yet, with further options of Celery's command."""
+        name = f"w{len(self.workers)}@test"
+        with self._log(len(self.workers)).open("wb") as output:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", f"w{len(self.workers)}@test"],
+                [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", name, *options],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         self.workers.append(worker)
+        return worker
+
+    def ready(self, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """The same worker, as soon as it is ready."""
+        log = self._log(self.workers.index(worker))
         wait_until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None)
         assert worker.poll() is None, log.read_text()
         return worker
+
+    def _log(self, number: int) -> Path:
+        return self.logs / f"worker-{number}.log"
 
     def worker_logs(self) -> str:
         """All that workers logged."""

@@ -98,9 +98,20 @@ def test_a_rotation_is_recorded_and_announced_step_by_step(admin: Admin, client:
         ),
     ]
     plain, trust = {"scope": SCOPE}, {"scope": SCOPE, "trust": "1"}
-    assert notices(client) == [plain, trust, plain, trust, trust, plain, plain]
+    # That a pending version works says nothing of the active one, which its provider may have refused.
+    assert notices(client) == [plain, trust, plain, plain, trust, plain, plain]
     assert admin.announced
     assert {facts.created_by for facts in history.versions.values()} == {"ada@desk"}
+
+
+@pytest.mark.parametrize(("problem", "notice"), [(None, {"scope": SCOPE, "trust": "1"}), ("bad_key", {"scope": SCOPE})])
+def test_an_active_version_that_works_is_trusted_again(
+    admin: Admin, client: redis.Redis, problem: str | None, notice: dict[str, str]
+) -> None:
+    version = admin.save_credential(SCOPE, "main", SecretStr(SECRET), verified=False)
+    admin.note_verification(SCOPE, "main", version, problem=problem)
+
+    assert notices(client)[-1] == notice
 
 
 def test_connections_and_profiles_are_recorded_by_what_changed(admin: Admin, client: redis.Redis) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from config.connections import effective_chain
+from config.connections import effective_chain, read_account
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
 from workers.embedded.simulator import Account, KeyState, Latency, Options, SimulatorThread
@@ -437,3 +437,18 @@ def test_a_process_that_is_killed_in_the_middle_is_repaired_by_applying_again(
     assert ended.returncode == 9, ended.stderr
     assert (half, compared.exit_code, again.exit_code) == (limit, 1, 0)
     assert byom("config", "export").stdout_bytes == filled.read_bytes()
+
+
+def test_a_kms_key_that_does_not_work_is_not_applied_unless_forced(byom: Byom, store: FileStore, home: Path) -> None:
+    (home / "key.yaml").write_text("version: 1\naccounts: {corp: {profile: {kms_key: alias/corp}}}\n", encoding="utf-8")
+
+    refused = byom("config", "apply", "key.yaml")
+
+    assert refused.exit_code == 1
+    assert "the KMS key of account 'corp' does not work, so nothing was applied" in refused.stderr
+    assert read_account(store, "corp").kms_key is None
+
+    forced = byom("config", "apply", "key.yaml", "--force")
+
+    assert forced.exit_code == 0
+    assert read_account(store, "corp").kms_key == "alias/corp"

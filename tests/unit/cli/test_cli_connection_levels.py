@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.connections import account_path, effective_chain, read_project
-from config.credentials import fingerprint, save_credential
+from config.credentials import fingerprint, history_of, save_credential
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
 from workers.embedded.simulator import Account, KeyState, Latency, Options, SimulatorThread
@@ -61,7 +61,11 @@ def test_an_accounts_connections_are_listed_and_removed(byom: Byom, corp: FileSt
         "removed": True,
         "credential_removed": True,
     }
-    assert list(corp.list(account_path("corp"))) == []
+    assert list(corp.secrets(account_path("corp"))) == []
+    [kept] = corp.list(account_path("corp"))
+    history = history_of(corp, account_path("corp"), "primary")
+    assert history is not None
+    assert (kept.path, history.left) == (f"{account_path('corp')}/credentials/primary", [])
 
 
 @pytest.mark.parametrize("words", [("show",), ("set", "--name", "x"), ("remove", "--name", "x"), ("add",)], ids=str)

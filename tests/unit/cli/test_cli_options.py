@@ -43,6 +43,13 @@ def test_names_that_could_leave_their_place_do_not(name: str) -> None:
         identifier(name)
 
 
+def test_a_key_that_was_pasted_where_a_name_belongs_is_refused_and_not_quoted() -> None:
+    with pytest.raises(typer.BadParameter, match="looks like an OpenAI key, not like a name") as caught:
+        identifier("sk-proj-0815canary")
+
+    assert "0815" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

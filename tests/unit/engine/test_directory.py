@@ -162,6 +162,16 @@ async def test_a_notice_of_an_account_drops_what_its_projects_inherit(store: Cou
     assert store.reads == 0
 
 
+async def test_a_notice_of_everything_drops_everything(store: CountingStore) -> None:
+    directory = Directory(store, clock=ManualClock(), ttl=60)
+    await secret_of(directory)
+    save_credential(store, project_path("acme"), "main", SecretStr("second"))
+
+    directory.drop("/byom")
+
+    assert await secret_of(directory) == "second"
+
+
 async def test_a_notice_of_an_account_drops_the_projects_own_credentials_too(store: CountingStore) -> None:
     save_project(store, "acme", account="corp")
     directory = Directory(store, clock=ManualClock(), ttl=60)

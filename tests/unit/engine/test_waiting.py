@@ -1,7 +1,10 @@
 """What a job waits for in its lane, for how long, and what becomes of it then."""
 
 import pytest
+from pydantic import SecretStr
 
+from config.connections import project_path
+from config.credentials import save_credential
 from tasks.contract import FailureCode, TokenUsage
 from tests.support import START
 from tests.unit.engine.conftest import FRESH, IMPATIENT, USAGE, Bench, failure_of, fault, make_job, reply
@@ -11,7 +14,7 @@ from workers.delivery import Delivery
 from workers.engine import HandOff, Park
 from workers.jobs import Ending
 from workers.outcome import TABLE, Waits
-from workers.providers.base import FaultKind
+from workers.providers.base import Call, Fault, FaultKind, Reply
 
 
 def refused(reason: Reason = Reason.TOKENS, wait: float = 12.0, **changes: object) -> Refusal:
@@ -210,6 +213,21 @@ async def test_a_credential_that_is_refused_and_has_no_successor_is_left_alone_b
         1,
     )
     assert "key-one" not in repr(alert)
+
+
+async def test_a_successor_that_is_refused_as_well_is_left_alone_too(bench: Bench) -> None:
+    def refuses(_: Call) -> Reply | Fault:
+        if len(bench.model.calls) == 1:
+            save_credential(bench.store, project_path("acme"), "main", SecretStr("key-two"))
+        return fault(FaultKind.CREDENTIAL_REJECTED)
+
+    bench.model.always["primary"] = refuses
+
+    await bench.run(delivery=FRESH)
+
+    assert [call.credential and call.credential.version for call in bench.model.calls] == [1, 2]
+    assert [alert.credential_version for alert in bench.alerts.raised] == [2]
+    assert len(bench.gate.held_back) == 1
 
 
 async def test_every_call_is_settled_with_what_it_used(bench: Bench) -> None:

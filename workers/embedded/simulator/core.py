@@ -189,6 +189,9 @@ class Core:
                 raise Rejection(Reason.MISSING_KEY)
             return self.accounts.anonymous()
         account = self.accounts.find(key)
+        if account is not None:
+            # Known before it is refused: the books say whose refused calls they are.
+            exchange.entry.key = account.fingerprint
         if account is None or account.state is KeyState.REVOKED:
             raise Rejection(Reason.WRONG_KEY)
         if account.state is KeyState.EXPIRED:

@@ -1,0 +1,41 @@
+"""Where pages and metrics get what they show."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import redis
+
+from workers.clock import Clock, SystemClock
+from workers.monitoring.pool.lanes import LaneBoard
+from workers.monitoring.pool.meters import MeterBoard
+from workers.monitoring.pool.redis_lanes import RedisLanes
+from workers.monitoring.pool.redis_meters import RedisMeters
+from workers.monitoring.usage.book import UsageBook
+from workers.monitoring.usage.causes import Failures, RedisFailures
+from workers.monitoring.usage.hours import RedisHours
+from workers.monitoring.usage.sums import HourlyUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boards:
+    """All sources. They block, so they are asked in threads."""
+
+    hours: HourlyUsage
+    book: UsageBook
+    failures: Failures
+    meters: MeterBoard
+    lanes: LaneBoard
+    clock: Clock
+
+    @classmethod
+    def of(cls, client: redis.Redis) -> Self:
+        """All of one broker; asks nothing yet."""
+        clock, hours = SystemClock(), RedisHours(client)
+        return cls(
+            hours=hours,
+            book=UsageBook(hours, clock=clock),
+            failures=RedisFailures(client),
+            meters=RedisMeters(client),
+            lanes=RedisLanes(client),
+            clock=clock,
+        )

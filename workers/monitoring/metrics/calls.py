@@ -1,0 +1,172 @@
+"""What a worker measures of its own calls, where they are admitted and settled: around admission and job store."""
+
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from config.connections import EffectiveConnection
+from tasks.contract import AttemptRecord, FailureCode, ProviderKind
+from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
+from workers.jobs import JobStore
+from workers.jobs.base import Claim, Ending
+from workers.monitoring.metrics import names
+from workers.monitoring.metrics.slots import Slots
+from workers.routing import Route
+
+#: What a call does, by OpenTelemetry's conventions.
+_OPERATION = "chat"
+#: Models that have series of their own in one process.
+_MODELS = 50
+
+
+class CallMetrics:
+    """The metrics of one process. For its event loop alone."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._models = Slots(_MODELS)
+        self._duration = _histogram(names.DURATION, registry)
+        self._tokens = _histogram(names.TOKEN_USAGE, registry)
+        self._wait = _histogram(names.QUEUE_WAIT, registry)
+        self._estimate = _histogram(names.ESTIMATE, registry)
+        self._refused = _counter(names.REFUSED, registry)
+        self._jobs = _counter(names.JOBS, registry)
+
+    def settled(self, record: AttemptRecord) -> None:
+        """An attempt is over."""
+        call = (_OPERATION, _provider_name(record.provider), self._model(record.model))
+        failed = "" if record.status == "ok" else record.status
+        self._duration.labels(*call, failed).observe(record.latency_ms / 1000)
+        usage = record.usage
+        if usage.total:
+            self._tokens.labels(*call, "input").observe(usage.total - usage.output)
+            self._tokens.labels(*call, "output").observe(usage.output)
+        if record.queue_wait_ms is not None:
+            self._wait.labels(str(record.provider)).observe(record.queue_wait_ms / 1000)
+
+    def refused(self, effective: EffectiveConnection, reason: Reason) -> None:
+        """A call was not admitted."""
+        self._refused.labels(effective.connection.provider.value, reason.value).inc()
+
+    def estimated(self, effective: EffectiveConnection, *, tokens: int, used: int) -> None:
+        """A call used tokens that were estimated before."""
+        if used > 0:
+            connection = effective.connection
+            estimate = self._estimate.labels(connection.provider.value, self._model(connection.model))
+            estimate.observe(tokens / used)
+
+    def ended(self, ending: Ending) -> None:
+        """A job is over."""
+        if ending.failure is not None:
+            self._jobs.labels("failed", str(ending.failure.code)).inc()
+        elif ending.result is not None:
+            self._jobs.labels(ending.result.status.value, "").inc()
+
+    def _model(self, model: str) -> str:
+        return self._models.of(model, now=datetime.now(UTC))
+
+
+class MeasuredAdmission:
+    """An admission whose answers are counted."""
+
+    def __init__(self, admission: Admission, metrics: CallMetrics) -> None:
+        self._admission = admission
+        self._metrics = metrics
+
+    async def admit(
+        self, effective: EffectiveConnection, demand: Demand, *, reservation: str | None = None
+    ) -> Lease | Refusal:
+        """As the admission itself."""
+        answer = await self._admission.admit(effective, demand, reservation=reservation)
+        if isinstance(answer, Refusal):
+            self._metrics.refused(effective, answer.reason)
+            return answer
+        return _MeasuredLease(answer, effective, demand, self._metrics)
+
+    async def release(self, effective: EffectiveConnection, *, reservation: str) -> None:
+        """As the admission itself."""
+        await self._admission.release(effective, reservation=reservation)
+
+    async def hold_back(
+        self, effective: EffectiveConnection, *, reason: Reason, seconds: float, code: FailureCode
+    ) -> None:
+        """As the admission itself."""
+        await self._admission.hold_back(effective, reason=reason, seconds=seconds, code=code)
+
+    async def let_go(self, effective: EffectiveConnection, *, reason: Reason) -> None:
+        """As the admission itself."""
+        await self._admission.let_go(effective, reason=reason)
+
+
+class _MeasuredLease:
+    """A lease whose estimate is compared with what was used."""
+
+    def __init__(self, lease: Lease, effective: EffectiveConnection, demand: Demand, metrics: CallMetrics) -> None:
+        self._lease = lease
+        self._effective = effective
+        self._demand = demand
+        self._metrics = metrics
+
+    async def settle(self, observation: Observation) -> None:
+        """As the lease itself."""
+        await self._lease.settle(observation)
+        if observation.usage is not None:
+            used = observation.usage.total - observation.usage.output
+            self._metrics.estimated(self._effective, tokens=self._demand.input_tokens, used=used)
+
+    async def refund(self) -> None:
+        """As the lease itself."""
+        await self._lease.refund()
+
+
+class MeasuredJobs:
+    """A job store whose records and endings are counted, each once: what is there already counts nothing."""
+
+    def __init__(self, jobs: JobStore, metrics: CallMetrics) -> None:
+        self._jobs = jobs
+        self._metrics = metrics
+
+    async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
+        """As the store itself."""
+        return await self._jobs.claim(job_id, hop=hop, owner=owner, lease=lease)
+
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
+        """As the store itself."""
+        await self._jobs.renew(job_ids_and_owners, lease=lease)
+
+    async def settle(self, record: AttemptRecord) -> bool:
+        """As the store itself."""
+        is_new = await self._jobs.settle(record)
+        if is_new:
+            self._metrics.settled(record)
+        return is_new
+
+    async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
+        """As the store itself."""
+        await self._jobs.keep(job_id, unit=unit, outcome=outcome)
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+        """As the store itself."""
+        await self._jobs.hand_over(job_id, owner=owner, route=route)
+
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+        """As the store itself."""
+        stands = await self._jobs.end(job_id, owner=owner, ending=ending)
+        if stands is ending:
+            self._metrics.ended(ending)
+        return stands
+
+    async def release(self, job_id: str, *, owner: str) -> None:
+        """As the store itself."""
+        await self._jobs.release(job_id, owner=owner)
+
+
+def _provider_name(provider: ProviderKind | str) -> str:
+    return names.PROVIDER_NAMES.get(provider, str(provider)) if isinstance(provider, ProviderKind) else provider
+
+
+def _histogram(metric: names.Metric, registry: CollectorRegistry) -> Histogram:
+    return Histogram(metric.name, metric.says, metric.labels, registry=registry, buckets=metric.buckets)
+
+
+def _counter(metric: names.Metric, registry: CollectorRegistry) -> Counter:
+    return Counter(metric.name, metric.says, metric.labels, registry=registry)

@@ -1,0 +1,53 @@
+"""The metrics of this worker process, for Prometheus to fetch."""
+
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from celery import signals
+from prometheus_client import REGISTRY, start_http_server
+
+from config.settings import Settings
+from workers.admission import Admission
+from workers.jobs import JobStore
+from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs
+
+_log = structlog.get_logger(__name__)
+
+
+@lru_cache(maxsize=1)
+def call_metrics() -> CallMetrics:
+    """The metrics of this process, beside those of Python and of the process itself."""
+    return CallMetrics(REGISTRY)
+
+
+def measured(settings: Settings, jobs: JobStore, admission: Admission) -> tuple[JobStore, Admission]:
+    """Both with everything counted that goes through them; as they are where nobody asks for metrics."""
+    if settings.metrics_port is None:
+        return jobs, admission
+    metrics = call_metrics()
+    return MeasuredJobs(jobs, metrics), MeasuredAdmission(admission, metrics)
+
+
+def serve_when_ready(settings: Settings) -> None:
+    """Let a worker serve its metrics from the moment at which it takes jobs, if its settings say where."""
+    if settings.metrics_port is None:
+        return
+    port, address = settings.metrics_port, settings.metrics_address
+
+    def serve(**_options: Any) -> None:
+        # Metrics are there from the start, at 0.
+        call_metrics()
+        try:
+            start_http_server(port, addr=address)
+        except OSError as error:
+            # Jobs matter more.
+            _log.error(
+                "metrics_not_served",
+                address=address,
+                port=port,
+                error=error.strerror,
+                mend="each worker of a machine needs a BYOM_METRICS_PORT of its own",
+            )
+
+    signals.worker_ready.connect(serve, weak=False, dispatch_uid="byom.metrics")

@@ -1,0 +1,1 @@
+"""The handlers of our pages in Flower."""

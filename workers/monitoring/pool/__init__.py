@@ -1,0 +1,1 @@
+"""What waits, on which limits, and what can be done about it."""

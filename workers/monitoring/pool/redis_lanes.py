@@ -1,0 +1,48 @@
+"""Lanes on Redis or Valkey."""
+
+from collections.abc import Sequence
+from dataclasses import fields as fields_of
+from typing import Any
+
+import redis
+
+from workers.lanes.control import Lanes, Which
+from workers.lanes.keys import PAUSED
+from workers.lanes.views import list_lanes
+from workers.monitoring.pool.lanes import LaneRow, Pause
+
+_SHOWN = tuple(field.name for field in fields_of(LaneRow))
+
+
+class RedisLanes:
+    """The lanes of one broker. A lane board."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._lanes = Lanes(client)
+
+    def lanes(self) -> Sequence[LaneRow]:
+        """All lanes in which jobs wait."""
+        return [LaneRow(**{name: getattr(view, name) for name in _SHOWN}) for view in list_lanes(self._client)]
+
+    def pauses(self) -> Sequence[Pause]:
+        """All that is paused."""
+        fields: Any = self._client.hkeys(PAUSED)
+        names = sorted(field.decode().split("\t") for field in fields)
+        return [Pause(project=project, priority=priority, queue=queue or None) for project, priority, queue in names]
+
+    def pause(self, *, project: str, priority: str | None = None, queue: str | None = None) -> None:
+        """Hand out no job of these lanes, present and future, until they are resumed."""
+        self._lanes.pause(project=project, priority=priority, queue=queue)
+
+    def resume(self, *, project: str, priority: str | None = None, queue: str | None = None) -> None:
+        """Let these lanes go again."""
+        self._lanes.resume(project=project, priority=priority, queue=queue)
+
+    def wake(self, *, project: str) -> int:
+        """End the waits of a project's lanes and of their meters at once."""
+        return self._lanes.wake(Which(project=project))
+
+    def weight(self, project: str, weight: float) -> None:
+        """Give a project its share from now on."""
+        self._lanes.weight(project, weight)

@@ -1,0 +1,1 @@
+"""Spend and tokens for pages and metrics."""
