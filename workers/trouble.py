@@ -1,6 +1,6 @@
 """Why work on a connection came to nothing, in words that say what to do. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from config.catalogue import ModelFacts
@@ -30,6 +30,10 @@ _CONFIG_CODES: dict[type[ConfigError], FailureCode] = {
 
 #: Seconds until another try of what failed without a word on when to come back.
 _RETRY_SECONDS = 15.0
+
+#: The longest that a job without leave stays away from its meter, in seconds. Whoever fetches asks the meter anyway,
+#: which knows better by then: what was set aside may have come back, or somebody may have raised the limit.
+_LOOK_AGAIN = 1.0
 
 #: What a job waits for after a fault; after all others, for the connection to be well again.
 _REASONS: dict[FaultKind, Reason] = {
@@ -156,7 +160,8 @@ class Trouble:
             scope=Scope.CONNECTION,
             waits=waits,
             reason=refusal.reason,
-            seconds=refusal.wait,
+            # Budgets are not asked when a job is fetched: there the wait is the whole truth.
+            seconds=refusal.wait if refusal.reason is Reason.BUDGET else min(refusal.wait, _LOOK_AGAIN),
         )
 
     @classmethod
@@ -168,7 +173,9 @@ class Trouble:
     @classmethod
     def of_refused_credential(cls, subject: Subject) -> Self:
         """Nothing was called: the vendor has refused this version of the credential a short while ago."""
-        return cls.of_refusal(Refusal(reason=Reason.CREDENTIAL, wait=_RETRY_SECONDS), subject)
+        trouble = cls.of_refusal(Refusal(reason=Reason.CREDENTIAL, wait=_RETRY_SECONDS), subject)
+        # Only this process knows of it; the meter may let the job through again at once.
+        return replace(trouble, seconds=_RETRY_SECONDS)
 
     def parks(self, subject: Subject) -> bool:
         """Whether the job goes back to its lane before this takes effect."""
