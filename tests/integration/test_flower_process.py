@@ -109,9 +109,12 @@ def test_csv_metrics_and_the_worker_agree_with_the_provider_to_the_token(watched
 
 
 def test_connections_are_known_with_their_limits_and_versions(watched: Watched) -> None:
-    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", watched.flower.get("/providers").text))
+    def shown() -> str:
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", watched.flower.get("/providers").text))
 
-    assert "openai · gpt-6-luna" in page
+    # Pages are at most two seconds old.
+    wait_until(lambda: "openai · gpt-6-luna" in shown(), seconds=5)
+    page = shown()
     assert "project acme, primary" in page
     assert "90k tokens/min" in page
     assert "version 1, used since" in page

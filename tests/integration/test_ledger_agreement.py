@@ -166,7 +166,8 @@ class Follower:
         """End it as an operator does; what it said."""
         self._process.send_signal(signal.SIGTERM)
         _, said = self._process.communicate(timeout=30)
-        assert self._process.returncode == 0, said
+        # One that was started again a moment ago may not have come to listen to signals: nothing was left for it to do.
+        assert self._process.returncode in {0, -signal.SIGTERM}, said
         return said.decode()
 
 

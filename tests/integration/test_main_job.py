@@ -48,6 +48,7 @@ def pool(running: Pool) -> Pool:
     running.simulator.clear_faults()
     running.simulator.reset()
     running.simulator.set_latency(Latency())
+    running.forget_meters()
     return running
 
 
