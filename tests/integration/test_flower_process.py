@@ -126,6 +126,7 @@ def test_nothing_that_operators_look_at_holds_text_or_secrets(watched: Watched) 
                  "/workers", "/tasks", "/api/tasks", "/broker"):  # fmt: skip
         answer = watched.flower.get(path)
         assert answer.status_code == 200, path
+        assert httpx.get(answer.url).status_code == 401, path
         seen.append(answer.text)
 
     for text in seen:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,18 @@ def test_flags_beat_flowers_own_variables(
     found = Listening.of(environ, **{"port": None, "address": None, "max_tasks": None, **flags})
 
     assert (found.address, found.port, found.max_tasks) == listening
+
+
+def test_the_login_that_was_chosen_is_the_one_that_flower_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    flower = SimpleNamespace()
+    monkeypatch.setattr(process, "options", flower)
+    monkeypatch.setattr(process, "apply_env_options", lambda: setattr(flower, "basic_auth", ["from:environment"]))
+
+    listening = Listening(address="127.0.0.1", port=1, max_tasks=7)
+    process._set_options(listening, Access(logins=("ada:hunter2",)))
+
+    assert flower.basic_auth == ["ada:hunter2"]
+    assert (flower.address, flower.port, flower.max_tasks) == ("127.0.0.1", 1, 7)
 
 
 @pytest.mark.parametrize("name", ["FLOWER_PORT", "FLOWER_MAX_TASKS"])

@@ -9,7 +9,7 @@ from typing import Any
 import promql_parser as promql
 import pytest
 import yaml
-from flower.events import PrometheusMetrics  # type: ignore[import-untyped]  # has no types
+from flower.events import get_prometheus_metrics  # type: ignore[import-untyped]  # has no types
 from prometheus_client import REGISTRY
 
 from workers.monitoring.metrics import names
@@ -65,8 +65,7 @@ def exported() -> dict[str, set[str]]:
 
 def flowers_own() -> dict[str, set[str]]:
     """The same of Flower's metrics, whose registry is the process's."""
-    if "flower_events" not in {family.name for family in REGISTRY.collect()}:
-        PrometheusMetrics()
+    get_prometheus_metrics()
     families = {family.name: family for family in REGISTRY.collect()}
     return {name: {"worker", "type", "task"} for name in families if name.startswith("flower_")}
 

@@ -102,6 +102,25 @@ async def test_a_reading_is_what_admission_says(admission: RedisAdmission, valke
     assert readings[held.key].blocked_by == "credential"
 
 
+async def test_what_a_vendor_refused_shows_as_a_limit_that_was_learned(
+    admission: RedisAdmission, valkey_client: redis.Redis
+) -> None:
+    refused = limited("refused")
+    lease = await admission.admit(refused, DEMAND)
+    assert not isinstance(lease, Refusal)
+    await lease.settle(Observation(usage=TokenUsage(), rate_limited=True, retry_after=0))
+
+    (reading,) = RedisMeters(valkey_client).readings()
+    said = (await admission.read(refused)).tokens
+
+    (limit,) = reading.limits
+    assert said is not None
+    assert limit.is_learned
+    assert limit.learned_per_minute < 0.8 * limit.per_minute
+    # It grows back while time passes between the two readings.
+    assert limit.learned_per_minute == pytest.approx(said.learned_per_minute, rel=0.05)
+
+
 async def test_meters_are_found_anew_after_a_while_and_nothing_else_is_taken_for_one(
     admission: RedisAdmission, valkey_client: redis.Redis
 ) -> None:
@@ -130,10 +149,10 @@ async def test_more_meters_than_fit_into_one_round_trip_are_all_read(
 async def test_where_looking_for_meters_takes_long_it_is_done_more_seldom(
     admission: RedisAdmission, valkey_client: redis.Redis
 ) -> None:
-    times = iter([0.0, 0.5, 20.0, 24.9, 25.1, 25.2])
+    times = iter([0.0, 0.5, 20.0, 25.4, 25.6, 25.7])
     meters = RedisMeters(valkey_client, monotonic=lambda: next(times))
-    # Half a second: it holds until 25.5; so it does at 20 and at 24.9.
-    assert [len(meters.readings()) for _ in range(2)] == [0, 0]
+    assert list(meters.readings()) == []
     await admission.admit(limited("one"), DEMAND)
 
-    assert [len(meters.readings()) for _ in range(2)] == [0, 0]
+    # It took half a second, and holds for 25.
+    assert [len(meters.readings()) for _ in range(3)] == [0, 0, 1]

@@ -242,7 +242,9 @@ class Away:
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/usage.csv"])
-def test_without_the_broker_a_page_says_so_and_no_secret(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_broker_a_page_says_so_and_no_secret(
+    path: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     away: Any = Away()
     with site(boards(away, failures=away, meters=away, lanes=away)) as running:
         page = running.get(path)
@@ -252,7 +254,7 @@ def test_without_the_broker_a_page_says_so_and_no_secret(path: str, capsys: pyte
     assert "The broker does not answer" in page.text
     assert "hunter2" not in page.text + metrics.text
     assert 'byom_scrape_ok{source="usage"} 0.0' in metrics.text
-    assert "hunter2" not in capsys.readouterr().out
+    assert "hunter2" not in capsys.readouterr().out + caplog.text
 
 
 def test_a_page_that_fails_shows_no_traceback() -> None:

@@ -103,6 +103,19 @@ def test_what_is_settled_late_or_while_nobody_asks_is_counted_once() -> None:
     assert (first, second) == (111, 11_111)
 
 
+def test_a_call_that_began_two_hours_ago_still_counts_when_it_ends() -> None:
+    ledger = Ledger(acme=1)
+    counters = UsageCounters(ledger.source, clock=ledger.clock, projects=5)
+    counters.read()
+    for _ in range(2):
+        ledger.clock.seconds += 3_600
+        counters.read()
+
+    ledger.add(combination(), Sums(attempts=10))
+
+    assert sum(sums.attempts for sums in counters.read().values()) == 10
+
+
 def test_those_who_spend_most_have_series_of_their_own_and_all_others_share_one() -> None:
     ledger = Ledger(small=1, large=100, middle=10)
     collector = PoolCollector(ledger.given, projects=2)
