@@ -17,9 +17,10 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from tests.support import START, ManualClock
+from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
-from workers.monitoring.pool.lanes import LaneBoard, LaneRow, MemoryLanes
+from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes
 from workers.monitoring.pool.meters import Limit, MemoryMeters, MeterBoard, MeterReading
 from workers.monitoring.server import build_flower
 from workers.monitoring.usage.book import HOUR, UsageBook, hour_of
@@ -270,14 +271,14 @@ def busy_meters() -> list[MeterReading]:
     return readings
 
 
-def busy_lanes() -> list[LaneRow]:
+def busy_lanes() -> list[LaneView]:
     """What waits in such a pool."""
     rows = []
     for number, (project, provider, model, size) in enumerate(_CUSTOMERS[1:6]):
         for priority in ("live", "backfill") if number == 0 else ("live",):
             depth = 18_420 if priority == "backfill" else size * 7
             rows.append(
-                LaneRow(
+                LaneView(
                     queue=f"extract.{provider}",
                     priority=priority,
                     tenant=f"a/{project}-inc",

@@ -32,7 +32,7 @@ class LaneView:
     paused: bool
     weight: float
     #: Tokens that the meter gains per second, where a limit is declared.
-    refill: float | None
+    refill: float | None = None
 
 
 def list_lanes(client: redis.Redis, which: Which = EVERY) -> list[LaneView]:

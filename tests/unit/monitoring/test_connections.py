@@ -5,8 +5,8 @@ import pytest
 
 from tests.monitoring import busy_lanes, combination, hour
 from tests.support import START
+from workers.lanes.views import LaneView
 from workers.monitoring.pool.connections import ConnectionRow, State, connection_rows
-from workers.monitoring.pool.lanes import LaneRow
 from workers.monitoring.pool.meters import Limit, MeterName, MeterReading
 from workers.monitoring.usage.book import HOUR, Slice
 from workers.monitoring.usage.sums import Combination, Sums
@@ -21,7 +21,7 @@ def slices(*tables: tuple[int, dict[Combination, Sums]]) -> list[Slice]:
 
 
 def row(
-    reading: MeterReading, *tables: tuple[int, dict[Combination, Sums]], lanes: tuple[LaneRow, ...] = ()
+    reading: MeterReading, *tables: tuple[int, dict[Combination, Sums]], lanes: tuple[LaneView, ...] = ()
 ) -> ConnectionRow:
     (found,) = connection_rows([reading], lanes, slices(*tables), since=SINCE)
     return found

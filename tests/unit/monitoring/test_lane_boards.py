@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from tests.integration.support.lanes import LaneBench
-from workers.monitoring.pool.lanes import LaneBoard, LaneRow, MemoryLanes, Pause
+from workers.lanes.views import LaneView
+from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes, Pause
 from workers.monitoring.pool.redis_lanes import RedisLanes
 
 #: Project, priority, queue, and jobs.
@@ -23,7 +24,7 @@ Row = tuple[str, str, str, int]
 
 def in_memory(_request: pytest.FixtureRequest) -> LaneBoard:
     return MemoryLanes(
-        LaneRow(
+        LaneView(
             queue=queue,
             priority=priority,
             tenant=f"p/{project}",
@@ -57,7 +58,7 @@ def board(request: pytest.FixtureRequest) -> LaneBoard:
     return make(request)
 
 
-def seen(board: LaneBoard, what: Callable[[LaneRow], Any]) -> dict[Row, Any]:
+def seen(board: LaneBoard, what: Callable[[LaneView], Any]) -> dict[Row, Any]:
     return {(lane.project, lane.priority, lane.queue, lane.depth): what(lane) for lane in board.lanes()}
 
 

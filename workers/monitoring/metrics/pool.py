@@ -7,11 +7,11 @@ import redis
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import OTHER
 from workers.monitoring.metrics.usage import UsageCounters
-from workers.monitoring.pool.lanes import LaneRow
 from workers.monitoring.pool.meters import MeterReading
 from workers.monitoring.usage.sums import PICO
 
@@ -133,13 +133,13 @@ def _meter(reading: MeterReading, families: dict[str, Family]) -> None:
         families[names.LIMIT_USED.name].add_metric([*labels, name], limit.used)
 
 
-def _largest(lanes: Sequence[LaneRow], projects: int) -> list[LaneRow]:
+def _largest(lanes: Sequence[LaneView], projects: int) -> list[LaneView]:
     """One row per queue, priority and project, the smaller projects together."""
     depths: dict[str, int] = {}
     for lane in lanes:
         depths[lane.project] = depths.get(lane.project, 0) + lane.depth
     named = set(sorted(depths, key=lambda project: (-depths[project], project))[:projects])
-    rows: dict[tuple[str, str, str], LaneRow] = {}
+    rows: dict[tuple[str, str, str], LaneView] = {}
     for lane in lanes:
         project = lane.project if lane.project in named else OTHER
         key = (lane.queue, lane.priority, project)

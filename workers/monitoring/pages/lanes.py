@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 import structlog
 import tornado.web
 
+from workers.lanes.views import LaneView
 from workers.monitoring.pages.base import Page
-from workers.monitoring.pool.lanes import PRIORITIES, LaneRow, Pause
+from workers.monitoring.pool.lanes import PRIORITIES, Pause
 
 #: Lines of the page.
 _MOST = 200
@@ -104,7 +105,7 @@ class LanesPage(Page):
         return value
 
 
-def _without_lanes(pauses: Sequence[Pause], lanes: Sequence[LaneRow]) -> list[Pause]:
+def _without_lanes(pauses: Sequence[Pause], lanes: Sequence[LaneView]) -> list[Pause]:
     """Pauses that no line of the table shows; they must be seen to be ended."""
     shown = {(lane.project, lane.priority) for lane in lanes if lane.paused}
     return [pause for pause in pauses if (pause.project, pause.priority) not in shown]

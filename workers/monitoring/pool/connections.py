@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from workers.monitoring.pool.lanes import LaneRow
+from workers.lanes.views import LaneView
 from workers.monitoring.pool.meters import MeterName, MeterReading
 from workers.monitoring.usage.book import Slice
 from workers.monitoring.usage.sums import NONE, Combination, Sums
@@ -98,7 +98,7 @@ _Owner = tuple[str, str, str]
 
 
 def connection_rows(
-    readings: Iterable[MeterReading], lanes: Iterable[LaneRow], usage: Iterable[Slice], *, since: datetime
+    readings: Iterable[MeterReading], lanes: Iterable[LaneView], usage: Iterable[Slice], *, since: datetime
 ) -> list[ConnectionRow]:
     """All connections, those in trouble first.
 
@@ -111,7 +111,7 @@ def connection_rows(
     slices = list(usage)
     used = _used(slices, since=since)
     begin = min((part.start for part in slices), default=since)
-    waiting: dict[tuple[str, str], list[LaneRow]] = {}
+    waiting: dict[tuple[str, str], list[LaneView]] = {}
     for lane in lanes:
         waiting.setdefault((lane.tenant, lane.meter), []).append(lane)
     rows = []
@@ -124,7 +124,7 @@ def connection_rows(
 
 
 def _row(
-    reading: MeterReading, name: MeterName, lanes: Sequence[LaneRow], used: Mapping[_Owner, _Used], begin: datetime
+    reading: MeterReading, name: MeterName, lanes: Sequence[LaneView], used: Mapping[_Owner, _Used], begin: datetime
 ) -> ConnectionRow:
     # A project with bounds of its own on its account's credential is the project's business.
     owner = ("project", name.project, name.model) if name.project else ("account", name.account or "", name.model)

@@ -4,31 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from workers.lanes.views import LaneView
+
 #: The classes that lanes come in.
 PRIORITIES = ("live", "backfill")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneRow:
-    """One lane in which jobs wait."""
-
-    queue: str
-    priority: str
-    tenant: str
-    meter: str
-    project: str
-    connection: str
-    #: Jobs that wait, and estimated tokens of all of them.
-    depth: int
-    tokens: int
-    #: Seconds that the first job waits.
-    oldest_age: float
-    #: Seconds until the next job may go: 0 when nothing but its turn is missing, None when nobody can say.
-    next_release: float | None
-    #: What it waits for; None when it is nothing but its turn.
-    why: str | None
-    paused: bool
-    weight: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +23,7 @@ class Pause:
 class LaneBoard(Protocol):
     """What is known of lanes, and their controls. All of it raises `redis.RedisError` when nobody can be asked."""
 
-    def lanes(self) -> Sequence[LaneRow]:
+    def lanes(self) -> Sequence[LaneView]:
         """All lanes in which jobs wait."""
 
     def pauses(self) -> Sequence[Pause]:
@@ -70,11 +49,11 @@ class LaneBoard(Protocol):
 class MemoryLanes:
     """Lanes in a list; for tests."""
 
-    def __init__(self, lanes: Iterable[LaneRow] = ()) -> None:
+    def __init__(self, lanes: Iterable[LaneView] = ()) -> None:
         self._lanes = list(lanes)
         self._pauses: list[Pause] = []
 
-    def lanes(self) -> Sequence[LaneRow]:
+    def lanes(self) -> Sequence[LaneView]:
         """All lanes, with what is paused of them."""
         return [replace(lane, paused=True, why="paused") if self._is_paused(lane) else lane for lane in self._lanes]
 
@@ -108,7 +87,7 @@ class MemoryLanes:
             raise ValueError("a weight is a number from 0.001 to 1000")
         self._lanes = [replace(lane, weight=weight) if lane.project == project else lane for lane in self._lanes]
 
-    def _is_paused(self, lane: LaneRow) -> bool:
+    def _is_paused(self, lane: LaneView) -> bool:
         return any(
             (pause.project, pause.priority) == (lane.project, lane.priority) and pause.queue in {None, lane.queue}
             for pause in self._pauses

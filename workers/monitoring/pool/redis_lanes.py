@@ -1,17 +1,14 @@
 """Lanes on Redis or Valkey."""
 
 from collections.abc import Sequence
-from dataclasses import fields as fields_of
 from typing import Any
 
 import redis
 
 from workers.lanes.control import Lanes, Which
 from workers.lanes.keys import PAUSED
-from workers.lanes.views import list_lanes
-from workers.monitoring.pool.lanes import LaneRow, Pause
-
-_SHOWN = tuple(field.name for field in fields_of(LaneRow))
+from workers.lanes.views import LaneView, list_lanes
+from workers.monitoring.pool.lanes import Pause
 
 
 class RedisLanes:
@@ -21,9 +18,9 @@ class RedisLanes:
         self._client = client
         self._lanes = Lanes(client)
 
-    def lanes(self) -> Sequence[LaneRow]:
+    def lanes(self) -> Sequence[LaneView]:
         """All lanes in which jobs wait."""
-        return [LaneRow(**{name: getattr(view, name) for name in _SHOWN}) for view in list_lanes(self._client)]
+        return list_lanes(self._client)
 
     def pauses(self) -> Sequence[Pause]:
         """All that is paused."""
