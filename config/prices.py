@@ -18,7 +18,8 @@ from genai_prices.types import ModelPrice, TieredPrices
 from tasks.contract import ProviderKind, TokenUsage
 
 _MILLION = Decimal(1_000_000)
-_PICO = Decimal(10) ** 12
+#: Pico-dollars in a dollar: prices per token have no fraction there, and whole numbers do not drift when summed.
+PICO = 10**12
 
 #: Our kinds → the data's providers. A compatible server is somebody's own machine or gateway: its price is not known.
 _PROVIDERS: dict[ProviderKind, str] = {
@@ -44,7 +45,7 @@ class Cost:
     @property
     def pico_usd(self) -> int:
         """The same as a whole number, which does not drift when it is summed."""
-        return int(self.usd * _PICO)
+        return int(self.usd * PICO)
 
     def as_json(self) -> dict[str, Any]:
         """The prices as a usage record keeps them; decimals are strings, so that nothing is rounded."""

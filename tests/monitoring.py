@@ -16,6 +16,7 @@ from flower.options import default_options  # type: ignore[import-untyped]  # ha
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
+from config.prices import PICO
 from tests.support import START, ManualClock
 from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
@@ -26,7 +27,7 @@ from workers.monitoring.server import build_flower
 from workers.monitoring.usage.book import HOUR, UsageBook, hour_of
 from workers.monitoring.usage.causes import Causes, Failures, causes_of
 from workers.monitoring.usage.query import UsageQuery
-from workers.monitoring.usage.sums import PICO, Combination, HourlyUsage, MemoryHours, Sums, Table
+from workers.monitoring.usage.sums import Combination, HourlyUsage, MemoryHours, Sums, Table
 
 LOGIN = ("operator", "pass:word")
 

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Literal
 
 from config.connections import EffectiveConnection
+from config.prices import PICO
 from workers.admission.keys import spend_key
 
-PICO = 10**12
 SECONDS_PER_DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 

@@ -5,10 +5,9 @@ from dataclasses import astuple, dataclass, fields
 from decimal import Decimal
 from typing import Self
 
+from config.prices import PICO
 from tasks.contract import AttemptRecord, TokenUsage
 
-#: Money is summed as whole pico-dollars: prices per token have no fraction there, and integers do not drift.
-PICO = Decimal(10) ** 12
 #: Pico-dollars in one micro-dollar; sums are kept as the two.
 _MICRO = 10**6
 

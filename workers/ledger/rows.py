@@ -6,8 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, Self
 
+from config.prices import PICO
 from tasks.contract import Role, TokenUsage
-from workers.ledger.amounts import PICO, Amounts
+from workers.ledger.amounts import Amounts
 from workers.ledger.sums import STORED
 
 #: Whole days and hours, in UTC.

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from config.prices import PICO
 from workers.monitoring.usage.report import Row
-from workers.monitoring.usage.sums import PICO, Sums
+from workers.monitoring.usage.sums import Sums
 
 _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 #: Below this, more digits are shown.

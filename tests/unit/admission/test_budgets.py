@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from config.connections import EffectiveConnection, ProjectProfile
+from config.prices import PICO
 from tests.support import START
 from tests.unit.admission.conftest import Subject, about, demand, limited, used
 from workers.admission import Reason, Refusal
-from workers.admission.budget import PICO, counters, day_of, pico_usd, usd
+from workers.admission.budget import counters, day_of, pico_usd, usd
 from workers.alerts import AlertKind
 
 #: A tenth of a dollar per call of a hundred tokens.

@@ -14,11 +14,11 @@ import redis.asyncio
 from redis.crc import key_slot
 
 from config.connections import ProjectProfile
+from config.prices import PICO
 from tasks.contract import FailureCode, TokenUsage
 from tests.support import ManualClock
 from tests.unit.admission.conftest import FETCH, demand, limited, used
 from workers.admission import Health, Observation, Reason, RedisAdmission, Refusal, learning, memory, meter
-from workers.admission.budget import PICO
 from workers.admission.keys import keys_of, meter_keys
 from workers.alerts import MemoryAlerts
 from workers.embedded.valkey import EmbeddedValkey

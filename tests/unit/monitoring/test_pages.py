@@ -10,6 +10,7 @@ import httpx
 import pytest
 import redis
 
+from config.prices import PICO
 from tests.monitoring import (
     LOGIN,
     MemoryFailures,
@@ -25,7 +26,7 @@ from tests.monitoring import (
 from tests.support import START
 from workers.monitoring.pool.lanes import MemoryLanes
 from workers.monitoring.pool.meters import MemoryMeters
-from workers.monitoring.usage.sums import PICO, Sums, Table
+from workers.monitoring.usage.sums import Sums, Table
 
 PAGES = ("/usage", "/providers", "/lanes")
 #: What needs a login.

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from config.prices import PICO
 from tests.monitoring import boards, busy_lanes, busy_meters, combination, hour, site
 from tests.support import START, ManualClock
 from workers.monitoring.boards import Boards
@@ -16,7 +17,7 @@ from workers.monitoring.metrics.slots import OTHER, Slots
 from workers.monitoring.metrics.usage import UsageCounters
 from workers.monitoring.pool.lanes import MemoryLanes
 from workers.monitoring.pool.meters import MemoryMeters
-from workers.monitoring.usage.sums import PICO, Combination, MemoryHours, Sums
+from workers.monitoring.usage.sums import Combination, MemoryHours, Sums
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -2,13 +2,14 @@ from datetime import timedelta
 
 import pytest
 
+from config.prices import PICO
 from tests.monitoring import combination, hour
 from workers.monitoring import formats
 from workers.monitoring.pages.usage import charts, usage_csv
 from workers.monitoring.usage.book import HOUR, Slice, Span
 from workers.monitoring.usage.query import DIMENSIONS, BadQuery, UsageQuery
 from workers.monitoring.usage.report import usage_report
-from workers.monitoring.usage.sums import PICO, Combination, Sums
+from workers.monitoring.usage.sums import Combination, Sums
 
 
 def span(*tables: dict[Combination, Sums]) -> Span:

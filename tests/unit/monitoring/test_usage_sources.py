@@ -7,6 +7,7 @@ from datetime import timedelta
 import fakeredis
 import pytest
 
+from config.prices import PICO
 from tasks.contract import AttemptRecord, Priority, ProviderKind, Role, TokenUsage
 from tests.monitoring import combination, hour
 from tests.support import START
@@ -16,7 +17,7 @@ from workers.ledger.sums import hour_key
 from workers.monitoring.usage.causes import RedisFailures, causes_of
 from workers.monitoring.usage.hours import RedisHours
 from workers.monitoring.usage.query import UsageQuery
-from workers.monitoring.usage.sums import PICO, Sums
+from workers.monitoring.usage.sums import Sums
 
 
 def record(call: str, **changes: object) -> AttemptRecord:

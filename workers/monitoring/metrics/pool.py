@@ -7,13 +7,13 @@ import redis
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from config.prices import PICO
 from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import OTHER
 from workers.monitoring.metrics.usage import UsageCounters
 from workers.monitoring.pool.meters import MeterReading
-from workers.monitoring.usage.sums import PICO
 
 #: Values of a label beyond which all others share one: projects in usage and in lanes, and meters.
 PROJECTS = 100

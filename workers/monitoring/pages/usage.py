@@ -5,13 +5,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from config.prices import PICO
 from workers.monitoring import formats
 from workers.monitoring.charts import Bar, stacked_bars
 from workers.monitoring.pages.base import Page
 from workers.monitoring.usage.causes import Causes
 from workers.monitoring.usage.query import DIMENSIONS, SORTS, BadQuery, UsageQuery
 from workers.monitoring.usage.report import Row, UsageReport, usage_report
-from workers.monitoring.usage.sums import PICO
 
 #: Lines of the table on the page.
 _MOST = 100

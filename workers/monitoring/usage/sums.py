@@ -7,8 +7,6 @@ from typing import NamedTuple, Protocol
 
 #: Stands where a record has no value.
 NONE = "-"
-#: Pico-USD in one USD.
-PICO = 10**12
 
 
 class Combination(NamedTuple):
