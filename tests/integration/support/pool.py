@@ -172,8 +172,10 @@ class Pool:
         found: list[bytes] = []
         with redis.Redis.from_url(self.valkey.url) as client:
             for key in client.scan_iter():
-                read = _READERS[client.type(key)]
-                found += [key, repr(read(client, key)).encode()]
+                kind = client.type(key)
+                # A key may be gone since the scan came by; its name still counts.
+                value = b"" if kind == b"none" else repr(_READERS[kind](client, key)).encode()
+                found += [key, value]
         return b"\n".join(found)
 
     def forget_meters(self) -> None:
