@@ -36,6 +36,7 @@ def usage_record(call: str, **changes: object) -> AttemptRecord:
         "request_id": f"req-{call}",
         "priority": "live",
         "tier": "flex",
+        "estimated_input": 1_100,
         "started_at": NOW,
     }
     return AttemptRecord.model_validate(fields | changes)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from config.prices import Cost
 from tasks.contract import AttemptRecord
+from workers.extraction import prompt_tokens
 from workers.outcome import Action, Decision
 from workers.providers.base import Call
 from workers.providers.transport import Sent
@@ -70,6 +71,7 @@ def record_of(
         status="ok" if done.decision is None else done.decision.code.value,
         action=_taken(done, subject),
         usage=answer.usage,
+        estimated_input=prompt_tokens(call.prompt),
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         latency_ms=round(sent.latency * 1000),

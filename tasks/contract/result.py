@@ -120,6 +120,8 @@ class AttemptRecord(Record):
     cost_usd: str | None = None
     #: The prices used, USD per million tokens, and where they come from; absent when unknown.
     price: dict[str, Any] | None = None
+    #: Input tokens of the prompt as they were estimated before the call; absent in older records.
+    estimated_input: int | None = None
     latency_ms: int
     #: From joining the lane of this connection to the delivery that made the call; absent in older records.
     queue_wait_ms: int | None = None

@@ -53,6 +53,7 @@ COLUMNS = (
     "request_id",
     "labels",
     "tier",
+    "estimated_input",
 )
 
 
