@@ -8,6 +8,7 @@ from typing import Final
 
 from config.prices import Cost
 from tasks.contract import AttemptRecord
+from workers.extraction import prompt_tokens
 from workers.outcome import Action, Decision
 from workers.providers.base import Call
 from workers.providers.transport import Sent
@@ -81,6 +82,7 @@ def record_of(
         packed=done.packed,
         tokens_saved=done.tokens_saved,
         usage=answer.usage,
+        estimated_input=prompt_tokens(call.prompt),
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         latency_ms=round(sent.latency * 1000),

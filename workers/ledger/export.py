@@ -52,6 +52,8 @@ COLUMNS = (
     "queue_wait_ms",
     "request_id",
     "labels",
+    "tier",
+    "estimated_input",
 )
 
 
