@@ -54,6 +54,8 @@ COLUMNS = (
     "labels",
     "tier",
     "estimated_input",
+    "packed",
+    "tokens_saved",
 )
 
 
