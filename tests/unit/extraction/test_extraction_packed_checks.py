@@ -72,7 +72,7 @@ def test_the_order_of_the_parts_does_not_count() -> None:
 
 
 def test_empty_lists_are_a_good_answer() -> None:
-    empty = {"entities": [], "facts": []}
+    empty: dict[str, Any] = {"entities": [], "facts": []}
 
     assert judge(answer_of([GOOD[0], ("e2", empty), GOOD[2]]))[1] == Extracted()
 
