@@ -371,13 +371,15 @@ class Attempts:
 def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
     if not pack.is_shared:
         return Done(decision=done.decision, again=done.again)
-    took_nothing = isinstance(answer, Fault) and not answer.usage.total
+    usage = answer.usage
+    taken = usage.total - usage.output
+    is_free = isinstance(answer, Fault) and not taken
     return Done(
         decision=done.decision,
         again=done.again,
         split=done.split,
         packed=len(pack.units),
-        tokens_saved=0 if took_nothing else extraction.tokens_saved(pack, done.extracted or ()),
+        tokens_saved=0 if is_free else extraction.tokens_saved(pack, done.extracted or (), taken=taken),
     )
 
 
