@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from config.connections import EffectiveConnection
+from config.connections import EffectiveConnection, project_path
 from tasks.contract import Priority, TokenUsage
 from workers.backfill.expectation import Seen
 from workers.ledger.stream import RecordStream
@@ -69,8 +69,14 @@ def _is_of(record: dict[str, Any], link: EffectiveConnection) -> bool:
         and record["model"] == connection.model
         and record["provider"] == connection.provider.value
         and record.get("account") == link.account
-        and (record["project"] == link.project or link.shares_meter)
+        and (record["project"] == link.project or _shares_meter(link))
     )
+
+
+def _shares_meter(link: EffectiveConnection) -> bool:
+    """Whether other projects of the account call through the same meter."""
+    own = link.credential_scope.startswith(f"{project_path(link.project)}/")
+    return not own and not link.key.endswith(f"@{link.project}")
 
 
 def _add(record: dict[str, Any], link: EffectiveConnection, history: History, *, now: datetime) -> None:

@@ -10,7 +10,7 @@ from .instructions import PACKED_PROMPT_VERSION, PROMPT_VERSION
 from .merge import assemble
 from .needs import Needs, prompt_tokens, rough_needs, tokens_saved
 from .notes import WarningCode
-from .packs import pack
+from .packs import MOST_EPISODES, pack
 from .plan import plan
 from .prompt import enlarge, remind
 from .results import Extracted, ExtractedEntity, ExtractedFact, Pack, PromptTooLong, Unit, Unusable
@@ -18,6 +18,7 @@ from .schema import PACKED_SCHEMA_VERSION, SCHEMA_VERSION
 from .tokens import estimate_tokens
 
 __all__ = [
+    "MOST_EPISODES",
     "PACKED_PROMPT_VERSION",
     "PACKED_SCHEMA_VERSION",
     "PROMPT_VERSION",
