@@ -1,10 +1,10 @@
 """What calls of a connection take, learned from those that it made. Pure.
 
 A vendor counts input otherwise than our estimate does, and instructions otherwise than episodes. Answers are longer
-for longer episodes, and no answer is empty. So both are taken for a sum of two parts,
+for longer episodes, and none is empty. So both are taken for a sum of two parts,
 
-    input  = so much a call    + so much for each estimated token beyond the instructions
-    output = so much an episode + so much for each of these tokens
+    input  = so much for each estimated token of the instructions + so much for each of the rest
+    output = so much for each episode                             + so much for each of the rest
 
 and each pair of figures is fitted to what was seen. Where little was seen, what is usual (`USUAL_OUTPUT`) weighs in.
 """
@@ -15,6 +15,7 @@ from math import sqrt
 from typing import Final, Self
 
 from tasks.contract import TokenUsage
+from workers.extraction.packs import PACKED_STATIC_TOKENS
 from workers.extraction.plan import STATIC_TOKENS
 
 #: What is usual weighs as much as so many calls.
@@ -27,20 +28,31 @@ _LEAST_SPREAD: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one call asks, in estimated tokens."""
+
+    #: Of the part that is the same for all calls of its kind.
+    instructions: int
+    #: Of all else.
+    text: int
+    #: Episodes that it is about, or parts of long ones.
+    episodes: int = 1
+
+    @classmethod
+    def of(cls, estimated: int, *, episodes: int) -> Self:
+        """From the estimated input of a prompt as a whole."""
+        instructions = PACKED_STATIC_TOKENS if episodes > 1 else STATIC_TOKENS
+        return cls(instructions=instructions, text=max(0, estimated - instructions), episodes=episodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One call that was answered."""
 
-    #: Input tokens, as they were estimated before it.
-    estimated: int
-    #: Episodes that it was about.
-    episodes: int
+    #: Its input, as it was estimated before it.
+    asked: Asked
     usage: TokenUsage
     seconds: float
-
-    @property
-    def text(self) -> int:
-        """Estimated tokens beyond the instructions."""
-        return self.estimated - STATIC_TOKENS
 
     @property
     def input(self) -> int:
@@ -53,15 +65,17 @@ class Work:
     """Calls that are to be made, in sums."""
 
     calls: int = 0
-    #: Episodes, or parts of long ones.
     episodes: int = 0
-    #: Input tokens by estimate.
-    estimated: int = 0
+    #: Estimated tokens.
+    instructions: int = 0
+    text: int = 0
 
-    @property
-    def text(self) -> int:
-        """Estimated tokens beyond the instructions."""
-        return self.estimated - self.calls * STATIC_TOKENS
+    def add(self, asked: Asked) -> None:
+        """Count a call."""
+        self.calls += 1
+        self.episodes += asked.episodes
+        self.instructions += asked.instructions
+        self.text += asked.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ class Relation:
 
 
 #: As admission takes it before it knows better: as many tokens as are estimated.
-USUAL_INPUT: Final = Relation(STATIC_TOKENS, 1.0)
+USUAL_INPUT: Final = Relation(1.0, 1.0)
 #: Of small models that extract from messages and documents: an empty frame and a fact an episode, and about as much
 #: JSON as there is text. A rough figure, which the range of plans without history shows.
 USUAL_OUTPUT: Final = Relation(100.0, 1.0)
@@ -203,8 +217,8 @@ class Expectation:
             wasted: tokens that were paid for meanwhile without an answer.
         """
         return cls(
-            input=Fit.to([(1.0, call.text, call.input) for call in calls], USUAL_INPUT),
-            output=Fit.to([(call.episodes, call.text, call.usage.output) for call in calls], USUAL_OUTPUT),
+            input=Fit.to([(call.asked.instructions, call.asked.text, call.input) for call in calls], USUAL_INPUT),
+            output=Fit.to([(call.asked.episodes, call.asked.text, call.usage.output) for call in calls], USUAL_OUTPUT),
             cached_input=_mean(call.usage.cached_input for call in calls),
             cache_write=_mean(call.usage.cache_write for call in calls),
             wasted=wasted / max(1, sum(call.usage.total for call in calls)),
@@ -215,7 +229,7 @@ class Expectation:
     def of(self, work: Work) -> Taken:
         """What work takes."""
         more = 1 + self.wasted
-        given = self.input.of(work.calls, work.text) * more
+        given = self.input.of(work.instructions, work.text) * more
         cached = min(self.cached_input * work.calls * more, given.low)
         return Taken(
             input=given,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from config.connections import EffectiveConnection, project_path
 from tasks.contract import Priority, TokenUsage
-from workers.backfill.expectation import Seen
+from workers.backfill.expectation import Asked, Seen
 from workers.ledger.stream import RecordStream
 
 #: Records that are looked at, those of other connections included, and calls of one connection that are enough.
@@ -93,8 +93,7 @@ def _add(record: dict[str, Any], link: EffectiveConnection, history: History, *,
     elif estimated is not None and usage.output > 0:
         history.calls.append(
             Seen(
-                estimated=estimated,
-                episodes=record.get("packed") or 1,
+                asked=Asked.of(estimated, episodes=record.get("packed") or 1),
                 usage=usage,
                 seconds=record["latency_ms"] / 1000,
             )
