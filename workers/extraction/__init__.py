@@ -11,7 +11,7 @@ from .merge import assemble
 from .needs import Needs, prompt_tokens, rough_needs, tokens_saved
 from .notes import WarningCode
 from .packs import MOST_EPISODES, pack
-from .plan import plan
+from .plan import has_room, plan
 from .prompt import enlarge, remind
 from .results import Extracted, ExtractedEntity, ExtractedFact, Pack, PromptTooLong, Unit, Unusable
 from .schema import PACKED_SCHEMA_VERSION, SCHEMA_VERSION
@@ -37,6 +37,7 @@ __all__ = [
     "check_pack",
     "enlarge",
     "estimate_tokens",
+    "has_room",
     "pack",
     "plan",
     "prompt_tokens",
