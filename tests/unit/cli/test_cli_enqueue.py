@@ -22,6 +22,7 @@ from tasks.contract import (
     FailureCode,
     JobRefused,
     JobStatus,
+    UsageTotals,
 )
 from tests.unit.cli.conftest import Byom
 from workers.backlog import Backlog
@@ -360,3 +361,12 @@ def test_a_number_of_tokens_that_no_job_takes_is_refused(
 
     assert result.exit_code == 2
     assert producer.jobs == []
+
+
+def test_the_end_of_a_job_says_what_packing_saved(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    usage = UsageTotals(attempts=1, tokens_saved=6_159)
+    producer.ends["e1"] = succeeded("job-e1").model_copy(update={"usage": usage})
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--wait")
+
+    assert result.stdout.count("saved by packing") == 1
+    assert "6,159 saved by packing" in result.stdout
