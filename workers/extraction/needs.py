@@ -29,7 +29,7 @@ class Needs:
 
 
 def rough_needs(job: ExtractionJob) -> Needs:
-    """Calls and input tokens of a job, without building its prompts; a few percent off what `plan` and `pack` come to."""
+    """Calls and input tokens of a job, without building its prompts; a few percent off the plan."""
     shared = min(CONTEXT_TOKENS, sum(estimate_tokens(episode.text) for episode in job.context))
     shared += estimate_tokens(job.instructions) if job.instructions else 0
     shared += sum(estimate_tokens(f"{kind.name} {kind.description}") for kind in job.entity_types)
