@@ -369,14 +369,16 @@ class Attempts:
 
 
 def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
+    text = extraction.text_tokens(pack)
     if not pack.is_shared:
-        return Done(decision=done.decision, again=done.again)
+        return Done(decision=done.decision, again=done.again, estimated_text=text)
     took_nothing = isinstance(answer, Fault) and not answer.usage.total
     return Done(
         decision=done.decision,
         again=done.again,
         split=done.split,
         packed=len(pack.units),
+        estimated_text=text,
         tokens_saved=0 if took_nothing else extraction.tokens_saved(pack, done.extracted or ()),
     )
 

@@ -15,7 +15,7 @@ from config.prices import price
 from tasks.contract import ExtractionJob, ProviderKind, Tier, TokenUsage
 from workers import extraction
 from workers.backfill.entries import Entry
-from workers.backfill.expectation import Asked, Range, Taken, Work
+from workers.backfill.expectation import Asked, Load, Range, Taken
 from workers.backfill.groups import Grouping, joined
 from workers.backfill.pace import Limit, Pace, pace
 from workers.backfill.standing import Standing
@@ -72,7 +72,7 @@ class _Tally:
 
     context: int
     max_output: int
-    work: Work = field(default_factory=Work)
+    load: Load = field(default_factory=Load)
     too_long: int = 0
 
 
@@ -105,13 +105,14 @@ class _Packing:
                 longest, context_tokens=tally.context, max_output=tally.max_output
             )
             for asked in _calls(job, units, tally):
-                tally.work.add(asked)
+                tally.load.add(asked)
 
 
 def _calls(job: ExtractionJob, units: Sequence[extraction.Unit], tally: _Tally) -> Iterator[Asked]:
     packs = extraction.pack(job, units, done=(), split=(), context_tokens=tally.context, max_output=tally.max_output)
     for pack in packs:
-        yield Asked.of(extraction.prompt_tokens(pack.prompt), episodes=len(pack.units))
+        text = extraction.text_tokens(pack)
+        yield Asked(text=text, around=extraction.prompt_tokens(pack.prompt) - text, episodes=len(pack.units))
 
 
 class Estimator:
@@ -164,20 +165,20 @@ class Estimator:
 
     def _option(self, standing: Standing, packing: _Packing, tier: Tier | None) -> Option:
         tally = packing.tallies[_room(standing)]
-        taken = standing.expectation.of(tally.work)
+        taken = standing.expectation.of(tally.load)
         if tier is Tier.BATCH:
             # Calls of a batch are made apart from each other: what one writes into the cache, no other counts on.
             taken = replace(taken, cached_input=0.0, cache_write=0.0)
-        cost = _cost(standing, taken, tally.work.calls, tier=tier, now=self._now)
+        cost = _cost(standing, taken, tally.load.calls, tier=tier, now=self._now)
         return Option(
             standing=standing,
             pack_tokens=packing.pack_tokens,
             tier=tier,
             jobs=packing.jobs,
-            calls=tally.work.calls,
+            calls=tally.load.calls,
             taken=taken,
             cost=cost,
-            pace=self._pace(standing, taken, tally.work.calls, cost, tier),
+            pace=self._pace(standing, taken, tally.load.calls, cost, tier),
             too_long=tally.too_long,
         )
 
@@ -189,8 +190,7 @@ class Estimator:
         found = pace(
             limits,
             floor=self._floor,
-            call_seconds=None if tier is Tier.BATCH else standing.expectation.seconds,
-            calls=calls,
+            call_seconds=None if tier is Tier.BATCH else taken.seconds,
             at_once=standing.at_once,
             caps=standing.caps,
             cost=cost.expected if cost else None,

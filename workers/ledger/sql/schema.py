@@ -86,6 +86,7 @@ RECORDS = sa.Table(
     sa.Column("output_tokens", sa.BigInteger, nullable=False),
     sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
     sa.Column("estimated_input", sa.BigInteger),
+    sa.Column("estimated_text", sa.BigInteger),
     # As the record has it; null where the price is not known.
     sa.Column("cost_usd", Money),
     # The same as whole pico-dollars, so that sums are exact on both.
@@ -140,8 +141,9 @@ def _tier(connection: sa.Connection) -> None:
     _add_column(connection, "tier", "TEXT")
 
 
-def _estimated_input(connection: sa.Connection) -> None:
+def _estimates(connection: sa.Connection) -> None:
     _add_column(connection, "estimated_input", "BIGINT")
+    _add_column(connection, "estimated_text", "BIGINT")
 
 
 def _add_column(connection: sa.Connection, name: str, kind: str) -> None:
@@ -151,7 +153,7 @@ def _add_column(connection: sa.Connection, name: str, kind: str) -> None:
 
 
 #: What makes version n of version n - 1, from 1. Steps are only ever added; later ones write their own DDL.
-STEPS: Sequence[Step] = (_first, _tier, _estimated_input)
+STEPS: Sequence[Step] = (_first, _tier, _estimates)
 
 
 def migrate(connection: sa.Connection, *, steps: Sequence[Step] = STEPS) -> int:
