@@ -26,6 +26,8 @@ class Grouping:
 
     def add(self, entry: Entry) -> Sequence[Entry]:
         """Take an entry; the group that is complete with it, or before it; empty where that is still open."""
+        if entry.job.pack_tokens is None and not self._open:
+            return (entry,)
         tokens = sum(estimate_tokens(episode.text) for episode in entry.job.episodes)
         ids = {episode.id for episode in entry.job.episodes}
         if self._open and self._takes(entry.job, tokens, ids):
