@@ -37,6 +37,7 @@ def usage_record(call: str, **changes: object) -> AttemptRecord:
         "priority": "live",
         "tier": "flex",
         "estimated_input": 1_100,
+        "estimated_text": 60,
         "packed": 4,
         "tokens_saved": 900,
         "started_at": NOW,

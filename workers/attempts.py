@@ -369,8 +369,9 @@ class Attempts:
 
 
 def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
+    text = extraction.text_tokens(pack)
     if not pack.is_shared:
-        return Done(decision=done.decision, again=done.again)
+        return Done(decision=done.decision, again=done.again, estimated_text=text)
     usage = answer.usage
     taken = usage.total - usage.output
     is_free = isinstance(answer, Fault) and not taken
@@ -379,6 +380,7 @@ def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
         again=done.again,
         split=done.split,
         packed=len(pack.units),
+        estimated_text=text,
         tokens_saved=0 if is_free else extraction.tokens_saved(pack, done.extracted or (), taken=taken),
     )
 

@@ -33,6 +33,8 @@ class Done:
     #: Of a shared prompt: its episodes, and the input tokens that it saved.
     packed: int | None = None
     tokens_saved: int | None = None
+    #: Estimated tokens of the episodes' own text, where they are known.
+    estimated_text: int | None = None
 
 
 def tags_of(subject: Subject, attempt: str) -> Mapping[str, str]:
@@ -83,6 +85,7 @@ def record_of(
         tokens_saved=done.tokens_saved,
         usage=answer.usage,
         estimated_input=prompt_tokens(call.prompt),
+        estimated_text=done.estimated_text,
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         latency_ms=round(sent.latency * 1000),

@@ -127,8 +127,10 @@ class AttemptRecord(Record):
     cost_usd: str | None = None
     #: The prices used, USD per million tokens, and where they come from; absent when unknown.
     price: dict[str, Any] | None = None
-    #: Input tokens of the prompt as they were estimated before the call; absent in older records.
+    #: Input tokens of the prompt as they were estimated before the call, and those of them that are the text of the
+    #: episodes themselves; absent in older records.
     estimated_input: int | None = None
+    estimated_text: int | None = None
     latency_ms: int
     #: From joining the lane of this connection to the delivery that made the call; absent in older records.
     queue_wait_ms: int | None = None

@@ -12,13 +12,14 @@ from decimal import Decimal
 from typing import Final
 
 from config.prices import price
-from tasks.contract import ExtractionJob, ProviderKind, Tier, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers import extraction
 from workers.backfill.entries import Entry
-from workers.backfill.expectation import Asked, Range, Taken, Work
+from workers.backfill.expectation import Asked, Load, Range, Taken
 from workers.backfill.groups import Grouping, joined
 from workers.backfill.pace import Limit, Pace, pace
 from workers.backfill.standing import Standing
+from workers.providers.base import Prompt
 
 #: A plan for no model in particular.
 _ANY: Final = sys.maxsize
@@ -72,7 +73,7 @@ class _Tally:
 
     context: int
     max_output: int
-    work: Work = field(default_factory=Work)
+    load: Load = field(default_factory=Load)
     too_long: int = 0
 
 
@@ -99,19 +100,19 @@ class _Packing:
         self.jobs += 1
         job = joined(group)
         units = extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
-        longest = max(extraction.prompt_tokens(unit.prompt) for unit in units)
+        alone = {unit.index: _asked(unit.prompt, [unit]) for unit in units}
+        longest = max(asked.text + asked.around for asked in alone.values())
         for tally in self.tallies.values():
-            tally.too_long += not extraction.has_room(
-                longest, context_tokens=tally.context, max_output=tally.max_output
-            )
-            for asked in _calls(job, units, tally):
-                tally.work.add(asked)
+            room = {"context_tokens": tally.context, "max_output": tally.max_output}
+            tally.too_long += not extraction.has_room(longest, **room)
+            for pack in extraction.pack(job, units, done=(), split=(), **room):
+                # What is asked alone was counted already: counting tokens is what takes the time here.
+                tally.load.add(_asked(pack.prompt, pack.units) if pack.is_shared else alone[pack.index])
 
 
-def _calls(job: ExtractionJob, units: Sequence[extraction.Unit], tally: _Tally) -> Iterator[Asked]:
-    packs = extraction.pack(job, units, done=(), split=(), context_tokens=tally.context, max_output=tally.max_output)
-    for pack in packs:
-        yield Asked.of(extraction.prompt_tokens(pack.prompt), episodes=len(pack.units))
+def _asked(prompt: Prompt, units: Sequence[extraction.Unit]) -> Asked:
+    text = sum(extraction.estimate_tokens(unit.text) for unit in units)
+    return Asked(text=text, around=extraction.prompt_tokens(prompt) - text, episodes=len(units))
 
 
 class Estimator:
@@ -164,20 +165,20 @@ class Estimator:
 
     def _option(self, standing: Standing, packing: _Packing, tier: Tier | None) -> Option:
         tally = packing.tallies[_room(standing)]
-        taken = standing.expectation.of(tally.work)
+        taken = standing.expectation.of(tally.load)
         if tier is Tier.BATCH:
             # Calls of a batch are made apart from each other: what one writes into the cache, no other counts on.
             taken = replace(taken, cached_input=0.0, cache_write=0.0)
-        cost = _cost(standing, taken, tally.work.calls, tier=tier, now=self._now)
+        cost = _cost(standing, taken, tally.load.calls, tier=tier, now=self._now)
         return Option(
             standing=standing,
             pack_tokens=packing.pack_tokens,
             tier=tier,
             jobs=packing.jobs,
-            calls=tally.work.calls,
+            calls=tally.load.calls,
             taken=taken,
             cost=cost,
-            pace=self._pace(standing, taken, tally.work.calls, cost, tier),
+            pace=self._pace(standing, taken, tally.load.calls, cost, tier),
             too_long=tally.too_long,
         )
 
@@ -189,8 +190,7 @@ class Estimator:
         found = pace(
             limits,
             floor=self._floor,
-            call_seconds=None if tier is Tier.BATCH else standing.expectation.seconds,
-            calls=calls,
+            call_seconds=None if tier is Tier.BATCH else taken.seconds,
             at_once=standing.at_once,
             caps=standing.caps,
             cost=cost.expected if cost else None,

@@ -3,23 +3,23 @@
 A vendor counts input otherwise than our estimate does, and instructions otherwise than episodes. Answers are longer
 for longer episodes, and none is empty. So both are taken for a sum of two parts,
 
-    input  = so much for each estimated token of the instructions + so much for each of the rest
-    output = so much for each episode                             + so much for each of the rest
+    input  = so much for each estimated token of the text + so much for each of what stands around it
+    output = so much for each estimated token of the text + so much for each episode
 
 and each pair of figures is fitted to what was seen. Where little was seen, what is usual (`USUAL_OUTPUT`) weighs in.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from math import sqrt
+from statistics import fmean
 from typing import Final, Self
 
 from tasks.contract import TokenUsage
-from workers.extraction.packs import PACKED_STATIC_TOKENS
-from workers.extraction.plan import STATIC_TOKENS
+from workers.extraction import estimate_tokens
 
-#: What is usual weighs as much as so many calls.
-_PRIOR_CALLS: Final = 10
+#: What is usual weighs as much as so many calls: enough to decide what these leave open.
+_PRIOR_CALLS: Final = 1
 #: Calls that have to be known before they are relied upon; with fewer, what is usual stands.
 LEAST_CALLS: Final = 5
 #: Standard errors up and down that a range spans, and the least that it spans, as a share.
@@ -31,18 +31,12 @@ _LEAST_SPREAD: Final = 0.02
 class Asked:
     """What one call asks, in estimated tokens."""
 
-    #: Of the part that is the same for all calls of its kind.
-    instructions: int
-    #: Of all else.
+    #: Of the episodes themselves.
     text: int
+    #: Of all that stands around them: instructions, context, frames.
+    around: int
     #: Episodes that it is about, or parts of long ones.
     episodes: int = 1
-
-    @classmethod
-    def of(cls, estimated: int, *, episodes: int) -> Self:
-        """From the estimated input of a prompt as a whole."""
-        instructions = PACKED_STATIC_TOKENS if episodes > 1 else STATIC_TOKENS
-        return cls(instructions=instructions, text=max(0, estimated - instructions), episodes=episodes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +61,32 @@ class Work:
     calls: int = 0
     episodes: int = 0
     #: Estimated tokens.
-    instructions: int = 0
     text: int = 0
+    around: int = 0
 
     def add(self, asked: Asked) -> None:
         """Count a call."""
         self.calls += 1
         self.episodes += asked.episodes
-        self.instructions += asked.instructions
         self.text += asked.text
+        self.around += asked.around
+
+
+@dataclass(slots=True, kw_only=True)
+class Load:
+    """Calls that are to be made, by kind: about one episode, or about several that share a prompt."""
+
+    alone: Work = field(default_factory=Work)
+    packed: Work = field(default_factory=Work)
+
+    @property
+    def calls(self) -> int:
+        """Of both kinds."""
+        return self.alone.calls + self.packed.calls
+
+    def add(self, asked: Asked) -> None:
+        """Count a call."""
+        (self.packed if asked.episodes > 1 else self.alone).add(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,9 @@ class Range:
     low: float
     expected: float
     high: float
+
+    def __add__(self, other: "Range") -> "Range":
+        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
 
     def __mul__(self, factor: float) -> "Range":
         return Range(self.low * factor, self.expected * factor, self.high * factor)
@@ -110,7 +124,9 @@ class Relation:
 USUAL_INPUT: Final = Relation(1.0, 1.0)
 #: Of small models that extract from messages and documents: an empty frame and a fact an episode, and about as much
 #: JSON as there is text. A rough figure, which the range of plans without history shows.
-USUAL_OUTPUT: Final = Relation(100.0, 1.0)
+USUAL_OUTPUT: Final = Relation(1.0, 100.0)
+#: By which an answer names one of several episodes.
+_NAME_TOKENS: Final = estimate_tokens('"episode":"e10",')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +168,13 @@ class Fit:
         misses = sum((row[2] - relation.of(*row[:2])) ** 2 for row in rows)
         return cls(relation=relation, variance=misses / max(1, len(rows) - 2), inverse=inverse)
 
-    def of(self, first: float, second: float) -> Range:
-        """What two things are expected to come to."""
+    def of(self, first: float, second: float, *, calls: int) -> Range:
+        """What two things are expected to come to in so many calls."""
         expected = self.relation.of(first, second)
         xx, xy, yy = self.inverse
-        doubt = first * first * xx + 2 * first * second * xy + second * second * yy
-        error = _ERRORS * sqrt(self.variance * max(0.0, doubt))
+        # What is not known of the relation, and what each call has of its own.
+        doubt = max(0.0, first * first * xx + 2 * first * second * xy + second * second * yy) + calls
+        error = _ERRORS * sqrt(self.variance * doubt)
         low = min(expected * (1 - self.below), expected - error)
         return Range(max(0.0, low), expected, max(expected * (1 + self.above), expected + error))
 
@@ -171,11 +188,22 @@ class Taken:
     cached_input: float
     cache_write: float
     output: Range
+    #: Of all calls one after another; None where none is known.
+    seconds: float | None
+
+    def __add__(self, other: "Taken") -> "Taken":
+        return Taken(
+            input=self.input + other.input,
+            cached_input=self.cached_input + other.cached_input,
+            cache_write=self.cache_write + other.cache_write,
+            output=self.output + other.output,
+            seconds=None if self.seconds is None or other.seconds is None else self.seconds + other.seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """What calls of one connection take."""
+class Calls:
+    """What calls of one kind take."""
 
     input: Fit
     output: Fit
@@ -186,59 +214,92 @@ class Expectation:
     wasted: float = 0.0
     #: Of one call; None where none is known.
     seconds: float | None = None
+
+    @classmethod
+    def like(cls, seen: Sequence[Seen], *, wasted: float) -> Self:
+        """As calls that were seen; at least one."""
+        return cls(
+            input=Fit.to([(call.asked.text, call.asked.around, call.input) for call in seen], USUAL_INPUT),
+            output=Fit.to([(call.asked.text, call.asked.episodes, call.usage.output) for call in seen], USUAL_OUTPUT),
+            cached_input=fmean(call.usage.cached_input for call in seen),
+            cache_write=fmean(call.usage.cache_write for call in seen),
+            wasted=wasted,
+            seconds=fmean(call.seconds for call in seen) or None,
+        )
+
+    def sharing(self) -> "Calls":
+        """The same about several episodes, each of which an answer then names."""
+        relation = replace(self.output.relation, second=self.output.relation.second + _NAME_TOKENS)
+        return replace(self, output=replace(self.output, relation=relation))
+
+    def of(self, work: Work) -> Taken:
+        """What work takes."""
+        more = 1 + self.wasted
+        given = self.input.of(work.text, work.around, calls=work.calls) * more
+        cached = min(self.cached_input * work.calls * more, given.low)
+        return Taken(
+            input=given,
+            cached_input=cached,
+            cache_write=min(self.cache_write * work.calls * more, given.low - cached),
+            output=self.output.of(work.text, work.episodes, calls=work.calls) * more,
+            seconds=None if self.seconds is None else self.seconds * work.calls * more,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What calls of one connection take."""
+
+    alone: Calls
+    packed: Calls
     #: What it rests on, in words.
     basis: str
 
     @classmethod
     def usual(cls) -> Self:
         """Of a connection of which nothing is known."""
-        return cls(
+        calls = Calls(
             input=Fit(relation=USUAL_INPUT, below=0.3, above=0.1),
             output=Fit(relation=USUAL_OUTPUT, below=0.5, above=1.0),
-            basis="nothing known of this connection yet",
         )
+        return cls(alone=calls, packed=calls.sharing(), basis="what is usual: nothing is known of this connection yet")
 
     @classmethod
     def of_averages(cls, *, ratio: float, output: float, deviation: float, answers: int) -> Self:
         """From the moving averages of a meter: input over its estimate, and output of an answer."""
         spread = max(0.1, _ERRORS * 1.25 * deviation / max(1.0, output) / sqrt(min(answers, 50)))
-        return cls(
+        calls = Calls(
             input=Fit(relation=USUAL_INPUT.times(ratio), below=0.1, above=0.1),
-            output=Fit(relation=Relation(output, 0.0), below=min(0.9, spread), above=spread),
-            basis=f"averages of the last of {answers:,} answers",
+            output=Fit(relation=Relation(0.0, output), below=min(0.9, spread), above=spread),
+        )
+        return cls(
+            alone=calls, packed=calls.sharing(), basis=f"the averages of {answers:,} answers, whatever they were about"
         )
 
     @classmethod
-    def of_calls(cls, calls: Sequence[Seen], *, wasted: int = 0) -> Self:
+    def of_calls(cls, seen: Sequence[Seen], *, wasted: int = 0) -> Self:
         """From calls that were answered.
 
         Args:
-            calls: at least one.
+            seen: at least one.
             wasted: tokens that were paid for meanwhile without an answer.
         """
+        share = wasted / max(1, sum(call.usage.total for call in seen))
+        packed = [call for call in seen if call.asked.episodes > 1]
+        alone = [call for call in seen if call.asked.episodes == 1]
+        words = f"{len(seen):,} calls of this project"
+        # Where there are too few of one kind, the others tell enough.
+        single = Calls.like(alone if len(alone) >= LEAST_CALLS else seen, wasted=share)
         return cls(
-            input=Fit.to([(call.asked.instructions, call.asked.text, call.input) for call in calls], USUAL_INPUT),
-            output=Fit.to([(call.asked.episodes, call.asked.text, call.usage.output) for call in calls], USUAL_OUTPUT),
-            cached_input=_mean(call.usage.cached_input for call in calls),
-            cache_write=_mean(call.usage.cache_write for call in calls),
-            wasted=wasted / max(1, sum(call.usage.total for call in calls)),
-            seconds=_mean(call.seconds for call in calls) or None,
-            basis=f"{len(calls):,} calls of this connection",
+            alone=single,
+            packed=Calls.like(packed, wasted=share) if len(packed) >= LEAST_CALLS else single.sharing(),
+            basis=f"{words}, {len(packed):,} of them packed" if packed else words,
         )
 
-    def of(self, work: Work) -> Taken:
+    def of(self, load: Load) -> Taken:
         """What work takes."""
-        more = 1 + self.wasted
-        given = self.input.of(work.instructions, work.text) * more
-        cached = min(self.cached_input * work.calls * more, given.low)
-        return Taken(
-            input=given,
-            cached_input=cached,
-            cache_write=min(self.cache_write * work.calls * more, given.low - cached),
-            output=self.output.of(work.episodes, work.text) * more,
-        )
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = list(values)
-    return sum(known) / len(known)
+        if not load.packed.calls:
+            return self.alone.of(load.alone)
+        if not load.alone.calls:
+            return self.packed.of(load.packed)
+        return self.alone.of(load.alone) + self.packed.of(load.packed)

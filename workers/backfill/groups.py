@@ -36,6 +36,8 @@ class Grouping(Generic[_Line]):
 
     def add(self, entry: _Line) -> Sequence[_Line]:
         """Take an entry; the group that is complete with it, or before it; empty where that is still open."""
+        if entry.job.pack_tokens is None and not self._open:
+            return (entry,)
         tokens = sum(estimate_tokens(episode.text) for episode in entry.job.episodes)
         ids = {episode.id for episode in entry.job.episodes}
         if self._open and self._takes(entry.job, tokens, ids):

@@ -87,13 +87,13 @@ def _add(record: dict[str, Any], link: EffectiveConnection, history: History, *,
         history.live_output += usage.output
     if record["project"] != link.project or record.get("tier") is not None or len(history.calls) >= _ENOUGH:
         return
-    estimated = record.get("estimated_input")
+    estimated, text = record.get("estimated_input"), record.get("estimated_text")
     if record["status"] != "ok":
         history.wasted += usage.total
-    elif estimated is not None and usage.output > 0:
+    elif estimated is not None and text is not None and usage.output > 0:
         history.calls.append(
             Seen(
-                asked=Asked.of(estimated, episodes=record.get("packed") or 1),
+                asked=Asked(text=text, around=estimated - text, episodes=record.get("packed") or 1),
                 usage=usage,
                 seconds=record["latency_ms"] / 1000,
             )

@@ -53,7 +53,6 @@ def pace(
     *,
     floor: float,
     call_seconds: float | None = None,
-    calls: int = 0,
     at_once: int | None = None,
     caps: Sequence[Cap] = (),
     cost: Decimal | None = None,
@@ -64,8 +63,7 @@ def pace(
     Args:
         limits: what is needed of each.
         floor: the share of a limit that backfills get, however much live jobs want.
-        call_seconds: how long one call takes, where it is known.
-        calls: how many there are.
+        call_seconds: how long all calls take one after another, where it is known.
         at_once: calls that may be in flight together; None: any number.
         caps: on what they spend.
         cost: of all of them; None where it is not known: caps then do not count it either.
@@ -73,7 +71,7 @@ def pace(
     """
     spans = [(_seconds(limit, floor=floor), limit.name) for limit in limits if limit.per_minute > 0]
     if at_once is not None and call_seconds is not None:
-        spans.append((calls * call_seconds / at_once, "calls in flight"))
+        spans.append((call_seconds / at_once, "calls in flight"))
     if cost is not None:
         spans += [(_until_paid(cap, cost, now), cap.name) for cap in caps]
     seconds, name = max(spans, default=(None, None))

@@ -8,7 +8,7 @@ results of the job's episodes.
 from .checks import check, check_pack
 from .instructions import PACKED_PROMPT_VERSION, PROMPT_VERSION
 from .merge import assemble
-from .needs import Needs, prompt_tokens, rough_needs, tokens_saved
+from .needs import Needs, prompt_tokens, rough_needs, text_tokens, tokens_saved
 from .notes import WarningCode
 from .packs import MOST_EPISODES, pack
 from .plan import has_room, plan
@@ -43,5 +43,6 @@ __all__ = [
     "prompt_tokens",
     "remind",
     "rough_needs",
+    "text_tokens",
     "tokens_saved",
 ]

@@ -53,6 +53,11 @@ def prompt_tokens(prompt: Prompt) -> int:
     return static + estimate_tokens(prompt.user)
 
 
+def text_tokens(pack: Pack) -> int:
+    """Estimated tokens of what a call is about, without all that stands around it."""
+    return sum(estimate_tokens(unit.text) for unit in pack.units)
+
+
 def tokens_saved(pack: Pack, yielded: Collection[int], *, taken: int) -> int:
     """Input tokens of the separate prompts that a shared one made needless, less those that it took.
 
