@@ -13,7 +13,7 @@ from workers.lanes.entering import Entry, Put, given_key
 from workers.messages import AttemptMessages
 
 #: Jobs and characters of one batch: the broker does nothing else while it takes them in.
-_JOBS = 200
+BATCH_JOBS = 200
 _CHARACTERS = 4_000_000
 
 
@@ -31,7 +31,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether it is to be sent before another job is added."""
-        return len(self.entries) >= _JOBS or self.characters >= _CHARACTERS
+        return len(self.entries) >= BATCH_JOBS or self.characters >= _CHARACTERS
 
     def add(self, entry: Entry) -> None:
         """Add a job."""
