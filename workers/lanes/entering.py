@@ -111,10 +111,11 @@ def given_key(job_id: str) -> str:
     return f"{GIVEN}{job_id}"
 
 
-def _arguments(entries: Sequence[Entry]) -> Iterator[str | int | float]:
+def _arguments(entries: Sequence[Entry]) -> Iterator[str | bytes | int | float]:
     """Lanes and jobs, as the script takes them; each lane is told once."""
     places: dict[tuple[str, str, str | float, str | int], int] = {}
     jobs: list[str | int] = []
+    messages: list[bytes] = []
     for entry in entries:
         header = entry.header
         lane = (
@@ -124,8 +125,11 @@ def _arguments(entries: Sequence[Entry]) -> Iterator[str | int | float]:
             "" if entry.most is None else entry.most,
         )
         place = places.setdefault(lane, len(places) + 1)
-        jobs += (place, header.label(entry.tag), entry.job_id, entry.key, entry.message)
+        message = entry.message.encode()
+        jobs += (place, header.label(entry.tag), entry.job_id, entry.key, len(message))
+        messages.append(message)
     yield len(places)
     for lane in places:
         yield from lane
     yield from jobs
+    yield b"".join(messages)
