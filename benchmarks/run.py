@@ -148,7 +148,7 @@ def bare_arm(bench: Bench) -> float:
 
 
 def enqueue_arms(bench: Bench, *, rounds: int = 10, count: int = 500) -> tuple[float, float]:
-    """Jobs per second: our bulk API, and plain `apply_async` in a loop; in turns, on the same machine at the same time."""
+    """Jobs per second: our bulk API, and plain `apply_async` in a loop; in turns, so that both meet the same load."""
     payloads = list(jobs(count))
     plain = Celery(broker=bench.valkey.url, backend=bench.valkey.url)
     signature = plain.signature("plain", queue="plain")
