@@ -112,6 +112,7 @@ def test_lanes_are_listed_with_what_they_wait_for(
         "why": None,
         "paused": False,
         "weight": 1.0,
+        "behind": 0,
         "refill": 1_500.0,
     }
     assert (backfill["depth"], backfill["paused"], backfill["why"], backfill["next_release"]) == (
