@@ -28,6 +28,7 @@ from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
 from workers.records import Done, record_of, tags_of
+from workers.tracing import NO_TRACING, Tracing
 from workers.trouble import Subject, Trouble
 
 _log = structlog.get_logger(__name__)
@@ -100,6 +101,7 @@ class Attempts:
         jobs: JobStore,
         alerts: Alerts,
         clock: Clock,
+        tracing: Tracing = NO_TRACING,
         max_calls: int,
         call_timeout: float,
         patience: float,
@@ -116,6 +118,7 @@ class Attempts:
             jobs: keeps what is settled.
             alerts: takes what an operator must know.
             clock: dates attempts.
+            tracing: traces them.
             max_calls: calls in flight at once in this process.
             call_timeout: seconds of one call.
             patience: the longest wait in place before a retry, in seconds.
@@ -129,6 +132,7 @@ class Attempts:
         self._jobs = jobs
         self._alerts = alerts
         self._clock = clock
+        self._tracing = tracing
         self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
         self._patience = patience
@@ -238,6 +242,7 @@ class Attempts:
         await self._jobs.settle(record)
         records.append(record)
         await self._alerts.attempt_made(record)
+        self._tracing.attempted(record, max_output_tokens=call.prompt.max_output_tokens, server=sent.server)
         _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
         return done
 

@@ -9,10 +9,17 @@ from tasks.contract import provider_queue, provider_task
 from workers.broker.describe import describe
 from workers.lanes.header import LaneHeader
 from workers.routing import Route
+from workers.tracing import TraceContext
 
 
 def attempt_signature(
-    app: Celery, job: dict[str, Any], route: Route, address: LaneHeader | None, *, job_id: str
+    app: Celery,
+    job: dict[str, Any],
+    route: Route,
+    address: LaneHeader | None,
+    *,
+    job_id: str,
+    trace: TraceContext | None = None,
 ) -> "Signature[Any]":
     """The message that puts a job into its lane on the queue of its route's provider.
 
@@ -23,11 +30,12 @@ def attempt_signature(
     """
     name = provider_task(route.provider)
     kwargs = {"job": job, "route": route.model_dump(mode="json")}
+    headers = {**(address.as_headers() if address else {}), **(trace.as_headers() if trace else {})}
     return app.signature(
         name,
         kwargs=kwargs,
         queue=provider_queue(route.provider),
         argsrepr="()",
         kwargsrepr=describe(name, job_id, (), kwargs),
-        headers=address.as_headers() if address else None,
+        headers=headers or None,
     )

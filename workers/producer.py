@@ -20,6 +20,7 @@ from tasks.contract import (
     FailureCode,
     JobRefused,
     parse_job,
+    provider_queue,
 )
 from workers.address import patience_of
 from workers.app import create_app
@@ -29,6 +30,7 @@ from workers.intake import Accepted, Intake
 from workers.messages import attempt_signature
 from workers.notify.callbacks import CallbackCheck
 from workers.task_body import BUDGET_PAUSED, WAITING
+from workers.tracing import NO_TRACING, Tracing, open_tracing
 
 #: Messages sent to the broker in one go.
 _BATCH = 200
@@ -99,8 +101,17 @@ class JobHandle:
 class Producer:
     """Enqueues jobs."""
 
-    def __init__(self, *, app: Celery, store: ParameterStore, client: redis.Redis, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        app: Celery,
+        store: ParameterStore,
+        client: redis.Redis,
+        settings: Settings,
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
         self._app = app
+        self._tracing = tracing
         self._client = client
         self._store = store
         #: The connections of the projects of one batch, so that the store is not read for each job.
@@ -126,6 +137,7 @@ class Producer:
             store=open_store(settings.store_url, key=settings.store_key),
             client=redis.Redis.from_url(settings.redis_url),
             settings=settings,
+            tracing=open_tracing(settings, service="byom-producer"),
         )
 
     def __enter__(self) -> Self:
@@ -138,6 +150,7 @@ class Producer:
         """Close the connections."""
         self._client.close()
         self._app.close()
+        self._tracing.close()
 
     def enqueue(self, job: ExtractionJob | Mapping[str, Any]) -> JobHandle:
         """Publish one job and return at once.
@@ -205,7 +218,16 @@ class Producer:
                 if isinstance(accepted, Accepted):
                     payload = job.model_dump(mode="json", exclude_unset=True)
                     signature = attempt_signature(
-                        self._app, payload, accepted.route, accepted.address, job_id=accepted.job_id
+                        self._app,
+                        payload,
+                        accepted.route,
+                        accepted.address,
+                        job_id=accepted.job_id,
+                        trace=self._tracing.created(
+                            job_id=accepted.job_id,
+                            project=job.project,
+                            queue=provider_queue(accepted.route.provider),
+                        ),
                     )
                     signature.apply_async(producer=producer, task_id=accepted.job_id)
                     published.append((job, accepted.job_id))

@@ -36,6 +36,7 @@ from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Sub
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.tracing import open_tracing
 from workers.verification import Verification
 from workers.verification.service import Verifier
 
@@ -58,6 +59,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self._closing = threading.Event()
+        self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
@@ -105,6 +107,7 @@ class Runtime:
             jobs=jobs,
             alerts=events,
             clock=clock,
+            tracing=self.tracing,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
             patience=settings.patience,
@@ -239,6 +242,7 @@ class Runtime:
         self._thread.join()
         self._loop.close()
         self._sync_client.close()
+        self.tracing.close()
 
     async def _close(self) -> None:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from config.connections import EffectiveConnection
-from tasks.contract import AttemptRecord, FailureCode, ProviderKind
+from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.jobs import JobStore
 from workers.jobs.base import Claim, Ending
@@ -33,7 +33,7 @@ class CallMetrics:
 
     def settled(self, record: AttemptRecord) -> None:
         """An attempt is over."""
-        call = (_OPERATION, _provider_name(record.provider), self._model(record.model))
+        call = (_OPERATION, names.provider_name(record.provider), self._model(record.model))
         failed = "" if record.status == "ok" else record.status
         self._duration.labels(*call, failed).observe(record.latency_ms / 1000)
         usage = record.usage
@@ -158,10 +158,6 @@ class MeasuredJobs:
     async def release(self, job_id: str, *, owner: str) -> None:
         """As the store itself."""
         await self._jobs.release(job_id, owner=owner)
-
-
-def _provider_name(provider: ProviderKind | str) -> str:
-    return names.PROVIDER_NAMES.get(provider, str(provider)) if isinstance(provider, ProviderKind) else provider
 
 
 def _histogram(metric: names.Metric, registry: CollectorRegistry) -> Histogram:

@@ -184,7 +184,7 @@ JOBS = Metric(
 
 WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS)
 
-#: What the conventions call a provider.
+#: What the conventions call a provider; `provider_name` looks it up.
 PROVIDER_NAMES: Mapping[ProviderKind, str] = {
     ProviderKind.OPENAI: "openai",
     ProviderKind.AZURE_OPENAI: "azure.ai.openai",
@@ -195,3 +195,8 @@ PROVIDER_NAMES: Mapping[ProviderKind, str] = {
     # The conventions have no name for it.
     ProviderKind.OPENAI_COMPATIBLE: "openai_compatible",
 }
+
+
+def provider_name(provider: ProviderKind | str) -> str:
+    """What the conventions call a provider; one that only newer workers know, as these do."""
+    return PROVIDER_NAMES.get(provider, str(provider)) if isinstance(provider, ProviderKind) else provider
