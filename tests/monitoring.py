@@ -23,6 +23,7 @@ from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
 from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes
 from workers.monitoring.pool.meters import Limit, MemoryMeters, MeterBoard, MeterReading
+from workers.monitoring.pool.webhooks import MemoryWebhooks, WebhookBoard
 from workers.monitoring.server import build_flower
 from workers.monitoring.usage.book import HOUR, UsageBook, hour_of
 from workers.monitoring.usage.causes import Causes, Failures, causes_of
@@ -51,6 +52,7 @@ def boards(
     failures: Failures | None = None,
     meters: MeterBoard | None = None,
     lanes: LaneBoard | None = None,
+    webhooks: WebhookBoard | None = None,
     clock: ManualClock | None = None,
 ) -> Boards:
     """Sources in memory; what is not given is empty."""
@@ -62,6 +64,7 @@ def boards(
         failures=failures or MemoryFailures(),
         meters=meters or MemoryMeters(),
         lanes=lanes or MemoryLanes(),
+        webhooks=webhooks or MemoryWebhooks(),
         clock=clock,
     )
 

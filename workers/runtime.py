@@ -31,7 +31,7 @@ from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
-from workers.monitoring.metrics.serve import measured
+from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
@@ -158,7 +158,7 @@ class Runtime:
             remembered=settings.job_state_ttl,
             callback_max_bytes=settings.callback_max_bytes,
         )
-        self._poster = build_poster(settings)
+        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
         deliverer = Deliverer(
             events=events,
             outbox=outbox,

@@ -10,10 +10,12 @@ from workers.monitoring.pool.lanes import LaneBoard
 from workers.monitoring.pool.meters import MeterBoard
 from workers.monitoring.pool.redis_lanes import RedisLanes
 from workers.monitoring.pool.redis_meters import RedisMeters
+from workers.monitoring.pool.webhooks import WebhookBoard
 from workers.monitoring.usage.book import UsageBook
 from workers.monitoring.usage.causes import Failures, RedisFailures
 from workers.monitoring.usage.hours import RedisHours
 from workers.monitoring.usage.sums import HourlyUsage
+from workers.notify.outbox import OutboxReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Boards:
     failures: Failures
     meters: MeterBoard
     lanes: LaneBoard
+    webhooks: WebhookBoard
     clock: Clock
 
     @classmethod
@@ -37,5 +40,6 @@ class Boards:
             failures=RedisFailures(client),
             meters=RedisMeters(client),
             lanes=RedisLanes(client),
+            webhooks=OutboxReader(client),
             clock=clock,
         )
