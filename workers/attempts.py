@@ -228,7 +228,8 @@ class Attempts:
         answer = sent.answer
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await self._settle(lease, observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
+        observation = observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None)
+        await self._settle(lease, observation, attempt=attempt)
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
@@ -243,16 +244,17 @@ class Attempts:
         records.append(record)
         await self._alerts.attempt_made(record)
         self._tracing.attempted(record, max_output_tokens=call.prompt.max_output_tokens, server=sent.server)
-        _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
+        # The record as the ledger has it.
+        _log.info("attempt", **record.model_dump(mode="json", exclude_none=True))
         return done
 
     @staticmethod
-    async def _settle(lease: Lease, observation: Observation) -> None:
+    async def _settle(lease: Lease, observation: Observation, *, attempt: str) -> None:
         """Tell the meter; an answer that is paid for must not be lost because the meter cannot be told."""
         try:
             await lease.settle(observation)
         except RedisError as error:
-            _log.warning("lease_not_settled", error=type(error).__name__)
+            _log.warning("lease_not_settled", attempt=attempt, error=type(error).__name__)
 
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""

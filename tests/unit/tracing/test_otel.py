@@ -50,7 +50,7 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    return int(span.context.span_id)
 
 
 def test_enqueue_deliveries_and_attempts_are_one_tree(tracing: OtelTracing, spans: Spans) -> None:
