@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from tests.monitoring import combination, hour
 from tests.support import START, ManualClock
 from workers.monitoring.usage.book import DAY, HOUR, UsageBook, hour_of
-from workers.monitoring.usage.sums import MemoryHours, Sums, Table
+from workers.monitoring.usage.sums import Combination, MemoryHours, Sums
 
 ACME = combination()
 
@@ -109,8 +109,8 @@ def test_hours_are_dropped_once_they_are_part_of_a_day() -> None:
 def test_with_little_patience_the_newest_days_come_first_and_what_is_missing_is_said() -> None:
     kept = Kept(hours=24 * 30)
 
-    class Slow(MemoryHours):
-        def read(self, hours: Sequence[datetime]) -> list[Table]:
+    class Slow(MemoryHours[Combination]):
+        def read(self, hours: Sequence[datetime]) -> list[Mapping[Combination, Sums]]:
             kept.clock.seconds += 0.1
             return super().read(hours)
 

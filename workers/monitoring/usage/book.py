@@ -7,18 +7,19 @@ dimensions that occur in a day, times the days asked for.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Generic
 
 from workers.clock import Clock
-from workers.monitoring.usage.sums import Combination, HourlyUsage, Sums, Table
+from workers.monitoring.usage.sums import Hourly, Kind, Sums, added_up
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 #: After the end of an hour, how long calls that began in it may still be settled; longer than any call may take.
-_OPEN = 2 * HOUR
+OPEN = 2 * HOUR
 #: How long hours are kept one by one; older ones are days.
 _HOURLY = 2 * DAY
 #: Days that are kept at most.
@@ -28,19 +29,19 @@ _FRESH = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
+class Slice(Generic[Kind]):
     """The sums of one hour or one day."""
 
     start: datetime
     length: timedelta
-    table: Table
+    table: Mapping[Kind, Sums]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(Generic[Kind]):
     """What is known of a span of time, oldest first."""
 
-    slices: Sequence[Slice]
+    slices: Sequence[Slice[Kind]]
     #: Slices that could not be read in the time that was given; they are the oldest ones.
     missing: int = 0
 
@@ -55,17 +56,17 @@ def day_of(at: datetime) -> datetime:
     return hour_of(at).replace(hour=0)
 
 
-class UsageBook:
+class UsageBook(Generic[Kind]):
     """Sums of the past, by hour or by day. Safe for threads."""
 
-    def __init__(self, source: HourlyUsage, *, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: Hourly[Kind], *, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._source = source
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._hours: dict[datetime, Table] = {}
-        self._days: dict[datetime, Table] = {}
-        self._open: dict[datetime, Table] = {}
+        self._hours: dict[datetime, Mapping[Kind, Sums]] = {}
+        self._days: dict[datetime, Mapping[Kind, Sums]] = {}
+        self._open: dict[datetime, Mapping[Kind, Sums]] = {}
         self._opened_at = float("-inf")
 
     @property
@@ -73,7 +74,7 @@ class UsageBook:
         """The present, by the clock that decides which hours are closed."""
         return self._clock.now()
 
-    def span(self, length: timedelta, *, patience: float | None = None) -> Span:
+    def span(self, length: timedelta, *, patience: float | None = None) -> Span[Kind]:
         """The sums of the time since so long ago, the present hour included.
 
         Up to two days it is hours; beyond that it is whole days.
@@ -93,7 +94,7 @@ class UsageBook:
                 return self._by_hours(now, length)
             return self._by_days(now, length, deadline)
 
-    def known(self) -> Span:
+    def known(self) -> Span[Kind]:
         """Whatever is kept at present, without reading anything."""
         with self._lock:
             kept = [(start, DAY, table) for start, table in self._days.items()]
@@ -102,7 +103,7 @@ class UsageBook:
             slices=[Slice(start=start, length=length, table=table) for start, length, table in sorted(kept, key=_start)]
         )
 
-    def _by_hours(self, now: datetime, length: timedelta) -> Span:
+    def _by_hours(self, now: datetime, length: timedelta) -> Span[Kind]:
         last = hour_of(now)
         count = max(1, length // HOUR)
         hours = [last - number * HOUR for number in reversed(range(count))]
@@ -110,11 +111,11 @@ class UsageBook:
         self._read_closed([hour for hour in hours if hour not in self._hours and hour not in self._open])
         return Span(slices=[Slice(start=hour, length=HOUR, table=self._hour(hour)) for hour in hours])
 
-    def _by_days(self, now: datetime, length: timedelta, deadline: float | None) -> Span:
+    def _by_days(self, now: datetime, length: timedelta, deadline: float | None) -> Span[Kind]:
         today = day_of(now)
         days = [today - number * DAY for number in range(max(1, length // DAY))]
         self._read_open(now)
-        slices: list[Slice] = []
+        slices: list[Slice[Kind]] = []
         for day in days:
             read = self._day(day, now, deadline)
             if read is None:
@@ -122,7 +123,7 @@ class UsageBook:
             slices.append(Slice(start=day, length=DAY, table=read))
         return Span(slices=slices[::-1], missing=len(days) - len(slices))
 
-    def _day(self, day: datetime, now: datetime, deadline: float | None) -> Table | None:
+    def _day(self, day: datetime, now: datetime, deadline: float | None) -> Mapping[Kind, Sums] | None:
         """The sums of a day; None when there is no time left to read it."""
         if day in self._days:
             return self._days[day]
@@ -133,17 +134,17 @@ class UsageBook:
         old = day + DAY <= now - _HOURLY
         if not old:
             self._read_closed(wanted)
-            return _total([self._hour(hour) for hour in hours])
+            return added_up(self._hour(hour) for hour in hours)
         # Hours of old days are added up as they come, and not kept.
-        self._days[day] = _total([*self._source.read(wanted), *(self._hour(hour) for hour in hours)])
+        self._days[day] = added_up([self._source.total(wanted), *(self._hour(hour) for hour in hours)])
         return self._days[day]
 
-    def _hour(self, hour: datetime) -> Table:
+    def _hour(self, hour: datetime) -> Mapping[Kind, Sums]:
         return self._open.get(hour) or self._hours.get(hour) or {}
 
     def _read_open(self, now: datetime) -> None:
         """Read what may still change, at most every other second."""
-        first = hour_of(now - _OPEN)
+        first = hour_of(now - OPEN)
         hours = [first + number * HOUR for number in range((hour_of(now) - first) // HOUR + 1)]
         if list(self._open) == hours and self._monotonic() < self._opened_at + _FRESH:
             return
@@ -163,16 +164,5 @@ class UsageBook:
             del self._days[day]
 
 
-def _start(kept: tuple[datetime, timedelta, Table]) -> datetime:
+def _start(kept: tuple[datetime, timedelta, object]) -> datetime:
     return kept[0]
-
-
-def _total(tables: Sequence[Table]) -> Table:
-    total: dict[Combination, Sums] = {}
-    for table in tables:
-        for combination, sums in table.items():
-            there = total.get(combination)
-            if there is None:
-                there = total[combination] = Sums()
-            there.add(sums)
-    return total

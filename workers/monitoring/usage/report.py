@@ -84,7 +84,7 @@ _SORT_KEYS = {
 }
 
 
-def usage_report(span: Span, query: UsageQuery, *, most: int | None) -> UsageReport:
+def usage_report(span: Span[Combination], query: UsageQuery, *, most: int | None) -> UsageReport:
     """Put together what is asked for.
 
     Args:
@@ -108,7 +108,7 @@ def usage_report(span: Span, query: UsageQuery, *, most: int | None) -> UsageRep
     )
 
 
-def _point(part: Slice, query: UsageQuery, total: Row, rows: dict[str, Row]) -> Point:
+def _point(part: Slice[Combination], query: UsageQuery, total: Row, rows: dict[str, Row]) -> Point:
     point = Point(start=part.start, length=part.length)
     position = Combination._fields.index(query.by)
     for combination, sums in part.table.items():
