@@ -32,7 +32,7 @@ _PURGE_AFTER = 86_400
 _PATIENCE = 5.0
 #: How far back usage is read in advance, how long that takes in one go, and the rest between, in seconds.
 _AHEAD = timedelta(days=30)
-_STEP, _REST = 0.1, 0.5
+_STEP, _REST = 0.25, 0.25
 
 _log = structlog.get_logger(__name__)
 
@@ -114,7 +114,7 @@ def read_ahead(books: Sequence[UsageBook[Any]], collector: PoolCollector, wait: 
             if not counting:
                 collector.begin()
                 counting = True
-            if not sum(book.span(_AHEAD, patience=_STEP).missing for book in books):
+            if not sum(book.read_ahead(_AHEAD, patience=_STEP) for book in books):
                 return
         except redis.RedisError as error:
             # Pages say so themselves; here it is tried again.

@@ -17,7 +17,7 @@ from workers.monitoring.usage.report import Row, UsageReport, usage_report
 #: Lines of the table on the page.
 _MOST = 100
 #: Seconds that a page spends on days that were never read before.
-_PATIENCE = 0.4
+_PATIENCE = 0.3
 
 _SPANS = {"24h": "24 hours", "48h": "48 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from workers.monitoring.usage.book import Span
+from workers.monitoring.usage.book import Slice, Span
 from workers.monitoring.usage.query import UsageQuery
 from workers.monitoring.usage.sums import FailedKind
 from workers.outcome import TABLE
@@ -48,23 +48,27 @@ def causes_of(span: Span[FailedKind], query: UsageQuery, *, failed: Mapping[date
         failed: how many of these failed in each hour or day that can change no more, by its beginning.
     """
     actions: dict[str, Counter[str]] = {}
-    unknown = 0
-    for part in span.slices:
-        known = 0
-        for kind, sums in part.table.items():
-            if query.fits(kind.of):
-                known += sums.attempts
-                actions.setdefault(kind.status, Counter())[kind.action] += sums.attempts
-        unknown += max(0, failed.get(part.start, 0) - known)
+    for kind, sums in span.together.items():
+        if query.fits(kind.of):
+            actions.setdefault(kind.status, Counter())[kind.action] += sums.attempts
+    known = {part.start: _failed(part, query) if query.filters else part.once(_all_failed) for part in span.slices}
     causes = [
         Cause(code=code, attempts=done.total(), actions=dict(done.most_common()), mend=_mend(code))
         for code, done in actions.items()
     ]
     return Causes(
         causes=sorted(causes, key=lambda cause: (-cause.attempts, cause.code)),
-        unknown=unknown,
+        unknown=sum(max(0, failed.get(start, 0) - count) for start, count in known.items()),
         missing=span.missing,
     )
+
+
+def _failed(part: Slice[FailedKind], query: UsageQuery) -> int:
+    return sum(sums.attempts for kind, sums in part.table.items() if query.fits(kind.of))
+
+
+def _all_failed(part: Slice[FailedKind]) -> int:
+    return sum(sums.attempts for sums in part.table.values())
 
 
 def _mend(code: str) -> str | None:
