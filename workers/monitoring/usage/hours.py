@@ -35,11 +35,13 @@ class _RedisSums(Generic[Kind]):
         *,
         key: Callable[[datetime], str],
         kind: Callable[[list[str | None]], Kind],
+        added: Callable[[Sequence[bytes]], Sums],
     ) -> None:
-        """Take where the hash of an hour is, and what its fields speak of."""
+        """Take where the hash of an hour is, what its fields speak of, and how what they hold is added up."""
         self._client = client
         self._key = key
         self._kind = kind
+        self._added = added
         self._hour = client.register_script(lua("workers.monitoring.usage", "hour"))
         self._known: dict[bytes, Kind] = {}
 
@@ -57,7 +59,7 @@ class _RedisSums(Generic[Kind]):
         of_kinds: defaultdict[Kind, list[bytes]] = defaultdict(list)
         for field, found in texts.items():
             of_kinds[self._kind_of(field)] += found
-        return {kind: _added(found) for kind, found in of_kinds.items()}
+        return {kind: self._added(found) for kind, found in of_kinds.items()}
 
     def _pairs(self, hours: Sequence[datetime]) -> Iterator[Iterator[tuple[bytes, bytes]]]:
         """Field and sums, hour by hour."""
@@ -73,7 +75,7 @@ class _RedisSums(Generic[Kind]):
     def _table(self, pairs: Iterator[tuple[bytes, bytes]]) -> Mapping[Kind, Sums]:
         table: dict[Kind, Sums] = {}
         for field, text in pairs:
-            kind, sums = self._kind_of(field), _sums(text)
+            kind, sums = self._kind_of(field), self._added((text,))
             there = table.get(kind)
             if there is None:
                 table[kind] = sums
@@ -96,14 +98,14 @@ class RedisHours(_RedisSums[Combination]):
     """All attempts."""
 
     def __init__(self, client: redis.Redis) -> None:
-        super().__init__(client, key=hour_key, kind=_combination)
+        super().__init__(client, key=hour_key, kind=_combination, added=_added)
 
 
 class RedisFailures(_RedisSums[FailedKind]):
-    """Attempts that failed, by cause."""
+    """Attempts that failed, by cause; how many, and nothing else of them."""
 
     def __init__(self, client: redis.Redis) -> None:
-        super().__init__(client, key=lambda hour: failed_key(hour_key(hour)), kind=_failed_kind)
+        super().__init__(client, key=lambda hour: failed_key(hour_key(hour)), kind=_failed_kind, added=_counted)
 
 
 def _combination(values: list[str | None]) -> Combination:
@@ -125,6 +127,8 @@ def _sums(text: bytes) -> Sums:
 
 def _added(texts: Sequence[bytes]) -> Sums:
     """The sum of many, column by column where all have the same."""
+    if len(texts) == 1:
+        return _sums(texts[0])
     if len({text.count(b" ") for text in texts}) == 1:
         numbers = list(map(int, b" ".join(texts).split()))
         width = len(numbers) // len(texts)
@@ -134,3 +138,9 @@ def _added(texts: Sequence[bytes]) -> Sums:
     for text in texts:
         total.add(_sums(text))
     return total
+
+
+def _counted(texts: Sequence[bytes]) -> Sums:
+    """How many attempts there are in many; most of the time that reading takes goes into numbers."""
+    attempts = sum(int(text.split(b" ", 3)[2]) for text in texts)
+    return Sums(attempts=attempts, failed=attempts)
