@@ -135,7 +135,7 @@ def run(step: Any, task: FakeTask | None = None, *, tracing: Tracing = NO_TRACIN
             },
         ),
         (
-            Accepted(job_id="job-1", route=ROUTE, address=None),
+            Accepted(route=ROUTE, address=None),
             {
                 "event": "job_accepted",
                 "project": "acme",
@@ -233,9 +233,7 @@ def test_ids_of_a_job_are_off_the_lines_that_follow_it(log: io.StringIO) -> None
     assert "job_id" not in lines(log)[-1]
 
 
-@pytest.mark.parametrize(
-    "step", [HandOff(route=ROUTE, address=None), Accepted(job_id="job-1", route=ROUTE, address=None)], ids=str
-)
+@pytest.mark.parametrize("step", [HandOff(route=ROUTE, address=None), Accepted(route=ROUTE, address=None)], ids=str)
 def test_messages_that_follow_carry_the_trace(step: Any) -> None:
     (signature,) = run(step).sent
 
