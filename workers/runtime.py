@@ -31,11 +31,12 @@ from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
-from workers.monitoring.metrics.serve import measured
+from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.tracing import open_tracing
 from workers.verification import Verification
 from workers.verification.service import Verifier
 
@@ -58,6 +59,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self._closing = threading.Event()
+        self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
@@ -105,6 +107,7 @@ class Runtime:
             jobs=jobs,
             alerts=events,
             clock=clock,
+            tracing=self.tracing,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
             patience=settings.patience,
@@ -155,7 +158,7 @@ class Runtime:
             remembered=settings.job_state_ttl,
             callback_max_bytes=settings.callback_max_bytes,
         )
-        self._poster = build_poster(settings)
+        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
         deliverer = Deliverer(
             events=events,
             outbox=outbox,
@@ -236,6 +239,7 @@ class Runtime:
         self._thread.join()
         self._loop.close()
         self._sync_client.close()
+        self.tracing.close()
 
     async def _close(self) -> None:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
