@@ -16,10 +16,13 @@ def entry(number: int, **changes: Any) -> Entry:
     return Entry(number=number, id=f"{number:032}", job=job)
 
 
+ENTRIES = [entry(number) for number in range(100)]
+
+
 def taken(size: int, count: int, *, seed: int = 0) -> list[int]:
     sample = Sample(size, seed=seed)
-    for number in range(count):
-        sample.add(entry(number))
+    for one in ENTRIES[:count]:
+        sample.add(one)
     return sorted(one.number for one in sample.entries)
 
 
