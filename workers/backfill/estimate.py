@@ -84,7 +84,7 @@ class _Packing:
         self.pack_tokens = pack_tokens
         self.jobs = 0
         self.tallies = {room: _Tally(context=room[0], max_output=room[1]) for room in rooms}
-        self._grouping = Grouping()
+        self._grouping = Grouping[Entry]()
 
     def add(self, entry: Entry) -> None:
         if self.pack_tokens is not None and entry.job.pack_tokens is None:
