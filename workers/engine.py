@@ -228,7 +228,10 @@ class Engine:
             extracted=progress.extracted,
             failures=failures,
             records=progress.records,
-        )
+        ).model_copy(update={"replays": max(claimed.replays, route.replays)})
+        if not ending.whole:
+            # A replay is not to pay for them again.
+            await self._keep(job_id, progress)
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
         self._leases.gone(job_id, owner=owner)
         return stands

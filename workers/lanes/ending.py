@@ -66,10 +66,10 @@ def move(app: Celery, taken: Taken, effective: EffectiveConnection, chain: Seque
     """
     args, kwargs, embedded = taken.arguments()
     try:
-        history = Route.model_validate(kwargs["route"]).history
+        before = Route.model_validate(kwargs["route"])
     except (KeyError, ValueError):
         raise ValueError("not an attempt of an extraction job") from None
-    route = Route.to(effective, history=history)
+    route = Route.to(effective, history=before.history, replays=before.replays)
     kwargs = {**kwargs, "route": route.model_dump(mode="json")}
     name = provider_task(route.provider)
     header = {

@@ -8,7 +8,7 @@ from config.connections import EffectiveConnection
 from tasks.contract import AttemptRecord, FailureCode, ProviderKind
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.jobs import JobStore
-from workers.jobs.base import Claim, Ending
+from workers.jobs.base import Claim, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.routing import Route
@@ -158,6 +158,14 @@ class MeasuredJobs:
     async def release(self, job_id: str, *, owner: str) -> None:
         """As the store itself."""
         await self._jobs.release(job_id, owner=owner)
+
+    async def kept(self, job_id: str) -> Kept:
+        """As the store itself."""
+        return await self._jobs.kept(job_id)
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """As the store itself."""
+        return await self._jobs.reopen(job_id, kept, ttl=ttl)
 
 
 def _provider_name(provider: ProviderKind | str) -> str:
