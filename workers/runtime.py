@@ -25,6 +25,9 @@ from workers.admission import RedisAdmission
 from workers.attempts import Attempts
 from workers.changes import Change, Follower
 from workers.clock import Clock, SystemClock
+from workers.dead.sealing import Sealing
+from workers.dead.shelf import Limits as LetterLimits
+from workers.dead.writer import Writer
 from workers.delivery import Delivery
 from workers.directory import Directory
 from workers.engine import Engine, Outcome
@@ -94,6 +97,16 @@ class Runtime:
         events = self._open_notify(settings, subscriptions, clock)
         limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
         jobs, admission = measured(settings, stored, limiter)
+        self._jobs = jobs
+        self._letters = Writer(
+            self._client,
+            jobs=jobs,
+            directory=directory,
+            sealing=Sealing.of(settings.dead_letter_key),
+            limits=LetterLimits(settings.dead_letter_ttl, settings.dead_letters_kept, settings.dead_letters_bytes),
+            alerts=events,
+            clock=clock,
+        )
         leases = Leases(jobs, seconds=_LEASE)
         self._transport = build_transport(settings)
         providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
@@ -116,7 +129,7 @@ class Runtime:
             attempts=attempts,
             leases=leases,
             patience=patience_of(settings),
-            ended=events.job_ended,
+            ended=self._ended,
         )
         self._verifier = Verifier(
             self._store,
@@ -181,7 +194,8 @@ class Runtime:
         except JobRefused as error:
             # A callback that is refused itself is not posted.
             heard = job.model_copy(update={"callback_url": None}) if error.details.get("problems") else job
-            self.failed(heard, job_id, Failure.model_validate({"message": error.message, **error.details}))
+            failure = Failure.model_validate({"message": error.message, **error.details})
+            self._run(self._fail(job, job_id, failure, heard=heard)).result()
             raise
         if isinstance(accepted, Accepted):
             self._intake.published(job, job_id=job_id)
@@ -193,7 +207,19 @@ class Runtime:
         Raises:
             redis.RedisError: it cannot be told.
         """
-        self._run(self._events.job_ended(job, job_id, Ending(failure=failure))).result()
+        self._run(self._fail(job, job_id, failure, heard=job)).result()
+
+    async def _fail(self, job: ExtractionJob, job_id: str, failure: Failure, *, heard: ExtractionJob) -> None:
+        """Tell of a job that failed outside of the engine; whoever is told hears of it as `heard`."""
+        kept = await self._jobs.kept(job_id)
+        ending = Ending(failure=failure, replays=kept.replays)
+        await self._letters.job_ended(job, job_id, ending)
+        await self._events.job_ended(heard, job_id, ending)
+
+    async def _ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
+        """Keep what failed, then tell of it: whoever hears of a failure finds it kept."""
+        await self._letters.job_ended(job, job_id, ending)
+        await self._events.job_ended(job, job_id, ending)
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.

@@ -161,8 +161,8 @@ class Events:
     async def job_ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
         """Tell of the end of a job: its callback, and an event where anybody subscribes to it or it failed.
 
-        However often a job ends, both are told once; a replay is told anew. Without a callback and without subscribers, a job that went well
-        costs nothing here.
+        However often a job ends, both are told once; a replay is told anew. Without a callback and without
+        subscribers, a job that went well costs nothing here.
 
         Raises:
             redis.RedisError: it could not be kept; nothing is lost when this is called again.
