@@ -25,8 +25,10 @@ from workers.admission import Reason
 from workers.broker.parked import Parked
 from workers.engine import HandOff, Outcome, Park
 from workers.intake import Accepted, Duplicate
+from workers.lanes.header import HEADER
 from workers.messages import attempt_signature
 from workers.receipt import Receipt
+from workers.solitary.cells import NoChild
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +67,7 @@ def carry_out(
         return _conclude(task, job, step(parse_job(job), job_id), job_id=job_id)
     except (ContractError, Ignore, Reject):
         raise
-    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, StoreError, NoChild) as error:
         # Nothing is wrong with the job. It must not fail because a server is away for a while.
         _log.warning("job_put_back", job=job_id, task=task.name, error=type(error).__name__)
         pause()
@@ -110,7 +112,8 @@ def _conclude(
             # Any value does as the reason; the stubs know of texts and errors only.
             raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)  # type: ignore[arg-type]
         case HandOff(route=route, address=address):
-            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
+            crashes = (getattr(task.request, HEADER, None) or {}).get("crashes", 0)
+            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id, crashes=crashes))
         case Accepted(job_id=first, route=route, address=address) if first == job_id:
             raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
         case Accepted(job_id=first, route=route, address=address):

@@ -16,7 +16,7 @@ from celery import Celery
 from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore
-from tasks.contract import ExtractionJob, JobRefused, Priority, parse_job
+from tasks.contract import ExtractionJob, FailureCode, JobRefused, Priority, parse_job
 from workers.address import patience_of
 from workers.backlog import Room
 from workers.clock import Clock, SystemClock
@@ -88,6 +88,7 @@ class Replayer:
         self._clock = clock or SystemClock()
         self._shelf = Shelf(client)
         self._sealing = Sealing.of(settings.dead_letter_key)
+        self._max_crashes = settings.max_crashes
         self._ttl = max(settings.dead_letter_ttl, settings.job_state_ttl)
         #: The connections of the projects of one batch, so that the store is not read for each job.
         self._chains: dict[str, list[EffectiveConnection]] = {}
@@ -175,10 +176,16 @@ class Replayer:
             for one in ready:
                 route = one.accepted.route.model_copy(update={"replays": one.letter.replays + 1})
                 payload = one.job.model_dump(mode="json", exclude_unset=True)
-                signature = attempt_signature(self._app, payload, route, one.accepted.address, job_id=one.letter.id)
+                signature = attempt_signature(
+                    self._app, payload, route, one.accepted.address, job_id=one.letter.id, crashes=self._crashes(one)
+                )
                 signature.apply_async(producer=producer, task_id=one.letter.id)
         for one in ready:
             self._intake.published(one.job, job_id=one.letter.id)
+
+    def _crashes(self, ready: _Ready) -> int:
+        """How often workers died of a job; of one that was quarantined no further worker is to die."""
+        return self._max_crashes - 1 if ready.letter.about.code == FailureCode.QUARANTINED else 0
 
     def _chain(self, project: str) -> list[EffectiveConnection]:
         if project not in self._chains:

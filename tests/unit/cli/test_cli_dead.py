@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -237,12 +237,11 @@ def test_letters_are_thrown_away(byom: Byom, outage: None, valkey_client: redis.
 
 
 @pytest.fixture
-def acme(store: FileStore) -> Iterator[None]:
+def acme(store: FileStore) -> None:
     scope = project_path("acme")
     save_project(store, "acme")
     save_credential(store, scope, "main", SecretStr("sk-secret-0815"))
     save_connection(store, scope, {"name": "primary", "provider": "openai", "model": "m", "credential": "main"})
-    return
 
 
 def test_letters_are_replayed_as_far_as_their_projects_can_take_them(
