@@ -68,6 +68,7 @@ class Cells:
         child: _Child | None = None
         try:
             child = self._take()
+            child.start()
             return child.run(errand)
         except (ChildDied, NoChild):
             if self._stopping:
@@ -80,10 +81,13 @@ class Cells:
         """Kill all children; each `run` raises `CancelledError`."""
         with self._lock:
             self._stopping = True
-            children = [*self._busy, *self._idle]
+            busy, idle = list(self._busy), list(self._idle)
             self._idle.clear()
-        for child in children:
+        for child in busy:
+            # Whoever waits for it clears it away.
             child.kill()
+        for child in idle:
+            child.end()
 
     def _enter(self) -> None:
         with self._lock:
@@ -102,8 +106,7 @@ class Cells:
                 raise CancelledError
             child = self._idle.pop() if self._idle else _Child([*self._command, *self._modules()])
             self._busy.add(child)
-        child.start()
-        return child
+            return child
 
     def _leave(self, child: "_Child | None") -> None:
         with self._lock:
