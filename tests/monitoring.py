@@ -18,6 +18,7 @@ from tornado.testing import bind_unused_port
 
 from config.prices import PICO
 from tests.support import START, ManualClock
+from workers.dead.shelf import Census
 from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
@@ -45,6 +46,13 @@ class MemoryFailures:
         return causes_of(self.records, query, since=since)
 
 
+class MemoryLetters:
+    """A count of dead letters."""
+
+    def census(self) -> Census:
+        return Census(letters=3, causes={"rate_limited": 2}, bytes=900, dropped=5, expired=7)
+
+
 def boards(
     hours: HourlyUsage | Mapping[datetime, Table] | None = None,
     *,
@@ -62,6 +70,7 @@ def boards(
         failures=failures or MemoryFailures(),
         meters=meters or MemoryMeters(),
         lanes=lanes or MemoryLanes(),
+        letters=MemoryLetters(),
         clock=clock,
     )
 

@@ -40,7 +40,7 @@ def pool(tmp_path: Path) -> Iterator[Pool]:
 
 
 def test_an_outage_is_replayed_and_every_job_succeeds_once(pool: Pool) -> None:
-    pool.extra["BYOM_DEAD_LETTER_KEY"] = base64.b64encode(os.urandom(32)).decode()
+    key = pool.extra["BYOM_DEAD_LETTER_KEY"] = base64.b64encode(os.urandom(32)).decode()
     pool.max_wait = 0
     pool.simulator.add_fault(FaultRule(kind=Injection.STATUS, status=503))
     pool.add_project("night", tpm_capacity=100_000_000, tpm_refill_per_second=1_000_000)
@@ -59,6 +59,7 @@ def test_an_outage_is_replayed_and_every_job_succeeds_once(pool: Pool) -> None:
             wait_until(lambda: client.zcard("byom:dead:all") == JOBS)
         everything = pool.everything_in_valkey()
         assert not holds(everything, SECRET_KEY)
+        assert not holds(everything + pool.worker_logs().encode(), key)
         # Nothing waits any more, so all that is left of what was said is sealed.
         assert not holds(everything, CANARY)
         causes = pool.byom("dead", "list", "--by", "cause", "--project", "night", "--json").stdout

@@ -6,7 +6,9 @@ from typing import Self
 import redis
 
 from workers.clock import Clock, SystemClock
+from workers.dead.shelf import Shelf
 from workers.monitoring.pool.lanes import LaneBoard
+from workers.monitoring.pool.letters import LetterBoard
 from workers.monitoring.pool.meters import MeterBoard
 from workers.monitoring.pool.redis_lanes import RedisLanes
 from workers.monitoring.pool.redis_meters import RedisMeters
@@ -25,6 +27,7 @@ class Boards:
     failures: Failures
     meters: MeterBoard
     lanes: LaneBoard
+    letters: LetterBoard
     clock: Clock
 
     @classmethod
@@ -37,5 +40,6 @@ class Boards:
             failures=RedisFailures(client),
             meters=RedisMeters(client),
             lanes=RedisLanes(client),
+            letters=Shelf(client),
             clock=clock,
         )

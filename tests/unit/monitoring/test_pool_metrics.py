@@ -207,6 +207,15 @@ def test_meters_show_breakers_limits_and_what_blocks_them_the_worst_first() -> N
     assert value(found, "byom_limit_per_minute", kind="declared", limit="tokens") == 180_000
 
 
+def test_dead_letters_are_counted_by_their_cause() -> None:
+    found = samples(PoolCollector(boards()))
+
+    assert value(found, "byom_dead_letters", cause="rate_limited") == 2
+    assert value(found, "byom_dead_letters_dropped_total", reason="limit") == 5
+    assert value(found, "byom_dead_letters_dropped_total", reason="expired") == 7
+    assert value(found, "byom_scrape_ok", source="dead letters") == 1
+
+
 def test_all_metrics_that_are_told_of_are_there_and_no_others() -> None:
     ledger = Ledger(acme=1)
     given = replace(ledger.given, meters=MemoryMeters(busy_meters()), lanes=MemoryLanes(busy_lanes()))

@@ -124,16 +124,28 @@ LIMIT_USED = Metric(
 IN_FLIGHT = Metric(
     name="byom_calls_in_flight", kind=Kind.GAUGE, labels=_METER, says="Leases of a meter that are out: calls under way."
 )
+DEAD = Metric(
+    name="byom_dead_letters",
+    kind=Kind.GAUGE,
+    labels=("cause",),
+    says="Jobs that failed and were neither replayed nor discarded; cause is the failure's code.",
+)
+DEAD_DROPPED = Metric(
+    name="byom_dead_letters_dropped_total",
+    kind=Kind.COUNTER,
+    labels=("reason",),
+    says="Failed jobs that are kept no more; reason is limit (there were too many) or expired.",
+)
 SCRAPE_OK = Metric(
     name="byom_scrape_ok",
     kind=Kind.GAUGE,
     labels=("source",),
-    says="1 where usage, lanes or meters could be read, 0 where the broker did not answer.",
+    says="1 where usage, lanes, meters or dead letters could be read, 0 where the broker did not answer.",
 )
 
 POOL: Sequence[Metric] = (
     ATTEMPTS, TOKENS, REASONING, COST, UNPRICED, CALL_SECONDS, WAIT_SECONDS, LANE_JOBS, LANE_TOKENS, LANE_OLDEST,
-    PAUSES, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED, IN_FLIGHT, SCRAPE_OK,
+    PAUSES, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED, IN_FLIGHT, DEAD, DEAD_DROPPED, SCRAPE_OK,
 )  # fmt: skip
 
 # Of its own calls, from each worker. ----------------------------------------------------------------------------------

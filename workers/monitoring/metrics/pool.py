@@ -53,6 +53,7 @@ class PoolCollector:
             "usage": self._of_usage,
             "lanes": self._of_lanes,
             "meters": self._of_meters,
+            "dead letters": self._of_letters,
         }
         for source, read in sources.items():
             try:
@@ -118,6 +119,15 @@ class PoolCollector:
         for reading in worst[: self._meters]:
             _meter(reading, families)
         return list(families.values())
+
+    def _of_letters(self) -> list[Family]:
+        dead, dropped = _family(names.DEAD), _family(names.DEAD_DROPPED)
+        census = self._boards.letters.census()
+        for cause, count in census.causes.items():
+            dead.add_metric([cause], count)
+        dropped.add_metric(["limit"], census.dropped)
+        dropped.add_metric(["expired"], census.expired)
+        return [dead, dropped]
 
 
 def _meter(reading: MeterReading, families: dict[str, Family]) -> None:
