@@ -97,10 +97,11 @@ class Fuse:
         self.start_worker()
 
     def start_worker(self) -> None:
+        """One that knows the poison."""
         self._pool.ready(self._pool.launch_worker("--include", "tests.integration.support.crashing"))
 
     def light(self, in_hand: int) -> None:
-        """End the worker once it has so many jobs in hand; they come back at once, to another."""
+        """End the worker once it has so many jobs in hand; they come back at once, to the next."""
         with redis.Redis.from_url(self._pool.valkey.url) as client:
             wait_until(lambda: client.zcard(INDEX) == in_hand)
             self._file.touch()
@@ -108,7 +109,6 @@ class Fuse:
             self._file.unlink()
             client.zadd(INDEX, dict.fromkeys(client.zrange(INDEX, 0, -1), 1), xx=True)
         self.forget_leases()
-        self.start_worker()
 
     def forget_leases(self) -> None:
         """Whoever has died holds jobs for seconds that a test need not wait."""
@@ -128,15 +128,17 @@ def verdicts(pool: Pool) -> int:
 def test_a_job_that_workers_die_of_is_quarantined_and_those_beside_it_are_not(pool: Pool, tmp_path: Path) -> None:
     pool.add_project("poison")
     pool.extra["BYOM_MAX_CRASHES"] = "2"
-    # All that a worker has in hand is still there when it dies.
-    pool.simulator.set_latency(Latency.fixed(1))
+    # All that the worker has in hand is still there when it dies.
+    pool.simulator.set_latency(Latency.fixed(60))
     with pool.producer() as producer, redis.Redis.from_url(pool.valkey.url) as client, create_app(pool.settings) as app:
         innocent = [producer.enqueue(job(f"Ada moved to Lisbon. {number}", project="solo")) for number in range(5)]
         poison = producer.enqueue(job(project="poison"))
         fuse = Fuse(pool, tmp_path / "fuse")
         fuse.light(in_hand=6)
+        pool.simulator.set_latency(Latency())
+        fuse.start_worker()
         fuse.stay_lit()
-        wait_until(lambda: verdicts(pool) == 1)
+        wait_until(lambda: verdicts(pool) == 1, seconds=60)
         fuse.forget_leases()
         with pytest.raises(ExtractionFailed) as failed:
             poison.result(timeout=60)
@@ -156,7 +158,7 @@ def test_a_job_that_workers_die_of_is_quarantined_and_those_beside_it_are_not(po
         store = FileStore(pool.store_path)
         replayer = Replayer(app=app, client=client, store=store, settings=pool.settings)
         assert [outcome.fate for outcome in replayer.replay([letter])] == [Fate.REPLAYED]
-        wait_until(lambda: verdicts(pool) == 2)
+        wait_until(lambda: verdicts(pool) == 2, seconds=60)
         fuse.forget_leases()
         wait_until(lambda: [one.replays for one in Shelf(client).some([poison.id])] == [1])
         # Nobody else has died of it.
