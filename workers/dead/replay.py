@@ -18,12 +18,11 @@ from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import ExtractionJob, FailureCode, JobRefused, Priority, parse_job
 from workers.address import patience_of
-from workers.backlog import Room
 from workers.clock import Clock, SystemClock
 from workers.dead.letter import Letter
 from workers.dead.sealing import Sealed, Sealing
 from workers.dead.shelf import Grip, Shelf
-from workers.intake import Accepted, Intake
+from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Reopening, reopen_now
 from workers.messages import attempt_signature
 from workers.notify.callbacks import CallbackCheck
@@ -122,7 +121,6 @@ class Replayer:
         self._chains.clear()
         ids = [letter.id for letter in letters]
         grips = self._shelf.claim(ids, now=self._now(), seconds=_IN_HAND, again=again)
-        room = Room(self._client)
         outcomes: dict[str, Outcome] = {}
         ready: list[_Ready] = []
         for letter, grip in zip(letters, grips, strict=True):
@@ -130,7 +128,7 @@ class Replayer:
                 fate = Fate.OVER if grip is Grip.GONE else Fate.UNDER_WAY
                 outcomes[letter.id] = Outcome(letter=letter, fate=fate)
                 continue
-            prepared = self._prepare(letter, priority, room)
+            prepared = self._prepare(letter, priority)
             if isinstance(prepared, Outcome):
                 outcomes[letter.id] = prepared
                 self._shelf.leave(letter)
@@ -142,7 +140,7 @@ class Replayer:
             outcomes[one.letter.id] = Outcome(letter=one.letter, fate=Fate.REPLAYED)
         return [outcomes[job_id] for job_id in ids]
 
-    def _prepare(self, letter: Letter, priority: Priority | None, room: Room) -> _Ready | Outcome:
+    def _prepare(self, letter: Letter, priority: Priority | None) -> _Ready | Outcome:
         """Open the job of a letter, unless there is something in the way."""
         try:
             contents = self._shelf.contents(letter, self._sealing)
@@ -151,10 +149,10 @@ class Replayer:
             job = parse_job(contents.job)
             if priority is not None:
                 job = job.model_copy(update={"priority": priority})
-            accepted = self._intake.accept(job, job_id=letter.id, room=room)
+            accepted = self._intake.accept(job, job_id=letter.id)
         except (JobRefused, Sealed) as error:
             return Outcome(letter=letter, fate=Fate.LEFT, message=str(error))
-        if not isinstance(accepted, Accepted) or accepted.job_id != letter.id:
+        if isinstance(accepted, Duplicate):
             message = (
                 f"its idempotency key is held by job {accepted.job_id}, which was enqueued later; discard this one"
             )
@@ -180,8 +178,6 @@ class Replayer:
                     self._app, payload, route, one.accepted.address, job_id=one.letter.id, crashes=self._crashes(one)
                 )
                 signature.apply_async(producer=producer, task_id=one.letter.id)
-        for one in ready:
-            self._intake.published(one.job, job_id=one.letter.id)
 
     def _crashes(self, ready: _Ready) -> int:
         """How often workers died of a job; of one that was quarantined no further worker is to die."""

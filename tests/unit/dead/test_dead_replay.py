@@ -106,7 +106,6 @@ class Pool:
         for job_id in job_ids:
             job = make_job(*texts, idempotency_key=f"key-{job_id}", **changes)
             self.intake().accept(job, job_id=job_id)
-            self.intake().published(job, job_id=job_id)
             await self.run(job, job_id, first_route(await self.bench.directory.chain("acme")))
         self.model.always.clear()
 
@@ -176,7 +175,7 @@ async def test_a_replayed_job_runs_under_its_id_and_key_and_succeeds(pool: Pool)
     assert len({attempt.id for attempt in result.attempts}) == 3
     # The key leads to the same job, as before.
     again = pool.intake().accept(make_job(idempotency_key="key-j1"), job_id="other")
-    assert again.job_id == "j1"
+    assert again == Duplicate(job_id="j1")
 
 
 async def test_what_was_paid_for_is_not_paid_for_again_even_when_the_working_state_is_long_gone(pool: Pool) -> None:
@@ -239,7 +238,6 @@ POINTS: list[tuple[Any, str]] = [
     (RedisBackend, "forget"),
     (replay, "attempt_signature"),
     (vars(messaging)["_ProducerBatch"], "__exit__"),
-    (Intake, "published"),
     (Shelf, "replayed"),
 ]
 
@@ -295,7 +293,7 @@ async def test_jobs_that_run_before_the_replay_is_noted_are_let_go_all_the_same(
     await pool.fail("j1", "j2")
     before = pool.letters()
     with monkeypatch.context() as patch:
-        patch.setattr(Intake, "published", dying(Intake.published, after=False, at=1))
+        patch.setattr(Shelf, "replayed", dying(Shelf.replayed, after=False, at=1))
         with pytest.raises(Crash):
             pool.replayer().replay(before)
     await pool.deliver()
@@ -372,7 +370,6 @@ async def test_a_key_that_another_job_took_meanwhile_is_not_run_twice(pool: Pool
     for key in pool.sync.keys("byom:key:*"):
         pool.sync.delete(key)
     pool.intake().accept(make_job(idempotency_key="key-j"), job_id="newer")
-    pool.intake().published(make_job(idempotency_key="key-j"), job_id="newer")
 
     [outcome] = pool.replayer().replay(pool.letters())
 
