@@ -143,6 +143,16 @@ class Settings(BaseSettings):
     webhook_failed_kept: Annotated[int, Field(ge=0)] = 10_000
     #: Bytes of the largest callback of a job; a larger one is sent without the result.
     callback_max_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
+    #: Seconds that a job which failed is kept for a replay, with what it was asked to extract.
+    dead_letter_ttl: Annotated[int, Field(ge=60)] = 2_592_000
+    #: Failed jobs kept, and their bytes in Redis; the oldest give way.
+    dead_letters_kept: Annotated[int, Field(ge=0)] = 100_000
+    dead_letters_bytes: Annotated[int, Field(ge=0)] = 536_870_912
+    #: What failed jobs are encrypted with while they are kept: 32 bytes as base64. Several are separated by commas: the
+    #: first one encrypts, all decrypt. Absent: they are kept in the clear.
+    dead_letter_key: SecretStr | None = None
+    #: Workers that may die with a job in hand; the last try is made in a process of the job's own.
+    max_crashes: Annotated[int, Field(ge=2, le=100)] = 3
     #: `text` for people, `json` for machines.
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -18,6 +18,7 @@ from tornado.testing import bind_unused_port
 
 from config.prices import PICO
 from tests.support import START, ManualClock
+from workers.dead.shelf import Census
 from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
@@ -42,6 +43,13 @@ LOGIN = ("operator", "pass:word")
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+class MemoryLetters:
+    """A count of dead letters."""
+
+    def census(self) -> Census:
+        return Census(letters=3, causes={"rate_limited": 2}, bytes=900, dropped=5, expired=7)
+
+
 def boards(
     hours: HourlyUsage | Mapping[datetime, Table] | None = None,
     *,
@@ -62,6 +70,7 @@ def boards(
         meters=meters or MemoryMeters(),
         lanes=lanes or MemoryLanes(),
         webhooks=webhooks or MemoryWebhooks(),
+        letters=MemoryLetters(),
         clock=clock,
     )
 

@@ -26,8 +26,10 @@ from workers.broker.parked import Parked
 from workers.conclusions import conclusion_of, ended_unexpectedly, put_back, refused
 from workers.engine import HandOff, Outcome, Park
 from workers.intake import Accepted, Duplicate
+from workers.lanes.header import HEADER
 from workers.messages import attempt_signature
 from workers.receipt import Receipt
+from workers.solitary.cells import NoChild
 from workers.tracing import NO_TRACING, Conclusion, Delivered, TraceContext, Tracing
 
 _log = structlog.get_logger(__name__)
@@ -93,7 +95,7 @@ def _carry_out(
     except ContractError as error:
         conclusion = conclusion or refused(parsed, error)
         raise
-    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, StoreError, NoChild) as error:
         # Nothing is wrong with the job. It must not fail because a server is away for a while.
         conclusion = put_back(type(error).__name__, is_trouble=True)
         pause()
@@ -148,7 +150,10 @@ def _conclude(
             # Any value does as the reason; the stubs know of texts and errors only.
             raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)  # type: ignore[arg-type]
         case HandOff(route=route, address=address) | Accepted(route=route, address=address):
-            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id, trace=trace))
+            crashes = (getattr(task.request, HEADER, None) or {}).get("crashes", 0)
+            raise task.replace(
+                attempt_signature(task.app, job, route, address, job_id=job_id, trace=trace, crashes=crashes)
+            )
         case Duplicate(job_id=first):
             return _duplicate(task, job, job_id=job_id, first=first)
     if outcome.result is not None:

@@ -6,7 +6,9 @@ from typing import Self
 import redis
 
 from workers.clock import Clock, SystemClock
+from workers.dead.shelf import Shelf
 from workers.monitoring.pool.lanes import LaneBoard
+from workers.monitoring.pool.letters import LetterBoard
 from workers.monitoring.pool.meters import MeterBoard
 from workers.monitoring.pool.redis_lanes import RedisLanes
 from workers.monitoring.pool.redis_meters import RedisMeters
@@ -27,6 +29,7 @@ class Boards:
     meters: MeterBoard
     lanes: LaneBoard
     webhooks: WebhookBoard
+    letters: LetterBoard
     clock: Clock
 
     @classmethod
@@ -40,5 +43,6 @@ class Boards:
             meters=RedisMeters(client),
             lanes=RedisLanes(client),
             webhooks=OutboxReader(client),
+            letters=Shelf(client),
             clock=clock,
         )

@@ -232,6 +232,15 @@ def test_deliveries_to_webhooks_are_told_by_project_and_outcome_the_smaller_proj
     assert value(later, name, project=OTHER, outcome="delivered") == 1_003
 
 
+def test_dead_letters_are_counted_by_their_cause() -> None:
+    found = samples(PoolCollector(boards()))
+
+    assert value(found, "byom_dead_letters", cause="rate_limited") == 2
+    assert value(found, "byom_dead_letters_dropped_total", reason="limit") == 5
+    assert value(found, "byom_dead_letters_dropped_total", reason="expired") == 7
+    assert value(found, "byom_scrape_ok", source="dead letters") == 1
+
+
 def test_all_metrics_that_are_told_of_are_there_and_no_others() -> None:
     ledger = Ledger(acme=1)
     given = replace(ledger.given, meters=MemoryMeters(busy_meters()), lanes=MemoryLanes(busy_lanes()))

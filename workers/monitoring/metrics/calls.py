@@ -10,7 +10,7 @@ from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.clock import Clock
 from workers.jobs import JobStore
-from workers.jobs.base import Claim, Ending
+from workers.jobs.base import Claim, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.notify.posting import Posted, Posting
@@ -166,6 +166,14 @@ class MeasuredJobs:
     async def release(self, job_id: str, *, owner: str) -> None:
         """As the store itself."""
         await self._jobs.release(job_id, owner=owner)
+
+    async def kept(self, job_id: str) -> Kept:
+        """As the store itself."""
+        return await self._jobs.kept(job_id)
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """As the store itself."""
+        return await self._jobs.reopen(job_id, kept, ttl=ttl)
 
 
 class MeasuredPoster:

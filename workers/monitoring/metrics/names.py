@@ -98,16 +98,26 @@ DELIVERIES_WAITING = _gauge(
 RECEIVERS_FAILING = _gauge(
     "byom_webhook_receivers_failing", (), "Webhooks and callbacks whose last delivery failed and that more wait for."
 )
+DEAD = _gauge(
+    "byom_dead_letters",
+    ("cause",),
+    "Jobs that failed and were neither replayed nor discarded; cause is the failure's code.",
+)
+DEAD_DROPPED = _counter(
+    "byom_dead_letters_dropped_total",
+    ("reason",),
+    "Failed jobs that are kept no more; reason is limit (there were too many) or expired.",
+)
 SCRAPE_OK = _gauge(
     "byom_scrape_ok",
     ("source",),
-    "1 where usage, lanes, meters or webhooks could be read, 0 where the broker did not answer.",
+    "1 where usage, lanes, meters, webhooks or dead letters could be read, 0 where the broker did not answer.",
 )
 
 POOL: Sequence[Metric] = (
     ATTEMPTS, TOKENS, REASONING, COST, UNPRICED, CALL_SECONDS, WAIT_SECONDS, LANE_JOBS, LANE_TOKENS, LANE_OLDEST,
     PAUSES, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED, IN_FLIGHT, DELIVERIES, DELIVERIES_WAITING,
-    RECEIVERS_FAILING, SCRAPE_OK,
+    RECEIVERS_FAILING, DEAD, DEAD_DROPPED, SCRAPE_OK,
 )  # fmt: skip
 
 # Of its own calls, from each worker. ----------------------------------------------------------------------------------

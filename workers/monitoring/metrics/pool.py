@@ -58,6 +58,7 @@ class PoolCollector:
             "lanes": self._of_lanes,
             "meters": self._of_meters,
             "webhooks": self._of_webhooks,
+            "dead letters": self._of_letters,
         }
         for source, read in sources.items():
             try:
@@ -146,6 +147,15 @@ class PoolCollector:
         waiting.add_metric([], board.waiting_in_all())
         failing.add_metric([], board.failing())
         return [deliveries, waiting, failing]
+
+    def _of_letters(self) -> list[Family]:
+        dead, dropped = _family(names.DEAD), _family(names.DEAD_DROPPED)
+        census = self._boards.letters.census()
+        for cause, count in census.causes.items():
+            dead.add_metric([cause], count)
+        dropped.add_metric(["limit"], census.dropped)
+        dropped.add_metric(["expired"], census.expired)
+        return [dead, dropped]
 
 
 def _meter(reading: MeterReading, families: dict[str, Family]) -> None:
