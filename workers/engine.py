@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from sys import maxsize
 from typing import Final
 
@@ -25,11 +26,12 @@ from workers.attempts import Attempts
 from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of
-from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
+from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
 from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
+from workers.records import lost_of
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
@@ -197,6 +199,7 @@ class Engine:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
+            await self._write_off(subject, units, claimed.dropped, progress)
             trouble = await self._work(subject, units, progress, reservation)
         except StoreError:
             raise
@@ -296,6 +299,19 @@ class Engine:
             if isinstance(done, BaseException):
                 raise done
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+    async def _write_off(
+        self, subject: Subject, units: Sequence[extraction.Unit], dropped: Sequence[Dropped], progress: _Progress
+    ) -> None:
+        """Write down as lost what deliveries that were broken off may have called and did not live to settle."""
+        for delivery in dropped:
+            todo = [unit.index for unit in units if unit.index not in progress.extracted]
+            lost = islice(lost_of(subject, delivery, units=todo, records=tuple(progress.records)), _UNITS_AT_ONCE)
+            for record in lost:
+                await self._jobs.settle(record)
+                progress.records.append(record)
+                _log.warning("attempt_lost", job_id=record.job_id, attempt=record.attempt, project=record.project)
+            await self._jobs.release(subject.job_id, owner=delivery.owner)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:
         """Store what is done, for deliveries to come."""

@@ -1,7 +1,7 @@
 """The client of a worker's working state: it waits for Redis to come back rather than fail.
 
-What it carries cannot be had again: the usage of a call that was paid for, the memories that came of it. The scripts that
-go through it may all run twice.
+What it carries cannot be had again: the usage of a call that was paid for, the memories that came of it. The scripts
+that go through it may all run twice.
 """
 
 import redis.asyncio

@@ -36,7 +36,7 @@ async def test_a_command_that_the_server_never_answered_is_sent_again(tmp_path: 
             blocked = asyncio.create_task(Pipelining(client).execute("BLPOP", "k", 0))
             # Once it waits there.
             async with patient_client(valkey.url) as other:
-                while not (await other.info("clients"))["blocked_clients"]:
+                while not (await other.info("clients"))["blocked_clients"]:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.01)
                 valkey.kill()
                 valkey.start()

@@ -5,6 +5,7 @@
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
+redis.call('HDEL', KEYS[1], 'hand:' .. ARGV[1])
 local ending = redis.call('HGET', KEYS[1], 'ending')
 if ending then
   return ending

@@ -1,18 +1,20 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
+from datetime import datetime
 
 import redis
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
+from workers.clock import Clock, SystemClock
 from workers.ledger import RECORDS_KEY, SUMS_TTL
 from workers.ledger.sums import Increment
 from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, dropped_of
 
 
 def job_key(job_id: str) -> str:
@@ -28,7 +30,15 @@ def lease_key(job_id: str) -> str:
 class RedisJobs:
     """Keeps each job in one hash with a lifetime, and its lease beside it."""
 
-    def __init__(self, client: Redis, *, state_ttl: int, records_kept: int, sums_ttl: int = SUMS_TTL) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        state_ttl: int,
+        records_kept: int,
+        sums_ttl: int = SUMS_TTL,
+        clock: Clock | None = None,
+    ) -> None:
         """Take a client and how long things are kept.
 
         Args:
@@ -36,21 +46,25 @@ class RedisJobs:
             state_ttl: seconds that the working state of a job is kept.
             records_kept: usage records kept, the newest ones.
             sums_ttl: seconds that hourly sums of usage are kept.
+            clock: dates claims; the machine's own unless given.
         """
         self._state_ttl = state_ttl
         self._records_kept = records_kept
         self._sums_ttl = sums_ttl
+        self._clock = clock or SystemClock()
         pipelining = Pipelining(client)
         self._claim = Script(pipelining, lua("workers.jobs", "claim"))
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
         self._keep = Script(pipelining, lua("workers.jobs", "keep"))
         self._end = Script(pipelining, lua("workers.jobs", "end"))
         self._lease = Script(pipelining, lua("workers.jobs", "lease"))
+        self._release = Script(pipelining, lua("workers.jobs", "release"))
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
         """Take the job in hand for `lease` seconds."""
         word, *values = await self._claim(
-            keys=[job_key(job_id), lease_key(job_id)], args=[hop, owner, _milliseconds(lease)]
+            keys=[job_key(job_id), lease_key(job_id)],
+            args=[hop, owner, _milliseconds(lease), self._clock.now().isoformat(), self._state_ttl],
         )
         match word:
             case b"ended":
@@ -61,13 +75,17 @@ class RedisJobs:
                 return HandedOver(route=Route.model_validate_json(values[0]))
         units: dict[int, str] = {}
         attempts: list[AttemptRecord] = []
+        hands: dict[str, datetime] = {}
         for field, value in zip(values[::2], values[1::2], strict=True):
             kind, _, name = field.decode().partition(":")
             if kind == "unit":
                 units[int(name)] = value.decode()
             elif kind == "attempt":
                 attempts.append(AttemptRecord.model_validate_json(value))
-        return Claimed(units=units, attempts=tuple(sorted(attempts, key=lambda record: record.started_at)))
+            elif kind == "hand":
+                hands[name] = datetime.fromisoformat(value.decode())
+        attempts.sort(key=lambda record: record.started_at)
+        return Claimed(units=units, attempts=tuple(attempts), dropped=dropped_of(hands, owner))
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -111,9 +129,9 @@ class RedisJobs:
         )
         return Ending.parse(earlier) if earlier else ending
 
-    async def release(self, job_id: str, *, owner: str) -> None:
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
-        await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
+        await self._release(keys=[job_key(job_id), lease_key(job_id)], args=[owner, "1" if dropped else ""])
 
 
 def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int) -> Ending:
