@@ -30,6 +30,12 @@ class EmbeddedValkey:
         """Redis URL of database 0."""
         return f"redis://127.0.0.1:{self._port}/0"
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process, while it runs."""
+        process = None if self._server is None else self._server._process  # noqa: SLF001 - it has no other name for it
+        return None if process is None else int(process.pid)
+
     def __enter__(self) -> Self:
         if self._data_dir is None:
             self._data_dir = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="byom-valkey-")))

@@ -66,6 +66,17 @@ def wait_until(condition: Any, *, seconds: float = 30, every: float = 0.05) -> A
     raise AssertionError(f"still not so after {seconds} s")
 
 
+def everything_in(client: redis.Redis) -> bytes:
+    """All keys and values of a server, as they are."""
+    found: list[bytes] = []
+    for key in client.scan_iter(count=1_000):
+        kind = client.type(key)
+        # A key may be gone since the scan came by; its name still counts.
+        value = b"" if kind == b"none" else repr(_READERS[kind](client, key)).encode()
+        found += [key, value]
+    return b"\n".join(found)
+
+
 @dataclass
 class Pool:
     """Valkey, simulator and store; workers come and go."""
@@ -169,14 +180,8 @@ class Pool:
 
     def everything_in_valkey(self) -> bytes:
         """All keys and values, as they are."""
-        found: list[bytes] = []
         with redis.Redis.from_url(self.valkey.url) as client:
-            for key in client.scan_iter():
-                kind = client.type(key)
-                # A key may be gone since the scan came by; its name still counts.
-                value = b"" if kind == b"none" else repr(_READERS[kind](client, key)).encode()
-                found += [key, value]
-        return b"\n".join(found)
+            return everything_in(client)
 
     def forget_meters(self) -> None:
         """What one test taught the meters, an open breaker above all, is not the next one's."""
