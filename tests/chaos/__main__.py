@@ -110,14 +110,23 @@ def _tell(report: Report, *, number: int, as_json: bool) -> None:
         os.write(1, (json.dumps(asdict(report)) + "\n").encode())
     faults = ", ".join(f"{count} {what}" for what, count in sorted(report.faults.items()))
     endings = ", ".join(f"{count:,} {status}" for status, count in sorted(report.endings.items()))
-    lines = [
+    lines = (
         f"[bold]Round {number}, seed {report.seed}[/]: {report.jobs:,} jobs in {report.seconds:.0f} s",
         f"  disturbed by {faults}; {report.struck:,} faults of vendors",
         f"  jobs: {endings}; {report.repeats} enqueued twice, {report.refused} tries of enqueueing failed",
-        f"  ledger: {report.attempts:,} attempts, {report.tokens:,} tokens, {report.cost_usd} USD; {report.agreed} ways to look at it",
-        f"  vendors: {report.settled:,} billed calls equal to the token; {report.silent_tokens:,} tokens of calls without an "
-        f"answer: {report.unheard} in the ledger as unanswered, {report.lost} as lost ({report.written_off} written off)",
-    ]
+        (
+            f"  ledger: {report.attempts:,} attempts, {report.tokens:,} tokens, {report.cost_usd} USD; "
+            f"{report.agreed} ways of looking at it agree"
+        ),
+        (
+            f"  vendors: {report.settled:,} billed calls equal to the token, and {report.silent_tokens:,} tokens of "
+            "calls without an answer"
+        ),
+        (
+            f"  those are in the ledger: {report.unheard} as unanswered, {report.lost} as lost; "
+            f"{report.written_off - report.lost} more were written off that no vendor billed"
+        ),
+    )
     for line in (*lines, *(f"  [red]wrong:[/] {problem}" for problem in report.problems)):
         _err.print(line, highlight=False)
 

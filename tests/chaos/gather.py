@@ -105,7 +105,8 @@ def rows_table(rows: Iterable[UsageRow]) -> Table:
 def _jobs(run: Run) -> Iterator[JobSeen]:
     """What became of each job, by the results and by the working state."""
     names = sorted({name for ids in run.traffic.ids.values() for name in ids})
-    results, endings = {}, {}
+    results: dict[str, bytes | None] = {}
+    endings: dict[str, bytes | None] = {}
     for first in range(0, len(names), _AT_ONCE):
         some = names[first : first + _AT_ONCE]
         pipeline = run.place.client.pipeline(transaction=False)
@@ -124,7 +125,7 @@ def _jobs(run: Run) -> Iterator[JobSeen]:
             ids=ids,
             states={name: one.state for name, one in seen.items()},
             statuses={name: one.status for name, one in seen.items()},
-            endings={name: _said(Ending.parse(endings[name])) for name in ids if endings[name] is not None},
+            endings={name: _said(Ending.parse(text.decode())) for name in ids if (text := endings[name]) is not None},
             points_to={name: one.job_id for name, one in seen.items() if one.job_id not in {name, ""}},
         )
 
@@ -173,10 +174,9 @@ def _left(run: Run) -> dict[str, str]:
     for key in client.scan_iter(count=1_000):
         name = key.decode()
         if not name.startswith(KEPT) or name.endswith(":lease"):
-            left[name] = f"a {client.type(key).decode()}"
+            left[name] = f"of type {client.type(key)!r}"
     for project in CHAINS:
-        for meter, what in asyncio.run(_reserved(run.place, project)):
-            left[meter] = what
+        left |= asyncio.run(_reserved(run.place, project))
     names = [name for ids in run.traffic.ids.values() for name in ids]
     for first in range(0, len(names), _AT_ONCE):
         some = names[first : first + _AT_ONCE]
@@ -190,14 +190,14 @@ def _left(run: Run) -> dict[str, str]:
     return left
 
 
-async def _reserved(place: Ground, project: str) -> list[tuple[str, str]]:
+async def _reserved(place: Ground, project: str) -> dict[str, str]:
     """Meters of a project at which something is still set aside."""
-    found = []
+    found: dict[str, str] = {}
     async with redis.asyncio.Redis.from_url(place.valkey.url) as client:
         admission = RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1)
         for link in effective_chain(place.store, project):
             state = await admission.read(link)
             if state.in_flight or state.reserved_requests or state.reserved_tokens:
                 what = f"{state.in_flight} leases, {state.reserved_tokens:.0f} tokens set aside"
-                found.append((f"meter of {project}/{link.connection.name}", what))
+                found[f"meter of {project}/{link.connection.name}"] = what
     return found

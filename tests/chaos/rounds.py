@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from benchmarks.ground import ground
 from tests.chaos.gather import gather
@@ -17,7 +16,7 @@ from tests.chaos.scenario import SETTINGS, prepared
 from tests.chaos.stage import MOUNTS
 from tests.chaos.traffic import wanted_jobs
 from tests.chaos.verdict import reconcile, verdict
-from tests.chaos.watchers import counted, watching
+from tests.chaos.watchers import watching
 from workers.embedded.simulator import Latency
 
 WORKERS = 2

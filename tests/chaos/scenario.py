@@ -37,6 +37,8 @@ _AT_ONCE: Final = 500
 #: Seconds without an ended job after which the next step comes anyway, and after which the run is given up.
 _STALLED: Final = 6.0
 _GIVEN_UP: Final = 180.0
+#: Seconds that workers may take to start, on a machine that is busy.
+_READY: Final = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -179,15 +181,36 @@ class Run:
                 self._start(worker)
 
     def _calm(self) -> None:
-        """End all disturbances; no worker that is left has a death before it."""
+        """End all disturbances; all workers are ready afterwards, and none has a death before it."""
         self.traffic.stop()
         while self.later:
             heapq.heappop(self.later)[2]()
         self.place.simulator.clear_faults()
         for worker in self.workers:
+            worker.signal(signal.SIGCONT)
+            while worker.terminating and not worker.ended_well():
+                time.sleep(_TICK)
             if worker.sentence is not None or not worker.is_up:
                 worker.kill()
                 worker.start()
+        wait_until_ready(self.workers)
+
+
+def wait_until_ready(workers: Sequence[Worker]) -> None:
+    """Wait until all take jobs.
+
+    Raises:
+        RuntimeError: one ended instead.
+        TimeoutError: one did not get ready.
+    """
+    deadline = time.monotonic() + _READY
+    while not all(worker.is_ready for worker in workers):
+        for worker in workers:
+            if surprise := worker.reap():
+                raise RuntimeError(surprise)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the workers did not get ready in {_READY:.0f} s")
+        time.sleep(_TICK)
 
 
 @contextmanager
@@ -217,14 +240,7 @@ def prepared(
         try:
             for worker in slots:
                 worker.start()
-            ready_by = time.monotonic() + 60
-            while not all(worker.is_ready for worker in slots):
-                for worker in slots:
-                    if surprise := worker.reap():
-                        raise RuntimeError(surprise)
-                if time.monotonic() > ready_by:
-                    raise TimeoutError("the workers did not get ready in a minute")
-                time.sleep(_TICK)
+            wait_until_ready(slots)
             yield run
         finally:
             run.traffic.stop()

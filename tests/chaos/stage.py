@@ -150,9 +150,10 @@ class Worker:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """End it without a word."""
-        self.signal(signal.SIGKILL)
-        self._ended("kill")
+        """End it without a word, if it runs."""
+        if self.process is not None:
+            self.signal(signal.SIGKILL)
+            self._ended("kill")
 
     def reap(self) -> str | None:
         """See whether it ended by itself; what is wrong with that, if anything is."""

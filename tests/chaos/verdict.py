@@ -110,50 +110,59 @@ def reconcile(evidence: Evidence) -> Reconciled:
     such a name and without tokens: of the same connection, of the same job and attempt where the vendor's format has
     room for tags, and begun before the vendor met it.
     """
-    result = Reconciled()
+    result = Reconciled(problems=_repeated(evidence.records))
     answered = {record.request_id: record for record in evidence.records if record.request_id is not None}
     without = _Silent(record for record in evidence.records if record.request_id is None and not record.usage.total)
-    known: set[str] = set()
-    for entry in sorted(evidence.entries, key=lambda entry: entry.time):
-        if not entry.served:
-            continue
+    billed = sorted((entry for entry in evidence.entries if entry.served), key=lambda entry: entry.time)
+    for entry in billed:
         link = evidence.links.get(entry.key or "")
         if link is None:
             result.problems.append(f"a call was billed to a key that is no project's: {entry.request_id}")
             continue
-        record = answered.get(entry.request_id)
+        place = (link.project, link.connection)
         where = f"{link.project}/{link.connection}: call {entry.request_id}"
-        if record is not None:
-            known.add(entry.request_id)
-            if (record.project, record.connection) != (link.project, link.connection):
-                result.problems.append(f"{where} is in the ledger of {record.project}/{record.connection}")
-            elif _tokens(record.usage) != _tokens(entry.usage):
-                result.problems.append(f"{where}: billed {entry.usage}, in the ledger {record.usage!r}")
-            else:
+        if (record := answered.get(entry.request_id)) is not None:
+            if (problem := _different(record, entry, place)) is None:
                 result.settled += 1
-            continue
-        silent = without.take(entry, (link.project, link.connection))
-        if silent is None:
+            else:
+                result.problems.append(f"{where} {problem}")
+        elif (silent := without.take(entry, place)) is not None:
+            (result.lost if silent.status == LOST else result.unheard).append(entry)
+        else:
             result.problems.append(
                 f"{where} was billed ({entry.usage.total} tokens, job {entry.tags.get('job', '?')}, attempt "
                 f"{entry.tags.get('attempt', '?')}, fault {entry.fault}, delivered {entry.delivered}, at "
                 f"{entry.time:.3f}), and the ledger knows nothing of it"
             )
-        elif silent.status == LOST:
-            result.lost.append(entry)
-        else:
-            result.unheard.append(entry)
-    for record in evidence.records:
-        if record.usage.total and record.request_id not in known:
-            result.problems.append(
-                f"{record.project}/{record.connection}: the ledger has {record.usage.total} tokens for attempt "
-                f"{record.attempt} of job {record.job_id}, which no vendor billed"
-            )
-    ids = Counter(record.id for record in evidence.records)
-    result.problems += [f"record {name} is in the ledger {times} times" for name, times in ids.items() if times > 1]
-    named = Counter(record.request_id for record in evidence.records if record.request_id is not None)
-    result.problems += [f"call {name} is in the ledger {times} times" for name, times in named.items() if times > 1]
+    known = {entry.request_id for entry in billed}
+    result.problems += [
+        f"{record.project}/{record.connection}: the ledger has {record.usage.total} tokens for attempt "
+        f"{record.attempt} of job {record.job_id}, which no vendor billed"
+        for record in evidence.records
+        if record.usage.total and record.request_id not in known
+    ]
     return result
+
+
+def _repeated(records: Sequence[AttemptRecord]) -> list[str]:
+    """Records and calls that are in the ledger more than once."""
+    ids = Counter(record.id for record in records)
+    calls = Counter(record.request_id for record in records if record.request_id is not None)
+    return [
+        f"{what} {name} is in the ledger {times} times"
+        for what, found in (("record", ids), ("call", calls))
+        for name, times in found.items()
+        if times > 1
+    ]
+
+
+def _different(record: AttemptRecord, entry: Entry, place: tuple[str, str]) -> str | None:
+    """In what the ledger differs from the vendor about a call whose answer came."""
+    if (record.project, record.connection) != place:
+        return f"is in the ledger of {record.project}/{record.connection}"
+    if _tokens(record.usage) != _tokens(entry.usage):
+        return f"was billed as {entry.usage}, and is in the ledger as {record.usage!r}"
+    return None
 
 
 #: Status of an attempt that was under way when its worker died.
