@@ -9,6 +9,7 @@ import redis
 import structlog
 from celery import Task
 from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
 
 from config.errors import StoreError
 from tasks.contract import (
@@ -33,6 +34,9 @@ _log = structlog.get_logger(__name__)
 #: States of a job that is in its lane, as `AsyncResult.state` shows them.
 WAITING = "WAITING"
 BUDGET_PAUSED = "BUDGET_PAUSED"
+
+#: A server is away, or the broker has no memory left.
+_AWAY = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, OperationalError, StoreError)
 
 #: Takes a validated job and its id, and says what follows.
 Step = Callable[[ExtractionJob, str], Outcome | Accepted | Duplicate]
@@ -65,8 +69,8 @@ def carry_out(
         return _conclude(task, job, step(parse_job(job), job_id), job_id=job_id)
     except (ContractError, Ignore, Reject):
         raise
-    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
-        # Nothing is wrong with the job. It must not fail because a server is away for a while.
+    except _AWAY as error:
+        # Nothing is wrong with the job. It must not fail because a server is away or full for a while.
         _log.warning("job_put_back", job=job_id, task=task.name, error=type(error).__name__)
         pause()
         raise Reject(type(error).__name__, requeue=True) from None

@@ -24,12 +24,16 @@ class What(StrEnum):
     CRASH = "crash"
     #: The broker keeps its connections and answers nobody for a while.
     FREEZE = "freeze"
+    #: The broker's memory is full: it takes nothing new.
+    FULL = "full"
+    #: The store of connections and credentials cannot be read.
+    STORE = "store"
     #: A provider fails in one way for a while.
     PROVIDER = "provider"
 
 
 WORKER: Final = frozenset({What.KILL, What.TERM, What.STOP})
-BROKER: Final = frozenset({What.RESTART, What.CRASH, What.FREEZE})
+BROKER: Final = frozenset({What.RESTART, What.CRASH, What.FREEZE, What.FULL})
 
 #: How providers fail. `share` is of the requests that meet the rule; a third of these faults is billed all the same.
 FAILURES: Final[Mapping[str, Mapping[str, object]]] = {
@@ -56,6 +60,8 @@ _WEIGHTS: Final[Mapping[What, int]] = {
     What.RESTART: 1,
     What.CRASH: 2,
     What.FREEZE: 1,
+    What.FULL: 1,
+    What.STORE: 1,
     What.PROVIDER: 16,
 }
 #: Seconds that each lasts: least and most. A worker that was killed is away for as long.
@@ -66,6 +72,8 @@ _SECONDS: Final[Mapping[What, tuple[float, float]]] = {
     What.RESTART: (0, 2),
     What.CRASH: (0, 12),
     What.FREEZE: (1, 8),
+    What.FULL: (1, 6),
+    What.STORE: (1, 6),
     What.PROVIDER: (1, 6),
 }
 
@@ -114,6 +122,8 @@ class Step:
         match self.what:
             case What.PROVIDER:
                 whom = f"{self.failure} at {self.vendor} for {self.share:.0%}, {self.seconds:.1f} s"
+            case What.STORE:
+                whom = f"no store, {self.seconds:.1f} s"
             case what if what in WORKER:
                 whom = f"{what.value} worker {self.worker}, {self.seconds:.1f} s"
             case what:

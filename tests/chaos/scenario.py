@@ -14,7 +14,7 @@ import redis
 
 from benchmarks.ground import Ground
 from tests.chaos.plan import BROKER, WORKER, Plan, Step, What
-from tests.chaos.stage import Broker, Death, Link, Worker, configure
+from tests.chaos.stage import Broker, Death, Link, Store, Worker, configure
 from tests.chaos.traffic import Traffic, Wanted
 from workers.embedded.valkey import _free_port
 
@@ -28,6 +28,7 @@ SETTINGS: Final = {
     "BYOM_JOB_STATE_TTL": "86400",
     "BYOM_USAGE_RECORDS": "1000000",
     "BYOM_EVENTS_KEPT": "1000000",
+    "BYOM_CONFIG_CACHE_TTL": "1",
     "BYOM_LOG_LEVEL": "DEBUG",
 }
 #: Seconds between looks at the pool.
@@ -51,6 +52,7 @@ class Run:
     workers: Sequence[Worker]
     traffic: Traffic
     broker: Broker
+    store: Store
     #: With a socket timeout, so that a frozen broker holds nobody up here.
     client: redis.Redis
     told: Callable[[str], None]
@@ -126,7 +128,9 @@ class Run:
         if step.what in WORKER:
             worker = self.workers[step.worker]
             return worker.is_ready and not worker.stopped
-        return step.what not in BROKER or self.broker.away is None
+        if step.what is What.STORE:
+            return not self.store.is_away
+        return step.what not in BROKER or (self.broker.away is None and not self.broker.full)
 
     def _carry_out(self, step: Step) -> None:
         self.done.append(step)
@@ -152,6 +156,12 @@ class Run:
             case What.FREEZE:
                 self.broker.freeze()
                 self._in(step.seconds, self.broker.thaw)
+            case What.FULL:
+                self.broker.fill()
+                self._in(step.seconds, self.broker.empty)
+            case What.STORE:
+                self.store.hide()
+                self._in(step.seconds, self.store.show)
             case What.PROVIDER:
                 rule = self.place.simulator.add_fault(step.rule)
                 self._in(step.seconds, lambda: self.place.simulator.clear_faults(rule))
@@ -234,6 +244,7 @@ def prepared(
             workers=slots,
             traffic=Traffic(settings=place.settings, jobs=jobs, ended=lambda: len(run.ended), window=window),
             broker=Broker(place),
+            store=Store(place),
             client=client,
             told=told,
         )

@@ -197,6 +197,7 @@ class Broker:
     place: Ground
     #: Why it cannot be used now; None when it can.
     away: str | None = None
+    full: bool = False
 
     def stop(self) -> None:
         """In good order."""
@@ -223,9 +224,43 @@ class Broker:
         self._signal(signal.SIGCONT)
         self.away = None
 
+    def fill(self) -> None:
+        """Have no memory left but for what is there already."""
+        self.full = True
+        self.place.client.config_set("maxmemory", int(self.place.client.info("memory")["used_memory"]) + 1)
+
+    def empty(self) -> None:
+        """Have enough again."""
+        self.place.client.config_set("maxmemory", 0)
+        self.full = False
+
     def _signal(self, number: signal.Signals) -> None:
         if (pid := self.place.valkey.pid) is not None:
             os.kill(pid, number)
+
+
+@dataclass(slots=True)
+class Store:
+    """The store, as it is disturbed."""
+
+    place: Ground
+    is_away: bool = False
+
+    @property
+    def _path(self) -> Path:
+        return self.place.folder / "store.json"
+
+    def hide(self) -> None:
+        """Let nobody read it: a directory stands in its place."""
+        self.is_away = True
+        self._path.rename(self._path.with_suffix(".away"))
+        self._path.mkdir()
+
+    def show(self) -> None:
+        """As it was."""
+        self._path.rmdir()
+        self._path.with_suffix(".away").rename(self._path)
+        self.is_away = False
 
 
 def logs(place: Ground) -> Iterator[Path]:

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take a job in hand, or say why not.
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 hop, 2 owner, 3 lease in ms, 4 instant of the claim, 5 state TTL in s

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Note how a job ended, or that it goes on to its next hop; the first ending stands.
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route

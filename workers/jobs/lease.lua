@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Prolong a lease, if it is still its owner's.
 -- KEYS  1 lease
 -- ARGV  1 owner, 2 new lease in ms

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Lay a job down without an ending, or write off a delivery that never did.
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 owner, 2 '1' when a call of it may not have been settled: then its mark stays
