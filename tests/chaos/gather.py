@@ -40,6 +40,7 @@ KEPT: Final = (
     "byom:usage:",
     "byom:events",
     "byom:lanes:weights",
+    "byom:outbox:counts",
     "byom:{",
     "byom:config",
     "byom.wake",
@@ -47,6 +48,8 @@ KEPT: Final = (
     "_kombu.binding",
     "unacked_mutex",
 )
+#: What is kept of something that was posted.
+_DELIVERY: Final = "byom:outbox:delivery:"
 #: What is kept of a job that is over, by the beginning of the field.
 _KEPT_OF_JOB: Final = ("attempt:", "ending", "route", "hop")
 
@@ -173,6 +176,8 @@ def _left(run: Run) -> dict[str, str]:
     left: dict[str, str] = {}
     for key in client.scan_iter(count=1_000):
         name = key.decode()
+        if name.startswith(_DELIVERY) and client.hget(name, "state") == b"delivered":
+            continue
         if not name.startswith(KEPT) or name.endswith(":lease"):
             left[name] = f"of type {client.type(key)!r}"
     for project in CHAINS:

@@ -18,6 +18,7 @@ from tests.chaos.traffic import wanted_jobs
 from tests.chaos.verdict import reconcile, verdict
 from tests.chaos.watchers import watching
 from workers.embedded.simulator import Latency
+from workers.embedded.valkey import EmbeddedValkey
 
 WORKERS = 2
 LATENCY = Latency(low=0.05, high=0.4)
@@ -86,7 +87,9 @@ def play(
     with ExitStack() as exits:
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix=f"byom-chaos-{plan.seed}-"))
-        place = exits.enter_context(ground(folder, latency=LATENCY, **{**SETTINGS, **settings}))
+        # What a broker that writes each second has taken in the last one or two before a crash is lost by design.
+        broker = EmbeddedValkey(data_dir=folder / "valkey", fsync="always")
+        place = exits.enter_context(ground(folder, latency=LATENCY, broker=broker, **{**SETTINGS, **settings}))
         watchers = exits.enter_context(watching(place)) if watched else None
         run = exits.enter_context(prepared(place, plan, list(wanted_jobs(plan.seed, jobs)), told=told))
         run.play(progress)

@@ -61,3 +61,31 @@ def test_a_result_is_stored_for_as_long_as_it_is_meant_to_be_and_those_who_wait_
         assert 0 < client.ttl("celery-task-meta-j") <= 600
         assert app.AsyncResult("j").result == {"project": "acme"}
     app.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stands"),
+    [
+        ("STARTED", "SUCCESS", "SUCCESS"),
+        ("STARTED", "FAILURE", "FAILURE"),
+        ("SUCCESS", "STARTED", "SUCCESS"),
+        ("FAILURE", "STARTED", "FAILURE"),
+        ("FAILURE", "WAITING", "FAILURE"),
+        ("SUCCESS", "FAILURE", "SUCCESS"),
+        # A job that is run again after it failed.
+        ("FAILURE", "SUCCESS", "SUCCESS"),
+    ],
+)
+def test_an_end_is_not_written_over_by_a_worker_that_is_late(
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch, before: str, after: str, stands: str
+) -> None:
+    app = create_app(Settings(broker_url=SecretStr(valkey.url)))
+    backend = app.backend
+    # It has looked already, and saw nothing.
+    monkeypatch.setattr(backend, "_get_task_meta_for", lambda _: {"status": "PENDING"})
+    for state in (before, after):
+        backend.store_result("j", ValueError(state) if state == "FAILURE" else {"state": state}, state)
+    monkeypatch.undo()
+
+    assert app.AsyncResult("j").state == stands
+    app.close()

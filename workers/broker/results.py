@@ -1,7 +1,8 @@
-"""Where results are stored: Celery's backend on Redis, which also stores when Redis has no memory left.
+"""Where results are stored: Celery's backend on Redis, with one script that writes.
 
-A full broker refuses new jobs. It must not refuse the results of those that it has accepted: these were paid for, and
-their ends make room.
+It writes when Redis has no memory left, too: a full broker refuses new jobs, and must not refuse the results of those
+that it has accepted, which were paid for, and whose ends make room. And it never writes over an end what came before
+the end; Celery looks and writes in two steps, between which a worker may be stopped for minutes.
 """
 
 from typing import Any

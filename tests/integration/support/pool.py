@@ -69,11 +69,18 @@ def wait_until(condition: Any, *, seconds: float = 30, every: float = 0.05) -> A
 def everything_in(client: redis.Redis) -> bytes:
     """All keys and values of a server, as they are."""
     found: list[bytes] = []
-    for key in client.scan_iter(count=1_000):
-        kind = client.type(key)
-        # A key may be gone since the scan came by; its name still counts.
-        value = b"" if kind == b"none" else repr(_READERS[kind](client, key)).encode()
-        found += [key, value]
+    keys = list(client.scan_iter(count=1_000))
+    for first in range(0, len(keys), 500):
+        some = keys[first : first + 500]
+        pipeline: Any = client.pipeline(transaction=False)
+        for key in some:
+            pipeline.type(key)
+        kinds = pipeline.execute()
+        for key, kind in zip(some, kinds, strict=True):
+            # A key may be gone since the scan came by; its name still counts.
+            _READERS.get(kind, lambda pipeline, key: pipeline.exists(key))(pipeline, key)
+        values = pipeline.execute(raise_on_error=False)
+        found += [part for key, value in zip(some, values, strict=True) for part in (key, repr(value).encode())]
     return b"\n".join(found)
 
 
