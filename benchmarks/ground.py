@@ -231,7 +231,7 @@ def ground(
     *,
     latency: Latency | None = None,
     broker: EmbeddedValkey | None = None,
-    **extra: str,
+    extra: Mapping[str, str] | None = None,
 ) -> Iterator[Ground]:
     """A pool without projects and workers.
 
@@ -248,7 +248,7 @@ def ground(
         redis.Redis.from_url(valkey.url) as client,
     ):
         place = Ground(
-            valkey=valkey, simulator=simulator, folder=folder or Path(temporary), client=client, extra=dict(extra)
+            valkey=valkey, simulator=simulator, folder=folder or Path(temporary), client=client, extra=dict(extra or {})
         )
         try:
             yield place

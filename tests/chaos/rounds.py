@@ -89,7 +89,7 @@ def play(
             folder = Path(tempfile.mkdtemp(prefix=f"byom-chaos-{plan.seed}-"))
         # What a broker that writes each second has taken in the last one or two before a crash is lost by design.
         broker = EmbeddedValkey(data_dir=folder / "valkey", fsync="always")
-        place = exits.enter_context(ground(folder, latency=LATENCY, broker=broker, **{**SETTINGS, **settings}))
+        place = exits.enter_context(ground(folder, latency=LATENCY, broker=broker, extra={**SETTINGS, **settings}))
         watchers = exits.enter_context(watching(place)) if watched else None
         run = exits.enter_context(prepared(place, plan, list(wanted_jobs(plan.seed, jobs)), told=told))
         run.play(progress)
