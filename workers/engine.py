@@ -1,11 +1,11 @@
 """The engine: takes one delivery of one job through one connection, and says what follows. Knows nothing of Celery.
 
-claim ─► resolve ─► plan ─► each unit: admit ─► call ─► check ─► settle ─► keep  ─► end | hand over
+claim ─► resolve ─► plan ─► pack ─► each part: admit ─► call ─► check ─► settle ─► keep  ─► end | hand over
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from sys import maxsize
@@ -31,7 +31,7 @@ from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
-from workers.records import lost_of
+from workers.records import SPLIT, lost_of
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
@@ -46,8 +46,8 @@ _LEAST_PARKED: Final = 0.1
 #: A delivery of which nothing more is known.
 FIRST_DELIVERY: Final = Delivery()
 
-#: Units of one job in hand at once: a long job must not take a process for itself.
-_UNITS_AT_ONCE: Final = 16
+#: Calls of one job in hand at once: a long job must not take a process for itself.
+_CALLS_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,11 @@ class _Progress:
     kept: set[int]
     #: Unit index → why it has no memories yet.
     troubles: dict[int, Trouble] = field(default_factory=dict)
+
+    @property
+    def split(self) -> set[int]:
+        """First indexes of units that shared a prompt in vain."""
+        return {int(record.attempt.split(".")[1]) for record in self.records if record.action == SPLIT}
 
 
 class Engine:
@@ -199,8 +204,7 @@ class Engine:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
-            await self._write_off(subject, units, claimed.dropped, progress)
-            trouble = await self._work(subject, units, progress, reservation)
+            trouble = await self._work(subject, units, progress, reservation, claimed.dropped)
         except StoreError:
             raise
         except ConfigError as error:
@@ -269,7 +273,12 @@ class Engine:
         )
 
     async def _work(
-        self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress, reservation: Reservation
+        self,
+        subject: Subject,
+        units: Sequence[extraction.Unit],
+        progress: _Progress,
+        reservation: Reservation,
+        dropped: Sequence[Dropped],
     ) -> Trouble | None:
         """Work on what is not done yet, several units at once.
 
@@ -278,36 +287,42 @@ class Engine:
         Returns:
             Why units are left for another connection, or None when none is.
         """
-        places = asyncio.Semaphore(_UNITS_AT_ONCE)
+        places = asyncio.Semaphore(_CALLS_AT_ONCE)
 
-        async def work(unit: extraction.Unit) -> None:
+        async def work(pack: extraction.Pack) -> None:
             async with places:
                 if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
                     return
-                made = await self._attempts.make(subject, unit, progress.records, reservation=reservation)
+                made = await self._attempts.make(subject, pack, progress.records, reservation=reservation)
             if isinstance(made, Trouble):
-                progress.troubles[unit.index] = made
+                progress.troubles.update((unit.index, made) for unit in pack.units)
                 return
-            progress.extracted[unit.index] = made
+            progress.extracted.update(made)
             # The last to come is in the ending a moment later.
             if len(progress.extracted) + len(progress.troubles) < len(units):
                 await self._keep(subject.job_id, progress)
+            await _all(work(extraction.Pack.alone(unit)) for unit in pack.units if unit.index not in made)
 
-        todo = [work(unit) for unit in units if unit.index not in progress.extracted]
-        # Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended.
-        for done in await asyncio.gather(*todo, return_exceptions=True):
-            if isinstance(done, BaseException):
-                raise done
+        packs = extraction.pack(
+            subject.job,
+            units,
+            done=progress.extracted,
+            split=progress.split,
+            context_tokens=subject.model.context,
+            max_output=subject.model.max_output,
+        )
+        await self._write_off(subject, dropped, packs, progress)
+        await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
 
     async def _write_off(
-        self, subject: Subject, units: Sequence[extraction.Unit], dropped: Sequence[Dropped], progress: _Progress
+        self, subject: Subject, dropped: Sequence[Dropped], packs: Sequence[extraction.Pack], progress: _Progress
     ) -> None:
         """Write down as lost what deliveries that were broken off may have called and did not live to settle."""
+        parts = [pack.index for pack in packs]
         for delivery in dropped:
-            todo = [unit.index for unit in units if unit.index not in progress.extracted]
-            lost = islice(lost_of(subject, delivery, units=todo, records=tuple(progress.records)), _UNITS_AT_ONCE)
-            for record in lost:
+            lost = lost_of(subject, delivery, parts=parts, records=tuple(progress.records))
+            for record in islice(lost, _CALLS_AT_ONCE):
                 await self._jobs.settle(record)
                 progress.records.append(record)
                 _log.warning("attempt_lost", job_id=record.job_id, attempt=record.attempt, project=record.project)
@@ -319,6 +334,13 @@ class Engine:
             progress.kept.add(index)
             kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=progress.extracted[index])
             await self._jobs.keep(job_id, unit=index, outcome=kept.model_dump_json(exclude_none=True))
+
+
+async def _all(todo: Iterable[Awaitable[None]]) -> None:
+    """Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended."""
+    for done in await asyncio.gather(*todo, return_exceptions=True):
+        if isinstance(done, BaseException):
+            raise done
 
 
 def _kept(claimed: Claimed) -> dict[int, extraction.Extracted]:

@@ -180,3 +180,12 @@ async def test_a_call_that_is_given_up_when_the_worker_stops_is_lost(bench: Benc
 
     assert isinstance(outcome, Ending)
     assert seen(bench) == [("1.1.1", "lost"), ("1.1.2", "ok")]
+
+
+async def test_a_prompt_that_episodes_share_is_lost_once(bench: Bench) -> None:
+    await die(bench)
+
+    await bench.run(make_job(*(f"Ada moved {number} times." for number in range(4)), pack_tokens=2_000))
+
+    assert [attempt for attempt, status in seen(bench) if status == "lost"] == ["1.1.1"]
+    assert bench.model.calls[0].tags["attempt"] == "1.1.2"
