@@ -121,7 +121,9 @@ class AttemptMessages:
             {
                 **values,
                 _Blank.BODY: f'"{base64.b64encode(body.encode()).decode()}"',
-                _Blank.HEADERS: _joined(self._headers.filled(values), json.dumps(attempt_headers(address, trace=trace))),
+                _Blank.HEADERS: _joined(
+                    self._headers.filled(values), json.dumps(attempt_headers(address, trace=trace))
+                ),
                 _Blank.REPLY_TO: _quoted(self._app.thread_oid),
                 _Blank.QUEUE: _quoted(way.queue),
                 _Blank.TAG: _quoted(tag),
