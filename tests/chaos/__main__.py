@@ -132,4 +132,6 @@ def _tell(report: Report, *, number: int, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

