@@ -200,6 +200,11 @@ class Attempts:
         """
         await self._admission.release(effective, reservation=reservation)
 
+    def lost(self, record: AttemptRecord) -> None:
+        """Tell of a call that was written down as lost."""
+        self._tracing.attempted(record, max_output_tokens=None, server=None)
+        _log.warning("attempt_lost", **record.model_dump(mode="json", exclude_none=True))
+
     async def _again(self, first: _Try, work: _Work, records: list[AttemptRecord]) -> _Try:
         """Try again while the table says so; the first try is made already, so that a good one costs no retrying."""
         made = iter((first,))

@@ -353,7 +353,7 @@ class Engine:
             for record in islice(lost, _CALLS_AT_ONCE):
                 await self._jobs.settle(record)
                 progress.records.append(record)
-                _log.warning("attempt_lost", job_id=record.job_id, attempt=record.attempt, project=record.project)
+                self._attempts.lost(record)
             await self._jobs.release(subject.job_id, owner=delivery.owner)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:

@@ -235,7 +235,7 @@ class Runtime:
         """
         if not self._trials.are_due(delivery):
             return self.attempt_here(job, job_id, route, delivery)
-        outcome = self._trials.attempt(job, job_id, route, delivery)
+        outcome = self._trials.attempt(job, job_id, route, delivery, trace=self.tracing.current())
         if outcome is None:
             outcome = self._run(self._quarantine(job, job_id, route, delivery.crashes + 1)).result()
         return outcome

@@ -126,37 +126,24 @@ def test_a_producer_of_others_begins_the_trace(pool: Pool, receiver: Receiver) -
     assert accepted.attributes["byom.outcome"] == "job_accepted"
 
 
-def test_the_deliveries_of_a_job_that_is_parked_share_their_parent(
+def test_the_deliveries_of_a_job_that_is_parked_share_their_trace_whoever_enqueued_it(
     pool: Pool, receiver: Receiver, producer: Producer
 ) -> None:
     outage(pool)
+    with pool.producer() as untraced:
+        ours, others = producer.enqueue(job(project="solo")), untraced.enqueue(job(project="solo"))
+        for handle in (ours, others):
+            with pytest.raises(ExtractionFailed):
+                handle.result(timeout=30)
 
-    handle = producer.enqueue(job(project="solo"))
-    with pytest.raises(ExtractionFailed):
-        handle.result(timeout=30)
-
-    spans = ended(receiver, handle.id)
-    deliveries = [span for span in spans if span.kind == _CONSUMER]
-    assert len(deliveries) > 1
-    assert len({(span.trace, span.parent) for span in deliveries}) == 1
-    assert deliveries[0].parent != ""
-    assert {span.attributes["byom.outcome"] for span in deliveries[:-1]} == {"job_parked"}
-    assert deliveries[-1].attributes["error.type"] == "provider_unavailable"
-    assert deliveries[-1].is_error
-
-
-def test_a_job_that_nobody_traced_before_is_one_trace_however_often_it_is_parked(
-    pool: Pool, receiver: Receiver
-) -> None:
-    outage(pool)
-    with pool.producer() as producer:
-        handle = producer.enqueue(job(project="solo"))
-        with pytest.raises(ExtractionFailed):
-            handle.result(timeout=30)
-
-    spans = ended(receiver, handle.id)
-    assert len([span for span in spans if span.kind == _CONSUMER]) > 1
-    assert len({span.trace for span in spans}) == 1
+    for handle in (ours, others):
+        deliveries = [span for span in ended(receiver, handle.id) if span.kind == _CONSUMER]
+        assert len(deliveries) > 1
+        assert len({(span.trace, span.parent) for span in deliveries}) == 1
+        assert bool(deliveries[0].parent) == (handle is ours)
+        assert {span.attributes["byom.outcome"] for span in deliveries[:-1]} == {"job_parked"}
+        assert deliveries[-1].attributes["error.type"] == "provider_unavailable"
+        assert deliveries[-1].is_error
 
 
 def test_lines_of_the_log_name_job_and_trace(pool: Pool, receiver: Receiver, producer: Producer) -> None:
@@ -192,8 +179,7 @@ def test_a_receiver_that_hangs_delays_neither_jobs_nor_the_end_of_the_worker(tmp
     with running_pool(tmp_path) as pool, hanging() as url:
         pool.extra["BYOM_OTLP_ENDPOINT"] = url
         worker = pool.start_worker()
-        settings = pool.settings.model_copy(update={"otlp_endpoint": SecretStr(url)})
-        with Producer.from_settings(settings) as producer:
+        with pool.producer() as producer:
             handles = list(producer.enqueue_many(job() for _ in range(5)))
             statuses = {handle.result(timeout=30).status.value for handle in handles}
         worker.terminate()

@@ -48,15 +48,24 @@ def _serve(runtime: Runtime, errands: IO[bytes], answers: IO[bytes]) -> None:
     while (text := receive(errands)) is not None:
         errand = Errand.model_validate_json(text)
         send(answers, Answer(begun=True))
-        try:
-            answer = _answer(runtime.attempt_here(errand.job, errand.job_id, errand.route, errand.delivery))
-        except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
-            answer = Answer(away=type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
-            where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("job_failed_unexpectedly", job=errand.job_id, error=type(error).__name__, traceback=where)
-            answer = Answer(unforeseen=type(error).__name__)
+        trace = {} if errand.trace is None else {"trace_id": errand.trace.trace_id}
+        with (
+            runtime.tracing.within(errand.trace),
+            structlog.contextvars.bound_contextvars(job_id=errand.job_id, **trace),
+        ):
+            answer = _run(runtime, errand)
         send(answers, answer)
+
+
+def _run(runtime: Runtime, errand: Errand) -> Answer:
+    try:
+        return _answer(runtime.attempt_here(errand.job, errand.job_id, errand.route, errand.delivery))
+    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+        return Answer(away=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
+        where = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("job_failed_unexpectedly", error=type(error).__name__, traceback=where)
+        return Answer(unforeseen=type(error).__name__)
 
 
 def _answer(outcome: Outcome) -> Answer:

@@ -10,6 +10,7 @@ from workers.delivery import Delivery
 from workers.engine import HandOff, Park
 from workers.jobs import Ending
 from workers.routing import Route
+from workers.tracing import TraceContext
 
 _LENGTH = struct.Struct(">I")
 
@@ -25,6 +26,8 @@ class Errand(_Frame):
     job_id: str
     route: Route
     delivery: Delivery
+    #: The worker's delivery, where that is traced.
+    trace: TraceContext | None = None
 
 
 class Answer(_Frame):

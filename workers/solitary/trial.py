@@ -13,6 +13,7 @@ from workers.engine import Outcome
 from workers.routing import Route
 from workers.solitary.cells import Cells, ChildDied
 from workers.solitary.frames import Errand
+from workers.tracing import TraceContext
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +53,10 @@ class Trials:
         """Whether a delivery is to be tried alone."""
         return delivery.crashes >= self._max_crashes - 1
 
-    def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome | None:
-        """Try a job alone; None if its process died of it.
+    def attempt(
+        self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery, *, trace: TraceContext | None = None
+    ) -> Outcome | None:
+        """Try a job alone, as a part of `trace`; None if its process died of it.
 
         Raises:
             NoChild: there is no process to try it in.
@@ -67,14 +70,14 @@ class Trials:
         tried = int(self._client.incr(key))
         self._client.expire(key, _REMEMBERED)
         if tried > _TRIALS:
-            _log.error("job_quarantined", job=job_id, crashes=delivery.crashes, reason="its workers vanish with it")
+            _log.error("job_quarantined", job_id=job_id, crashes=delivery.crashes, reason="its workers vanish with it")
             return None
-        _log.warning("job_tried_alone", job=job_id, project=job.project, crashes=delivery.crashes)
+        _log.warning("job_tried_alone", job_id=job_id, project=job.project, crashes=delivery.crashes)
         try:
-            answer = self._cells.run(Errand(job=job, job_id=job_id, route=route, delivery=delivery))
+            answer = self._cells.run(Errand(job=job, job_id=job_id, route=route, delivery=delivery, trace=trace))
         except ChildDied as error:
             threading.Event().wait(self._settle)
-            _log.error("job_quarantined", job=job_id, crashes=delivery.crashes + 1, reason=f"its process {error}")
+            _log.error("job_quarantined", job_id=job_id, crashes=delivery.crashes + 1, reason=f"its process {error}")
             return None
         finally:
             self._client.delete(key)

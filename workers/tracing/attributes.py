@@ -52,7 +52,7 @@ def of_conclusion(conclusion: Conclusion) -> Attributes:
     return {"byom.outcome": conclusion.event, **told, **error}
 
 
-def of_attempt(record: AttemptRecord, *, max_output_tokens: int, server: Server | None) -> Attributes:
+def of_attempt(record: AttemptRecord, *, max_output_tokens: int | None, server: Server | None) -> Attributes:
     """Of a call, once it is settled."""
     usage, cost = record.usage, cost_pico(record)
     known: dict[str, str | int | float | None] = {

@@ -93,12 +93,18 @@ class Tracing(Protocol):
             carried: what its message carried.
         """
 
-    def attempted(self, record: AttemptRecord, *, max_output_tokens: int, server: Server | None) -> None:
+    def current(self) -> TraceContext | None:
+        """Where in which trace this moment is, for another process that goes on from here; None outside of all."""
+
+    def within(self, context: TraceContext | None) -> AbstractContextManager[None]:
+        """Everything inside belongs to a delivery that another process has."""
+
+    def attempted(self, record: AttemptRecord, *, max_output_tokens: int | None, server: Server | None) -> None:
         """An attempt of the delivery at hand is over and settled.
 
         Args:
             record: as the ledger has it.
-            max_output_tokens: what the model was allowed to answer with.
+            max_output_tokens: what the model was allowed to answer with; None where nobody knows any more.
             server: None when nothing was sent.
         """
 

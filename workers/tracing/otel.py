@@ -8,13 +8,13 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tasks.contract import AttemptRecord
@@ -115,7 +115,20 @@ class OtelTracing:
         finally:
             _first_of.reset(token)
 
-    def attempted(self, record: AttemptRecord, *, max_output_tokens: int, server: Server | None) -> None:
+    def current(self) -> TraceContext | None:
+        """As `Tracing`."""
+        return _context_of(get_current_span())
+
+    @contextmanager
+    def within(self, context: TraceContext | None) -> Iterator[None]:
+        """As `Tracing`."""
+        token = attach(_W3C.extract(context.as_headers() if context else {}, context=Context()))
+        try:
+            yield
+        finally:
+            detach(token)
+
+    def attempted(self, record: AttemptRecord, *, max_output_tokens: int | None, server: Server | None) -> None:
         """As `Tracing`."""
         began = (record.started_at - _EPOCH) // _MICROSECOND * 1_000
         span = self._tracer.start_span(

@@ -1,5 +1,6 @@
 """Tracing that is off: passes on what others wrote into a message, and does nothing else."""
 
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -39,7 +40,15 @@ class NoTracing:
         """As `Tracing`."""
         return _Untraced(carried)
 
-    def attempted(self, record: AttemptRecord, *, max_output_tokens: int, server: Server | None) -> None:
+    def current(self) -> TraceContext | None:
+        """As `Tracing`."""
+        return None
+
+    def within(self, context: TraceContext | None) -> AbstractContextManager[None]:  # noqa: ARG002 - as above
+        """As `Tracing`."""
+        return nullcontext()
+
+    def attempted(self, record: AttemptRecord, *, max_output_tokens: int | None, server: Server | None) -> None:
         """As `Tracing`."""
 
     def close(self) -> None:

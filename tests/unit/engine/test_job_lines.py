@@ -5,9 +5,9 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import pytest
 import redis
@@ -17,7 +17,6 @@ from celery.exceptions import Ignore, Reject
 from celery.result import EagerResult
 
 from tasks.contract import (
-    AttemptRecord,
     ContractError,
     ExtractionFailed,
     ExtractionJob,
@@ -36,7 +35,7 @@ from workers.log import configure_logging
 from workers.providers.base import FaultKind
 from workers.routing import Hop, Route
 from workers.task_body import carry_out
-from workers.tracing import NO_TRACING, Conclusion, TraceContext, Tracing
+from workers.tracing import NO_TRACING, Conclusion, NoTracing, TraceContext, Tracing
 
 CANARY = "canary-Ada-moved-to-Lisbon"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -240,35 +239,20 @@ def test_messages_that_follow_carry_the_trace(step: Any) -> None:
     assert signature.options["headers"] == {"traceparent": PARENT}
 
 
-class Told:
+class Told(NoTracing):
     """Tracing that keeps how deliveries came out."""
 
     def __init__(self) -> None:
         self.conclusions: list[Conclusion] = []
-        self.context: TraceContext | None = None
 
-    def created(self, **_: Any) -> None:
-        return None
-
-    def delivery(self, *, job_id: str, task: str, carried: TraceContext | None) -> "Told":
+    @contextmanager
+    def delivery(self, *, job_id: str, task: str, carried: TraceContext | None) -> Iterator["Told"]:  # type: ignore[override]  # as `Tracing`
         assert (job_id, task) == ("job-1", "extract.openai")
         self.context = carried
-        return self
-
-    def attempted(self, record: AttemptRecord, **_: Any) -> None:  # noqa: ARG002 - as `Tracing`
-        return
+        yield self
 
     def concluded(self, conclusion: Conclusion) -> None:
         self.conclusions.append(conclusion)
-
-    def close(self) -> None:
-        return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 @pytest.mark.parametrize(

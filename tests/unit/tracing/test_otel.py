@@ -190,6 +190,18 @@ def test_a_delivery_never_belongs_to_whatever_its_thread_did_before(tracing: Ote
     assert delivery.parent is None
 
 
+def test_what_another_process_does_for_a_delivery_belongs_to_it(tracing: OtelTracing, spans: Spans) -> None:
+    with tracing.delivery(job_id="job-1", task="extract.openai", carried=FOREIGN):
+        here = tracing.current()
+    with tracing.within(here):
+        tracing.attempted(record(), max_output_tokens=None, server=None)
+    assert tracing.current() is None
+
+    attempt, delivery = spans()
+    assert parent_of(attempt) == id_of(delivery)
+    assert "gen_ai.request.max_tokens" not in told(attempt)
+
+
 def test_who_did_not_sample_is_followed(tracing: OtelTracing, spans: Spans) -> None:
     with tracing.delivery(job_id="job-1", task="extract.openai", carried=UNSAMPLED) as delivered:
         tracing.attempted(record(), max_output_tokens=500, server=None)

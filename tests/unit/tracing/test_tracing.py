@@ -48,3 +48,15 @@ def test_what_is_raised_inside_a_delivery_comes_out_of_it(tracing: Tracing) -> N
 
 def test_it_may_be_closed_twice(tracing: Tracing) -> None:
     tracing.close()
+
+
+def test_another_process_can_go_on_from_here(tracing: Tracing) -> None:
+    with tracing.delivery(job_id="job-1", task="extract.openai", carried=FOREIGN) as delivered:
+        here = tracing.current()
+    assert here in {None, delivered.context}
+
+    with tracing.within(here):
+        tracing.attempted(record(status="lost"), max_output_tokens=None, server=None)
+    with tracing.within(None):
+        pass
+    assert tracing.current() is None
