@@ -71,6 +71,8 @@ def test_more_calls_make_the_range_narrower_and_it_holds_what_comes() -> None:
     assert few.of(work).output.low < output < few.of(work).output.high
     assert spread(many.of(work).output) < spread(few.of(work).output) / 2
     assert many.of(work).output.expected == pytest.approx(output, rel=0.05)
+    # Of a few calls nobody can say much, however much is known.
+    assert spread(many.of(load(*[100] * 5)).output) > 0.3
 
 
 def test_answers_to_episodes_of_one_length_say_little_of_others() -> None:
@@ -90,9 +92,10 @@ def test_packs_are_reckoned_by_packs_where_some_were_made() -> None:
     work = load(400, 400, episodes=10)
 
     assert Expectation.of_calls([*alone, *packs]).of(work).output.expected == pytest.approx(6_000, rel=0.01)
-    # As ten answers alone, and their names.
-    untried = Expectation.of_calls(alone).of(work).output.expected
-    assert 20 * 100 < untried < 20 * 115
+    # As ten answers alone, and the name of each.
+    untried = Expectation.of_calls(alone)
+    apart = untried.of(load(*[40] * 20)).output.expected
+    assert apart + 20 * 5 < untried.of(work).output.expected < apart + 20 * 15
     assert Expectation.of_calls([*alone, *packs]).of(load(40)).output.expected == pytest.approx(100, rel=0.05)
 
 
