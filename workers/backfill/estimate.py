@@ -151,13 +151,17 @@ class Estimator:
         for packing in self._packings:
             packing.add(entry)
 
-    def estimate(self) -> Estimate:
-        """What all entries take; nothing is to be added after that."""
+    def estimate(self, standings: Sequence[Standing] | None = None) -> Estimate:
+        """What all entries take; nothing is to be added after that.
+
+        Args:
+            standings: of the same connections, where more is known of them by now.
+        """
         for packing in self._packings:
             packing.end()
         options = [
             self._option(standing, packing, tier)
-            for standing in self._standings
+            for standing in standings or self._standings
             for packing in self._packings
             for tier in (None, *(standing.model.economy[:1] if self._economy else ()))
         ]

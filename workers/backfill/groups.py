@@ -60,9 +60,10 @@ class Grouping(Generic[_Line]):
             and self._tokens + tokens <= first.pack_tokens
             and len(self._ids) + len(ids) <= MOST_EPISODES
             and self._ids.isdisjoint(ids)
-            # What was said earlier belongs to its own episode, and a key to its own job.
+            # What was said earlier belongs to its own episode, a key to its own job, and a session has an order.
             and not first.context
             and first.idempotency_key is None
+            and first.session is None
             and all(getattr(first, name) == getattr(job, name) for name in _SHARED)
         )
 

@@ -97,6 +97,15 @@ def test_calls_of_others_or_of_another_kind_say_nothing(client: fakeredis.FakeRe
     assert read(client)[0].calls == []
 
 
+def test_of_a_sample_only_its_own_calls_count(client: fakeredis.FakeRedis) -> None:
+    publish(client, {}, {"labels": {"backfill-sample": "s1"}}, {"labels": {"backfill-sample": "s2"}})
+
+    of_sample, _ = read_histories(RecordStream(client), links(), now=NOW, sample="s1")
+
+    assert len(of_sample.calls) == 1
+    assert len(read(client)[0].calls) == 3
+
+
 def test_what_was_paid_for_in_vain_is_counted(client: fakeredis.FakeRedis) -> None:
     publish(client, {}, {"status": "output_invalid"}, {"status": "output_invalid", "project": "initech"})
 

@@ -177,6 +177,32 @@ def test_the_averages_of_the_meter_are_what_there_is_where_records_are_gone(
     assert way["output_tokens"]["expected"] == 700
 
 
+def test_what_waits_already_goes_first(
+    byom: Byom, plan: Callable[..., Any], home: Path, valkey: EmbeddedValkey
+) -> None:
+    file = write(home, *episodes(100))
+    before = json.loads(plan(file, "-p", "acme", "-c", "primary", "--json").stdout)["options"][0]
+
+    # Nobody works here: they wait.
+    assert byom("--broker-url", valkey.url, "enqueue", file, "-p", "acme").exit_code == 0
+
+    after = json.loads(plan(file, "-p", "acme", "-c", "primary", "--json").stdout)["options"][0]
+    # 100 requests more at one a second, or their tokens.
+    assert before["seconds"] == 40
+    assert after["seconds"] >= 140
+
+
+def test_a_sample_that_nobody_extracts_is_no_sample(
+    plan: Callable[..., Any], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.cli.backfill_plan.extract", lambda *_, **__: iter([False] * 10))
+
+    result = plan(write(home, *episodes(30)), "-p", "acme", "--sample", "10")
+
+    assert result.exit_code == 1
+    assert "0 of 10 lines of the sample could be extracted" in result.stderr
+
+
 def test_a_spend_cap_and_what_becomes_of_jobs_beyond_it_are_told(
     plan: Callable[..., Any], home: Path, store: FileStore
 ) -> None:
