@@ -66,12 +66,12 @@ def main(
     wrong = [report for report in reports if report.problems]
     _err.print(
         f"[bold]{len(reports)} rounds, {sum(report.jobs for report in reports):,} jobs, "
-        f"{sum(sum(report.faults.values()) for report in reports)} disturbances, "
+        f"{sum(report.steps for report in reports)} disturbances, "
         f"{sum(report.struck for report in reports):,} faults of vendors, {time.monotonic() - began:.0f} s: "
         + ("[green]nothing wrong[/]" if not wrong else f"[red]{len(wrong)} rounds went wrong[/]")
     )
     for report in wrong:
-        again = f"python -m tests.chaos --seed {report.seed} --jobs {report.jobs} --steps {sum(report.faults.values())}"
+        again = f"python -m tests.chaos --seed {report.seed} --jobs {report.jobs} --steps {report.steps}"
         _err.print(f"Again: [bold]{again}[/]; logs: {report.folder}")
     raise typer.Exit(1 if wrong else 0)
 

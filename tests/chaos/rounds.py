@@ -1,5 +1,6 @@
 """One round of chaos from beginning to end: a pool, traffic, faults, and the verdict."""
 
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -10,12 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.ground import ground
+from tests.chaos.evidence import Evidence
 from tests.chaos.gather import gather
 from tests.chaos.plan import Plan, draw
-from tests.chaos.scenario import SETTINGS, prepared
+from tests.chaos.scenario import SETTINGS, Run, prepared
 from tests.chaos.stage import MOUNTS
 from tests.chaos.traffic import wanted_jobs
-from tests.chaos.verdict import reconcile, verdict
+from tests.chaos.verdict import LOST, reconcile, verdict
 from tests.chaos.watchers import watching
 from workers.embedded.simulator import Latency
 from workers.embedded.valkey import EmbeddedValkey
@@ -30,6 +32,8 @@ class Report:
 
     seed: int
     jobs: int
+    #: Disturbances that were planned; with seed and jobs they make the same plan again.
+    steps: int
     seconds: float
     #: What was done: disturbances and deaths of workers, by their kind.
     faults: Mapping[str, int]
@@ -78,44 +82,50 @@ def play(
         plan: what goes wrong.
         jobs: how many are enqueued.
         watched: whether Flower, a database and all commands look on, and are asked at the end.
-        folder: for logs and everything; one that is kept when something is wrong, unless it is given.
+        folder: for logs and everything; without it, one of its own, which is kept only when something is wrong.
         told: takes a line about each disturbance.
         progress: takes how many jobs have ended, and how many disturbances there were.
         settings: of workers, beyond those that all rounds have.
     """
     began = time.monotonic()
+    place = folder or Path(tempfile.mkdtemp(prefix=f"byom-chaos-{plan.seed}-"))
     with ExitStack() as exits:
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix=f"byom-chaos-{plan.seed}-"))
         # What a broker that writes each second has taken in the last one or two before a crash is lost by design.
-        broker = EmbeddedValkey(data_dir=folder / "valkey", fsync="always")
-        place = exits.enter_context(ground(folder, latency=LATENCY, broker=broker, extra={**SETTINGS, **settings}))
-        watchers = exits.enter_context(watching(place)) if watched else None
-        run = exits.enter_context(prepared(place, plan, list(wanted_jobs(plan.seed, jobs)), told=told))
+        broker = EmbeddedValkey(data_dir=place / "valkey", fsync="always")
+        pool = exits.enter_context(ground(place, latency=LATENCY, broker=broker, extra={**SETTINGS, **settings}))
+        watchers = exits.enter_context(watching(pool)) if watched else None
+        run = exits.enter_context(prepared(pool, plan, list(wanted_jobs(plan.seed, jobs)), told=told))
         run.play(progress)
-        evidence = gather(run, watchers)
-        reconciled = reconcile(evidence)
-        kinds = Counter(step.what.value for step in run.done)
-        kinds.update(f"died at {death.how.partition(':')[0]}" for death in evidence.interruptions if ":" in death.how)
-        silent = reconciled.unheard_usage
-        return Report(
-            seed=plan.seed,
-            jobs=jobs,
-            seconds=round(time.monotonic() - began, 1),
-            faults=dict(kinds),
-            struck=sum(entry.fault is not None for entry in evidence.entries),
-            endings=dict(Counter(status for job in evidence.jobs for status in job.statuses.values())),
-            repeats=run.traffic.repeats,
-            refused=run.traffic.refused,
-            attempts=len(evidence.records),
-            tokens=sum(record.usage.total for record in evidence.records),
-            cost_usd=format(sum((Decimal(record.cost_usd or 0) for record in evidence.records), Decimal(0)), "f"),
-            settled=reconciled.settled,
-            unheard=len(reconciled.unheard),
-            lost=len(reconciled.lost),
-            silent_tokens=silent.total,
-            written_off=sum(record.status == "lost" for record in evidence.records),
-            agreed=len(evidence.tables),
-            problems=tuple(verdict(evidence)),
-            folder=str(folder),
-        )
+        report = _report(run, gather(run, watchers), seconds=time.monotonic() - began, folder=place)
+    if folder is None and not report.problems:
+        shutil.rmtree(place)
+    return report
+
+
+def _report(run: Run, evidence: Evidence, *, seconds: float, folder: Path) -> Report:
+    """What a round came to."""
+    reconciled = reconcile(evidence)
+    kinds = Counter(step.what.value for step in run.done)
+    kinds.update(f"died at {death.how.partition(':')[0]}" for death in evidence.interruptions if ":" in death.how)
+    return Report(
+        seed=run.plan.seed,
+        jobs=len(evidence.jobs),
+        steps=len(run.plan.steps),
+        seconds=round(seconds, 1),
+        faults=dict(kinds),
+        struck=sum(entry.fault is not None for entry in evidence.entries),
+        endings=dict(Counter(status for job in evidence.jobs for status in job.statuses.values())),
+        repeats=run.traffic.repeats,
+        refused=run.traffic.refused,
+        attempts=len(evidence.records),
+        tokens=sum(record.usage.total for record in evidence.records),
+        cost_usd=format(sum((Decimal(record.cost_usd or 0) for record in evidence.records), Decimal(0)), "f"),
+        settled=reconciled.settled,
+        unheard=len(reconciled.unheard),
+        lost=len(reconciled.lost),
+        silent_tokens=reconciled.unheard_usage.total,
+        written_off=sum(record.status == LOST for record in evidence.records),
+        agreed=len(evidence.tables),
+        problems=tuple(verdict(evidence)),
+        folder=str(folder),
+    )
