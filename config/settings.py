@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -42,6 +43,12 @@ def _decoded_list(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         raise ValueError("must be a JSON array of numbers, such as [30, 120]") from None
+
+
+def _http_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"https?://[^/]", value.get_secret_value()):
+        raise ValueError("must be an http or https URL, such as http://collector:4318")
+    return value
 
 
 _VALKEY_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
@@ -115,6 +122,9 @@ class Settings(BaseSettings):
     #: Where a worker serves its metrics; absent: nowhere. Each worker of a machine needs a port of its own.
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     metrics_address: str = "127.0.0.1"
+    #: Where traces are sent as OTLP over HTTP, such as `http://collector:4318`; needs the extra `otel`. May hold a
+    #: password.
+    otlp_endpoint: Annotated[SecretStr, AfterValidator(_http_url)] | None = None
     #: Allow provider endpoints on private and link-local addresses.
     allow_private_endpoints: bool = False
     #: Where service accounts get their access tokens. The operator's to set, never a customer's: it sees signed claims.

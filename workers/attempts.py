@@ -1,4 +1,8 @@
-"""One unit of a job on one connection: call, check, decide, and try again in place where the table says so."""
+"""One part of a job on one connection: call, check, decide, and try again in place where the table says so.
+
+A part is one unit, or several that share a prompt. What a shared prompt is asked in vain is not asked again like that:
+each of its units is retried alone, so that one bad episode spoils nothing for the others.
+"""
 
 import asyncio
 import random
@@ -28,7 +32,9 @@ from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
 from workers.records import Done, record_of, tags_of
+from workers.tracing import NO_TRACING, Tracing
 from workers.trouble import Subject, Trouble
+from workers.verdict import judge
 
 _log = structlog.get_logger(__name__)
 
@@ -62,13 +68,13 @@ class Sender(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Work:
-    """What changes between the tries of one unit."""
+    """What changes between the tries of one part."""
 
     subject: Subject
-    unit: extraction.Unit
+    pack: extraction.Pack
     prompt: Prompt
     credential: Credential | None
-    #: Tries of this unit so far, those of earlier deliveries included.
+    #: Tries of this part so far, those of earlier deliveries included.
     tries: int
     reservation: Reservation
     #: What went wrong in this delivery, and how often.
@@ -79,12 +85,15 @@ class _Work:
 class _Try:
     """What one try came to: memories, or a fault and what follows from it, or leave refused."""
 
-    extracted: extraction.Extracted | None = None
+    #: Unit index → its memories; of a shared prompt perhaps not of all units, or of none.
+    extracted: Mapping[int, extraction.Extracted] | None = None
     refusal: Refusal | None = None
     fault: Fault | None = None
     decision: Decision | None = None
     #: Whether to try again here.
     again: bool = False
+    #: Whether what a shared prompt did not yield is to be asked about alone.
+    split: bool = False
 
 
 class Attempts:
@@ -100,6 +109,7 @@ class Attempts:
         jobs: JobStore,
         alerts: Alerts,
         clock: Clock,
+        tracing: Tracing = NO_TRACING,
         max_calls: int,
         call_timeout: float,
         patience: float,
@@ -116,6 +126,7 @@ class Attempts:
             jobs: keeps what is settled.
             alerts: takes what an operator must know.
             clock: dates attempts.
+            tracing: traces them.
             max_calls: calls in flight at once in this process.
             call_timeout: seconds of one call.
             patience: the longest wait in place before a retry, in seconds.
@@ -129,6 +140,7 @@ class Attempts:
         self._jobs = jobs
         self._alerts = alerts
         self._clock = clock
+        self._tracing = tracing
         self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
         self._patience = patience
@@ -138,31 +150,34 @@ class Attempts:
     async def make(
         self,
         subject: Subject,
-        unit: extraction.Unit,
+        pack: extraction.Pack,
         records: list[AttemptRecord],
         *,
         reservation: Reservation,
-    ) -> extraction.Extracted | Trouble:
-        """Try a unit on the subject's connection until it yields memories or the table says to stop.
+    ) -> Mapping[int, extraction.Extracted] | Trouble:
+        """Try a part of a job on the subject's connection until it yields memories or the table says to stop.
 
         Args:
             subject: the job and the connection.
-            unit: the part of the job.
+            pack: the part of the job.
             records: attempts of the job so far; each try is appended as it is settled.
             reservation: what was set aside for the job at the meter; the first call takes it.
+
+        Returns:
+            Unit index → its memories. Units of a shared prompt that are not among them are to be asked about alone.
 
         Raises:
             CredentialMissing: nothing was called.
         """
-        prefix = f"{subject.route.hop}.{unit.index}."
+        prefix = f"{subject.route.hop}.{pack.index}."
         try:
             credential = await self._directory.credential(subject.effective)
         except CredentialRefused:
             return Trouble.of_refused_credential(subject)
         work = _Work(
             subject=subject,
-            unit=unit,
-            prompt=unit.prompt,
+            pack=pack,
+            prompt=pack.prompt,
             credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
@@ -211,7 +226,7 @@ class Attempts:
     async def _call(self, work: _Work, records: list[AttemptRecord], lease: Lease) -> _Try:
         work.tries += 1
         subject, connection = work.subject, work.subject.effective.connection
-        attempt = f"{subject.route.hop}.{work.unit.index}.{work.tries}"
+        attempt = f"{subject.route.hop}.{work.pack.index}.{work.tries}"
         call = Call(
             prompt=work.prompt,
             connection=connection,
@@ -224,13 +239,14 @@ class Attempts:
         answer = sent.answer
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await self._settle(lease, observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
+        observation = observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None)
+        await self._settle(lease, observation, attempt=attempt)
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
             call,
             attempt=attempt,
-            done=Done(decision=done.decision, again=done.again),
+            done=_done(work.pack, done, answer),
             sent=sent,
             cost=cost,
             started_at=started_at,
@@ -238,16 +254,18 @@ class Attempts:
         await self._jobs.settle(record)
         records.append(record)
         await self._alerts.attempt_made(record)
-        _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
+        self._tracing.attempted(record, max_output_tokens=call.prompt.max_output_tokens, server=sent.server)
+        # The record as the ledger has it.
+        _log.info("attempt", **record.model_dump(mode="json", exclude_none=True))
         return done
 
     @staticmethod
-    async def _settle(lease: Lease, observation: Observation) -> None:
+    async def _settle(lease: Lease, observation: Observation, *, attempt: str) -> None:
         """Tell the meter; an answer that is paid for must not be lost because the meter cannot be told."""
         try:
             await lease.settle(observation)
         except RedisError as error:
-            _log.warning("lease_not_settled", error=type(error).__name__)
+            _log.warning("lease_not_settled", attempt=attempt, error=type(error).__name__)
 
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""
@@ -275,21 +293,12 @@ class Attempts:
 
     async def _judge(self, work: _Work, call: Call, answer: Reply | Fault) -> _Try:
         """Check an answer and decide what follows; prepares the next try where there is to be one."""
-        if isinstance(answer, Reply):
-            checked = extraction.check(work.unit, work.subject.job, answer.text)
-            if isinstance(checked, extraction.Extracted):
-                return _Try(extracted=checked)
-            reason = checked.reason
-            fault = Fault(
-                kind=checked.kind,
-                message=f"The model's answer is not usable: {checked.reason}.",
-                usage=answer.usage,
-                request_id=answer.request_id,
-                served_model=answer.served_model,
-                limits=answer.limits,
-            )
-        else:
-            fault, reason = answer, answer.message
+        verdict = judge(work.pack, work.subject.job, answer)
+        fault = verdict.fault
+        if fault is None:
+            return _Try(extracted=verdict.extracted)
+        if verdict.split:
+            return _Try(extracted=verdict.extracted, decision=None if verdict.extracted else decide(fault), split=True)
         decision = decide(fault)
         work.met[fault.kind] += 1
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
@@ -298,7 +307,7 @@ class Attempts:
                 # The newer one, or the one with a fresh token, was refused as well.
                 await self._leave_alone(work.subject, call.credential, decision.code)
             return _Try(fault=fault, decision=decision)
-        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision, reason))
+        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision, verdict.reason))
 
     async def _ready_again(self, work: _Work, call: Call, decision: Decision, reason: str) -> bool:
         """Prepare the next try; False when it would only be the same again."""
@@ -364,6 +373,23 @@ class Attempts:
         if done.fault is not None and done.fault.retry_after is not None:
             return done.fault.retry_after
         return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
+
+
+def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
+    text = extraction.text_tokens(pack)
+    if not pack.is_shared:
+        return Done(decision=done.decision, again=done.again, estimated_text=text)
+    usage = answer.usage
+    taken = usage.total - usage.output
+    is_free = isinstance(answer, Fault) and not taken
+    return Done(
+        decision=done.decision,
+        again=done.again,
+        split=done.split,
+        packed=len(pack.units),
+        estimated_text=text,
+        tokens_saved=0 if is_free else extraction.tokens_saved(pack, done.extracted or (), taken=taken),
+    )
 
 
 def _outcome(state: RetryCallState) -> _Try:

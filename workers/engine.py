@@ -1,12 +1,13 @@
 """The engine: takes one delivery of one job through one connection, and says what follows. Knows nothing of Celery.
 
-claim ─► resolve ─► plan ─► each unit: admit ─► call ─► check ─► settle ─► keep  ─► end | hand over
+claim ─► resolve ─► plan ─► pack ─► each part: admit ─► call ─► check ─► settle ─► keep  ─► end | hand over
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from sys import maxsize
 from typing import Final
 
@@ -25,11 +26,12 @@ from workers.attempts import Attempts
 from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of, quarantined
-from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
+from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
 from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
+from workers.records import SPLIT, lost_of
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
@@ -44,8 +46,8 @@ _LEAST_PARKED: Final = 0.1
 #: A delivery of which nothing more is known.
 FIRST_DELIVERY: Final = Delivery()
 
-#: Units of one job in hand at once: a long job must not take a process for itself.
-_UNITS_AT_ONCE: Final = 16
+#: Calls of one job in hand at once: a long job must not take a process for itself.
+_CALLS_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,11 @@ class _Progress:
     kept: set[int]
     #: Unit index → why it has no memories yet.
     troubles: dict[int, Trouble] = field(default_factory=dict)
+
+    @property
+    def split(self) -> set[int]:
+        """First indexes of units that shared a prompt in vain."""
+        return {int(record.attempt.split(".")[1]) for record in self.records if record.action == SPLIT}
 
 
 class Engine:
@@ -222,7 +229,7 @@ class Engine:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
-            trouble = await self._work(subject, units, progress, reservation)
+            trouble = await self._work(subject, units, progress, reservation, claimed.dropped)
         except StoreError:
             raise
         except ConfigError as error:
@@ -294,7 +301,12 @@ class Engine:
         )
 
     async def _work(
-        self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress, reservation: Reservation
+        self,
+        subject: Subject,
+        units: Sequence[extraction.Unit],
+        progress: _Progress,
+        reservation: Reservation,
+        dropped: Sequence[Dropped],
     ) -> Trouble | None:
         """Work on what is not done yet, several units at once.
 
@@ -303,27 +315,46 @@ class Engine:
         Returns:
             Why units are left for another connection, or None when none is.
         """
-        places = asyncio.Semaphore(_UNITS_AT_ONCE)
+        places = asyncio.Semaphore(_CALLS_AT_ONCE)
 
-        async def work(unit: extraction.Unit) -> None:
+        async def work(pack: extraction.Pack) -> None:
             async with places:
                 if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
                     return
-                made = await self._attempts.make(subject, unit, progress.records, reservation=reservation)
+                made = await self._attempts.make(subject, pack, progress.records, reservation=reservation)
             if isinstance(made, Trouble):
-                progress.troubles[unit.index] = made
+                progress.troubles.update((unit.index, made) for unit in pack.units)
                 return
-            progress.extracted[unit.index] = made
+            progress.extracted.update(made)
             # The last to come is in the ending a moment later.
             if len(progress.extracted) + len(progress.troubles) < len(units):
                 await self._keep(subject.job_id, progress)
+            await _all(work(extraction.Pack.alone(unit)) for unit in pack.units if unit.index not in made)
 
-        todo = [work(unit) for unit in units if unit.index not in progress.extracted]
-        # Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended.
-        for done in await asyncio.gather(*todo, return_exceptions=True):
-            if isinstance(done, BaseException):
-                raise done
+        packs = extraction.pack(
+            subject.job,
+            units,
+            done=progress.extracted,
+            split=progress.split,
+            context_tokens=subject.model.context,
+            max_output=subject.model.max_output,
+        )
+        await self._write_off(subject, dropped, packs, progress)
+        await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+    async def _write_off(
+        self, subject: Subject, dropped: Sequence[Dropped], packs: Sequence[extraction.Pack], progress: _Progress
+    ) -> None:
+        """Write down as lost what deliveries that were broken off may have called and did not live to settle."""
+        parts = [pack.index for pack in packs]
+        for delivery in dropped:
+            lost = lost_of(subject, delivery, parts=parts, records=tuple(progress.records))
+            for record in islice(lost, _CALLS_AT_ONCE):
+                await self._jobs.settle(record)
+                progress.records.append(record)
+                _log.warning("attempt_lost", job_id=record.job_id, attempt=record.attempt, project=record.project)
+            await self._jobs.release(subject.job_id, owner=delivery.owner)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:
         """Store what is done, for deliveries to come."""
@@ -331,6 +362,13 @@ class Engine:
             progress.kept.add(index)
             kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=progress.extracted[index])
             await self._jobs.keep(job_id, unit=index, outcome=kept.model_dump_json(exclude_none=True))
+
+
+async def _all(todo: Iterable[Awaitable[None]]) -> None:
+    """Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended."""
+    for done in await asyncio.gather(*todo, return_exceptions=True):
+        if isinstance(done, BaseException):
+            raise done
 
 
 def _kept(claimed: Claimed) -> dict[int, extraction.Extracted]:

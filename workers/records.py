@@ -1,18 +1,29 @@
 """What is written down of an attempt, and what its request is tagged with. Pure."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from config.prices import Cost
 from tasks.contract import AttemptRecord
+from workers.extraction import prompt_tokens
+from workers.jobs import Dropped
 from workers.outcome import Action, Decision
 from workers.providers.base import Call
 from workers.providers.transport import Sent
 from workers.trouble import Subject
 
+#: What is done about a shared prompt that did not yield memories of all its episodes.
+SPLIT: Final = "split"
+
 _RETRIES = frozenset(Action) - {Action.FALL_BACK}
+
+#: Status of an attempt that was under way, or about to be made, when its worker died: nobody knows what it came to.
+LOST: Final = "lost"
+#: Makes the id of such an attempt, so that it is written down once, whoever comes upon it.
+_LOST_IDS: Final = uuid.UUID("6c1f0f4e-5a0b-4c83-9f0e-0d6b1c9b7a52")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +34,13 @@ class Done:
     decision: Decision | None
     #: Whether it is tried again in place.
     again: bool
+    #: Whether what a shared prompt did not yield is asked about alone.
+    split: bool = False
+    #: Of a shared prompt: its episodes, and the input tokens that it saved.
+    packed: int | None = None
+    tokens_saved: int | None = None
+    #: Estimated tokens of the episodes' own text, where they are known.
+    estimated_text: int | None = None
 
 
 def tags_of(subject: Subject, attempt: str) -> Mapping[str, str]:
@@ -69,7 +87,11 @@ def record_of(
         credential_version=call.credential.version if call.credential else None,
         status="ok" if done.decision is None else done.decision.code.value,
         action=_taken(done, subject),
+        packed=done.packed,
+        tokens_saved=done.tokens_saved,
         usage=answer.usage,
+        estimated_input=prompt_tokens(call.prompt),
+        estimated_text=done.estimated_text,
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         latency_ms=round(sent.latency * 1000),
@@ -81,8 +103,61 @@ def record_of(
     )
 
 
+def lost_of(
+    subject: Subject, dropped: Dropped, *, parts: Iterable[int], records: Sequence[AttemptRecord]
+) -> Iterator[AttemptRecord]:
+    """The attempts that a dropped delivery may have made and not settled: one of each part that it had in hand.
+
+    The vendor may have billed them. They have no tokens, since nobody was told; the numbers of attempts go on behind
+    them, so that what the vendor knows by job and attempt is one call and not two.
+
+    Args:
+        subject: the job and the connection, of the delivery that comes after.
+        dropped: the delivery.
+        parts: indexes of those that are not done, in the order in which they are begun.
+        records: all attempts of the job that are known.
+    """
+    known = {record.id for record in records}
+    connection = subject.effective.connection
+    for part in parts:
+        prefix = f"{subject.route.hop}.{part}."
+        made = [record for record in records if record.attempt.startswith(prefix)]
+        name = uuid.uuid5(_LOST_IDS, f"{dropped.owner} {part}").hex
+        if name in known or _came_to_rest(made, dropped):
+            continue
+        yield AttemptRecord(
+            id=name,
+            attempt=f"{prefix}{len(made) + 1}",
+            job_id=subject.job_id,
+            account=subject.effective.account,
+            project=subject.job.project,
+            provider=connection.provider,
+            connection=connection.name,
+            role=connection.role,
+            model=connection.model,
+            status=LOST,
+            action=Action.RETRY.value,
+            latency_ms=0,
+            labels={**connection.labels, **subject.job.labels},
+            priority=subject.job.priority,
+            started_at=dropped.since,
+        )
+
+
+def _came_to_rest(made: Sequence[AttemptRecord], dropped: Dropped) -> bool:
+    """Whether the last attempt of a part was one of this delivery, and none was to follow it."""
+    last = max(made, key=lambda record: record.started_at, default=None)
+    return last is not None and last.started_at >= dropped.since and last.action not in _GOING_ON
+
+
+#: What was done about an attempt that another one follows.
+_GOING_ON: Final = frozenset(action.value for action in _RETRIES) | {SPLIT}
+
+
 def _taken(done: Done, subject: Subject) -> str:
     """What was done about a try."""
+    if done.split:
+        return SPLIT
     if done.decision is None:
         return "done"
     if done.again:

@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 import redis
-import redis.asyncio
 from celery import current_app, signals
 
 from config.catalogue import load_catalogue
@@ -35,13 +34,15 @@ from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
-from workers.monitoring.metrics.serve import measured
+from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
+from workers.patient import patient_client
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
 from workers.solitary.cells import Cells
 from workers.solitary.trial import Trials
+from workers.tracing import open_tracing
 from workers.verification import Verification
 from workers.verification.service import Verifier
 
@@ -64,6 +65,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self._closing = threading.Event()
+        self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
@@ -86,9 +88,7 @@ class Runtime:
 
     async def _open(self, settings: Settings) -> None:
         clock = SystemClock()
-        # Blocking: a burst waits for a connection instead of failing after the call was paid for.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
-        self._client = redis.asyncio.Redis(connection_pool=pool)
+        self._client = patient_client(settings.redis_url)
         stored = RedisJobs(
             self._client,
             state_ttl=settings.job_state_ttl,
@@ -121,6 +121,7 @@ class Runtime:
             jobs=jobs,
             alerts=events,
             clock=clock,
+            tracing=self.tracing,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
             patience=settings.patience,
@@ -173,7 +174,7 @@ class Runtime:
             remembered=settings.job_state_ttl,
             callback_max_bytes=settings.callback_max_bytes,
         )
-        self._poster = build_poster(settings)
+        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
         deliverer = Deliverer(
             events=events,
             outbox=outbox,
@@ -295,6 +296,7 @@ class Runtime:
         self._thread.join()
         self._loop.close()
         self._sync_client.close()
+        self.tracing.close()
 
     async def _close(self) -> None:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

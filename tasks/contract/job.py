@@ -113,6 +113,8 @@ class ExtractionJob(Payload):
     session: Name | None = None
     #: `live`, or `backfill` for what can wait.
     priority: Priority = Priority.LIVE
+    #: Whether it may take the vendor's cheaper, slower ways, up to a day; where there are none, it is worked as others.
+    economy: bool = False
     #: Earlier episodes, for reference only: nothing is extracted from them.
     context: Annotated[list[Episode], Field(max_length=LIMITS.context_episodes)] = []
     #: Replaces the default set of entity types.
@@ -126,6 +128,8 @@ class ExtractionJob(Payload):
         dict[Identifier, Name],
         Field(max_length=LIMITS.labels, json_schema_extra={"additionalProperties": False}),
     ] = {}
+    #: Episodes that have at most so many tokens together, by estimate, share one prompt; absent: each has its own.
+    pack_tokens: Annotated[int, Field(strict=True, ge=1, le=LIMITS.pack_tokens)] | None = None
     #: Where the result, or the failure, is posted when the job ends, signed with the project's webhook secret.
     callback_url: HttpUrl | None = None
 

@@ -52,6 +52,11 @@ COLUMNS = (
     "queue_wait_ms",
     "request_id",
     "labels",
+    "tier",
+    "estimated_input",
+    "estimated_text",
+    "packed",
+    "tokens_saved",
 )
 
 

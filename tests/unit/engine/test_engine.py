@@ -47,11 +47,16 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
         "status": "ok",
         "action": "done",
         "usage": USAGE.model_dump(),
+        "estimated_input": extraction.prompt_tokens(bench.model.calls[0].prompt),
+        "estimated_text": extraction.estimate_tokens(TEXT),
         "latency_ms": 1_000,
         "queue_wait_ms": IMPATIENT.waited * 1_000,
         "request_id": "req_1",
         "labels": {"team": "search"},
         "priority": "live",
+        "tier": None,
+        "packed": None,
+        "tokens_saved": None,
         "started_at": START,
     }
 
@@ -225,7 +230,12 @@ async def test_a_delivery_after_a_crash_goes_on_where_the_first_stopped(bench: B
     assert ending.result is not None
     assert len(bench.called) == 3
     assert "Bea" in bench.model.calls[-1].prompt.user
-    assert [one.attempt for one in ending.result.attempts] == ["1.1.1", "1.2.1"]
+    # The call that was broken off may have been billed.
+    assert [(one.attempt, one.status) for one in ending.result.attempts] == [
+        ("1.1.1", "ok"),
+        ("1.2.1", "lost"),
+        ("1.2.2", "ok"),
+    ]
 
 
 async def test_parts_kept_under_another_prompt_version_are_not_used(

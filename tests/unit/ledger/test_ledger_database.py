@@ -47,6 +47,8 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         cost_usd="0.123456789012345678",
         price=price,
         labels={"team": "search"},
+        packed=4,
+        tokens_saved=900,
         started_at=datetime(2026, 11, 23, 12, 30, 0, 123456, tzinfo=UTC),
     )
     async with fakeredis.FakeAsyncRedis(server=server) as client:
@@ -69,6 +71,7 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         "served_model": "gpt-6-luna-2026-07-09",
         "credential_version": 2,
         "priority": "live",
+        "tier": "flex",
         "status": "ok",
         "action": "done",
         "input_tokens": 1,
@@ -76,6 +79,10 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         "cache_write_tokens": 3,
         "output_tokens": 4,
         "reasoning_tokens": 5,
+        "estimated_input": 1_100,
+        "estimated_text": 60,
+        "packed": 4,
+        "tokens_saved": 900,
         "cost_usd": Decimal("0.123456789012345678"),
         "cost_pico": 123_456_789_012,
         "price": price,
@@ -87,13 +94,23 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
 
 
 def test_what_is_not_known_is_null(database: Database, fake: redis.Redis) -> None:
-    record = usage_record("a", cost_usd=None, price=None, account=None, queue_wait_ms=None, priority=None)
+    record = usage_record("a", cost_usd=None, price=None, account=None, queue_wait_ms=None, priority=None, tier=None)
     fake.xadd(RECORDS_KEY, {"record": record.model_dump_json(exclude_none=True)})
     list(sync(RecordStream(fake), database))
 
     (row,) = rows(database)
     unknown = {name for name, value in row.items() if value is None}
-    assert unknown == {"cost_usd", "cost_pico", "price", "account", "queue_wait_ms", "priority"}
+    assert unknown == {
+        "cost_usd",
+        "cost_pico",
+        "price",
+        "account",
+        "queue_wait_ms",
+        "priority",
+        "tier",
+        "packed",
+        "tokens_saved",
+    }
     with database.begin() as connection:
         assert connection.scalar(sa.select(sa.func.count()).where(RECORDS.c.price.is_(None))) == 1
 
@@ -210,8 +227,20 @@ def test_opening_again_changes_nothing(ledger_url: SecretStr, fake: redis.Redis)
     with Database.open(ledger_url) as database:
         list(sync(RecordStream(fake), database))
     with Database.open(ledger_url) as database:
-        assert [row["version"] for row in rows(database, VERSIONS)] == [1]
+        assert [row["version"] for row in rows(database, VERSIONS)] == [*range(1, len(STEPS) + 1)]
         assert len(rows(database)) == 1
+
+
+def test_a_database_from_before_tiers_takes_records_that_have_one(database: Database, fake: redis.Redis) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE byom_usage_records DROP COLUMN tier"))
+        connection.execute(sa.delete(VERSIONS).where(VERSIONS.c.version > 1))
+        migrate(connection)
+
+    publish(fake, "a")
+    list(sync(RecordStream(fake), database))
+
+    assert [row["tier"] for row in rows(database)] == ["flex"]
 
 
 def test_an_older_database_goes_through_the_missing_steps_once_each(database: Database) -> None:
@@ -229,7 +258,7 @@ def test_an_older_database_goes_through_the_missing_steps_once_each(database: Da
             migrate(connection, steps=steps)
 
     assert taken == ["second", "third"]
-    assert [row["version"] for row in rows(database, VERSIONS)] == [1, 2, 3]
+    assert [row["version"] for row in rows(database, VERSIONS)] == [*range(1, len(STEPS) + 3)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> None:
@@ -243,14 +272,15 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> 
     with database.begin() as connection:
         columns = {column["name"] for column in sa.inspect(connection).get_columns("byom_usage_records")}
     assert columns == set(RECORDS.columns.keys())
-    assert [row["version"] for row in rows(database, VERSIONS)] == [1]
+    assert [row["version"] for row in rows(database, VERSIONS)] == [*range(1, len(STEPS) + 1)]
 
 
 def test_a_database_of_a_newer_program_is_refused(database: Database, ledger_url: SecretStr) -> None:
     with database.begin() as connection:
         connection.execute(sa.insert(VERSIONS).values(version=len(STEPS) + 1, applied_at=NOW))
 
-    with pytest.raises(LedgerSchema, match="version 2, and this program knows versions up to 1"):
+    known = len(STEPS)
+    with pytest.raises(LedgerSchema, match=f"version {known + 1}, and this program knows versions up to {known}"):
         Database.open(ledger_url)
 
 
