@@ -7,18 +7,19 @@ import pytest
 from celery.exceptions import Ignore
 
 from config.settings import Settings
-from tasks.contract import ExtractionJob, ProviderKind, Role
+from tasks.contract import ExtractionJob, FailureCode, ProviderKind, Role
 from tests.unit.engine.conftest import make_job
 from workers.app import create_app
 from workers.broker.crashes import CRASHES
 from workers.engine import HandOff
-from workers.routing import Route
+from workers.routing import Hop, Route
 from workers.task_body import carry_out
 
 
 @pytest.mark.parametrize(("told", "headers"), [({"crashes": 2}, {CRASHES: 2}), ({"since": 1.0}, None), (None, None)])
 def test_it_goes_along(told: dict[str, Any] | None, headers: dict[str, Any] | None) -> None:
-    route = Route(connection="backup", provider=ProviderKind.OPENAI, model="m", role=Role.FALLBACK)
+    gone = Hop(connection="primary", provider=ProviderKind.OPENAI, model="m", code=FailureCode.PROVIDER_UNAVAILABLE)
+    route = Route(connection="backup", provider=ProviderKind.OPENAI, model="m", role=Role.FALLBACK, history=(gone,))
     sent: list[Any] = []
 
     def replace(signature: Any) -> Any:
