@@ -317,6 +317,21 @@ async def test_however_often_a_job_ends_it_is_told_once(bench: Bench, receive: R
     assert kept == 1
 
 
+async def test_the_end_of_a_replay_is_told_anew_and_once(bench: Bench, receive: Receive) -> None:
+    called, hooked = await receive(), await receive()
+    bench.signer()
+    bench.webhook("jobs", hooked.url, kinds=("job.*",))
+    job = make_job(callback_url=called.url)
+    await bench.events.job_ended(job, "j1", failure())
+    for _ in range(2):
+        await bench.events.job_ended(job, "j1", success("j1").model_copy(update={"replays": 1}))
+    await bench.deliver()
+
+    assert sorted(called.ids) == ["j1", "j1.1"]
+    assert sorted(hooked.ids) == ["evt_j1", "evt_j1.1"]
+    assert {json.loads(body)["data"]["job_id"] for _, body in called.got} == {"j1"}
+
+
 async def test_a_callback_that_is_too_large_says_where_the_result_is(fake: Server, receive: Receive) -> None:
     receiver = await receive()
     bench = make_bench(fake, callback_max_bytes=1_000)
