@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.azure import DEPLOYMENT_RULE
 from config.errors import SettingsError, UnknownModel
-from tasks.contract import ProviderKind
+from tasks.contract import ProviderKind, Tier
 
 #: Characters of a model's name that a message shows.
 _SHOWN = 80
@@ -55,6 +55,8 @@ class ModelFacts(BaseModel):
     cache_minimum: int | None = None
     #: Whether cache breakpoints are explicit (and implicit writes cost extra).
     explicit_cache: bool = False
+    #: Cheaper tiers that jobs which can wait are served at, the one that is taken first before the others.
+    economy: tuple[Tier, ...] = ()
     recommended: bool = False
     #: When the vendor switches it off.
     ends: date | None = None

@@ -5,6 +5,7 @@ always the recorded cost.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,7 +16,7 @@ from genai_prices import __version__ as _version
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ModelPrice, TieredPrices
 
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 
 _MILLION = Decimal(1_000_000)
 #: Pico-dollars in a dollar: prices per token have no fraction there, and whole numbers do not drift when summed.
@@ -30,6 +31,16 @@ _PROVIDERS: dict[ProviderKind, str] = {
     ProviderKind.ANTHROPIC: "anthropic",
     ProviderKind.BEDROCK: "aws",
 }
+
+
+#: Tier → how the data names the prices of it.
+_CONTEXTS: dict[Tier, dict[str, str]] = {
+    Tier.BATCH: {"processing": "batch"},
+    Tier.FLEX: {"service_tier": "flex"},
+}
+#: Vendors whose price page says that flex costs what a batch does, and whose data has only the batch. What it says of
+#: cached input differs from model to model: that stays at the standard rate, so that no cost is understated.
+_FLEX_AS_BATCH = frozenset({ProviderKind.GEMINI, ProviderKind.VERTEX})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +64,19 @@ class Cost:
         return {"usd_per_million": rates, "source": self.source}
 
 
-def price(provider: ProviderKind, model: str, *, usage: TokenUsage, at: datetime) -> Cost | None:
-    """What `usage` costs on a model at standard rates, or None where the price is not known; never a guess of 0.
+def price(
+    provider: ProviderKind, model: str, *, usage: TokenUsage, at: datetime, tier: Tier | None = None
+) -> Cost | None:
+    """What `usage` costs on a model, or None where the price is not known; never a guess.
 
     Args:
         provider: the connection's provider.
         model: the model that served the call; dated names such as `gpt-4.1-mini-2025-04-14` are understood.
         usage: tokens, each counted once.
         at: when the call was made; prices change.
+        tier: the cheaper tier that served it; None stands for the standard one.
     """
-    prices = _prices(provider, model, at)
+    prices = _prices(provider, model, at, tier)
     if prices is None:
         return None
     prompt = usage.input + usage.cached_input + usage.cache_write
@@ -96,7 +110,7 @@ def _snapshot() -> DataSnapshot:
     return DataSnapshot(providers=providers, from_auto_update=False)
 
 
-def _prices(provider: ProviderKind, model: str, at: datetime) -> ModelPrice | None:
+def _prices(provider: ProviderKind, model: str, at: datetime, tier: Tier | None) -> ModelPrice | None:
     vendor = _PROVIDERS.get(provider)
     if vendor is None:
         return None
@@ -104,7 +118,21 @@ def _prices(provider: ProviderKind, model: str, at: datetime) -> ModelPrice | No
         _, facts = _snapshot().find_provider_model(model, None, vendor, None)
     except LookupError:
         return None
-    return facts.get_prices(at)
+    if tier is None:
+        return facts.get_prices(at)
+    if tier is Tier.FLEX and provider in _FLEX_AS_BATCH:
+        flex = copy(_prices(provider, model, at, Tier.BATCH))
+        if flex is not None:
+            # As the library itself sets prices: which there are is in its data, not in its types.
+            flex.__dict__["cache_read_mtok"] = facts.get_prices(at).cache_read_mtok
+        return flex
+    context = _CONTEXTS[tier]
+    offered = any(
+        variant.when == context and (variant.constraint is None or variant.constraint.active(at))
+        for variant in facts.price_variants or ()
+    )
+    # Without a price of its own the data would answer with the standard one.
+    return facts.get_prices(at, context) if offered else None
 
 
 def _rate(rate: Decimal | TieredPrices | None, *, prompt: int) -> Decimal | None:
@@ -116,11 +144,13 @@ def _rate(rate: Decimal | TieredPrices | None, *, prompt: int) -> Decimal | None
 
 
 @lru_cache(maxsize=1_000)
-def pico_usd_per_token(provider: ProviderKind, model: str, day: date) -> tuple[int, int] | None:
+def pico_usd_per_token(
+    provider: ProviderKind, model: str, day: date, tier: Tier | None = None
+) -> tuple[int, int] | None:
     """Price of one input and one output token on a day, in whole pico-USD, by the tier of short prompts.
 
     For estimates before a call; what a call really costs is `price`. None where the price is not known.
     """
     usage = TokenUsage(input=1, output=1)
-    cost = price(provider, model, usage=usage, at=datetime(day.year, day.month, day.day, tzinfo=UTC))
+    cost = price(provider, model, usage=usage, at=datetime(day.year, day.month, day.day, tzinfo=UTC), tier=tier)
     return None if cost is None else (int(cost.rates["input"] * _MILLION), int(cost.rates["output"] * _MILLION))

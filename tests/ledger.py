@@ -35,6 +35,7 @@ def usage_record(call: str, **changes: object) -> AttemptRecord:
         "queue_wait_ms": 50,
         "request_id": f"req-{call}",
         "priority": "live",
+        "tier": "flex",
         "started_at": NOW,
     }
     return AttemptRecord.model_validate(fields | changes)

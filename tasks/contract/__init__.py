@@ -26,6 +26,7 @@ from .names import (
     EXTRACT_TASK,
     VERIFY_TASK,
     ProviderKind,
+    Tier,
     provider_queue,
     provider_task,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "ProviderKind",
     "ResultWarning",
     "Role",
+    "Tier",
     "TokenUsage",
     "UsageTotals",
     "VerificationRequest",

@@ -111,6 +111,8 @@ class ExtractionJob(Payload):
     idempotency_key: Name | None = None
     #: `live`, or `backfill` for what can wait.
     priority: Priority = Priority.LIVE
+    #: Whether it may take the vendor's cheaper, slower ways, up to a day; where there are none, it is worked as others.
+    economy: bool = False
     #: Earlier episodes, for reference only: nothing is extracted from them.
     context: Annotated[list[Episode], Field(max_length=LIMITS.context_episodes)] = []
     #: Replaces the default set of entity types.

@@ -29,6 +29,15 @@ class ProviderKind(StrEnum):
     OPENAI_COMPATIBLE = "openai_compatible"
 
 
+class Tier(StrEnum):
+    """A cheaper way in which a vendor serves work that can wait."""
+
+    #: Sent together with others, answered within a day.
+    BATCH = "batch"
+    #: Sent at once, served when the vendor has room.
+    FLEX = "flex"
+
+
 def provider_task(kind: ProviderKind) -> str:
     """Name of the Celery task that runs attempts on this provider."""
     return f"extract.{kind.value}"

@@ -7,11 +7,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from .errors import ExtractionFailed, FailureCode
 from .job import Priority
-from .names import CONTRACT_VERSION, ProviderKind
+from .names import CONTRACT_VERSION, ProviderKind, Tier
 
 #: Newer workers may know kinds and reasons that this reader does not: those are read as plain text.
 ReportedProvider = Annotated[ProviderKind | str, Field(union_mode="left_to_right")]
 ReportedCode = Annotated[FailureCode | str, Field(union_mode="left_to_right")]
+ReportedTier = Annotated[Tier | str, Field(union_mode="left_to_right")]
 ReportedPriority = Annotated[Priority | str, Field(union_mode="left_to_right")]
 
 
@@ -123,6 +124,8 @@ class AttemptRecord(Record):
     #: From joining the lane of this connection to the delivery that made the call; absent in older records.
     queue_wait_ms: int | None = None
     request_id: str | None = None
+    #: The cheaper tier at which the vendor served it; absent: the standard one.
+    tier: ReportedTier | None = None
     labels: dict[str, str] = {}
     #: Of the job; absent in older records.
     priority: ReportedPriority | None = None

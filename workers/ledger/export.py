@@ -52,6 +52,7 @@ COLUMNS = (
     "queue_wait_ms",
     "request_id",
     "labels",
+    "tier",
 )
 
 

@@ -25,6 +25,7 @@ STORED = (
     "connection",
     "priority",
     "served_model",
+    "tier",
 )
 
 #: Days that sums are kept unless the settings say otherwise, and the same in seconds.

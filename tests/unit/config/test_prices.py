@@ -7,8 +7,8 @@ import pytest
 from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
 
 from config.catalogue import ModelFacts, load_catalogue
-from config.prices import price
-from tasks.contract import ProviderKind, TokenUsage
+from config.prices import pico_usd_per_token, price
+from tasks.contract import ProviderKind, Tier, TokenUsage
 
 _AT = datetime(2026, 11, 23, tzinfo=UTC)
 _LISTED = list(load_catalogue())
@@ -162,3 +162,56 @@ def test_prices_come_from_the_wheel_whatever_others_do_with_the_library(monkeypa
         assert price(ProviderKind.OPENAI, "gpt-6-luna", usage=_JOB, at=_AT) is not None
     finally:
         set_custom_snapshot(None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "usd"),
+    [
+        (ProviderKind.OPENAI, "gpt-6-luna", Tier.FLEX, "0.0002"),
+        (ProviderKind.AZURE_OPENAI, "gpt-5.4-nano", Tier.FLEX, "0.00045"),
+        (ProviderKind.ANTHROPIC, "claude-haiku-5-5", Tier.BATCH, "0.0002"),
+        (ProviderKind.GEMINI, "gemini-2.5-flash-lite", Tier.BATCH, "0.00018"),
+        (ProviderKind.GEMINI, "gemini-3.5-flash-lite", Tier.FLEX, "0.0008"),
+        (ProviderKind.VERTEX, "gemini-3.5-flash-lite", Tier.FLEX, "0.0008"),
+    ],
+)
+def test_a_cheaper_tier_costs_what_the_vendors_price_page_says(
+    provider: ProviderKind, model: str, tier: Tier, usd: str
+) -> None:
+    cost = price(provider, model, usage=_JOB, at=_AT, tier=tier)
+    assert cost is not None
+    assert cost.usd == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("facts", "tier"),
+    [(facts, tier) for facts in _LISTED for tier in facts.economy],
+    ids=lambda value: str(getattr(value, "id", value)),
+)
+def test_every_cheaper_tier_of_a_listed_model_has_a_price_below_the_standard_one(facts: ModelFacts, tier: Tier) -> None:
+    standard = price(facts.provider, facts.id, usage=_JOB, at=_AT)
+    cheaper = price(facts.provider, facts.id, usage=_JOB, at=_AT, tier=tier)
+    assert standard is not None
+    assert cheaper is not None
+    assert standard.usd / 2 <= cheaper.usd < standard.usd
+
+
+def test_what_flex_saves_on_cached_input_is_not_assumed_where_the_page_does_not_say() -> None:
+    usage = TokenUsage(cached_input=1_000_000)
+    standard, flex = (
+        price(ProviderKind.GEMINI, "gemini-3.5-flash-lite", usage=usage, at=_AT, tier=tier)
+        for tier in (None, Tier.FLEX)
+    )
+    assert standard is not None
+    assert flex is not None
+    assert flex.usd == standard.usd
+
+
+def test_a_tier_without_a_price_of_its_own_has_none_rather_than_the_standard_one() -> None:
+    assert price(ProviderKind.OPENAI, "gpt-4.1-mini", usage=_JOB, at=_AT, tier=Tier.FLEX) is None
+    assert price(ProviderKind.BEDROCK, "global.anthropic.claude-haiku-5-5", usage=_JOB, at=_AT, tier=Tier.FLEX) is None
+    assert pico_usd_per_token(ProviderKind.OPENAI, "gpt-4.1-mini", _AT.date(), Tier.FLEX) is None
+
+
+def test_an_estimate_takes_the_prices_of_the_tier() -> None:
+    assert pico_usd_per_token(ProviderKind.OPENAI, "gpt-6-luna", _AT.date(), Tier.FLEX) == (50_000, 250_000)

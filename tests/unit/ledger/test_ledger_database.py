@@ -69,6 +69,7 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         "served_model": "gpt-6-luna-2026-07-09",
         "credential_version": 2,
         "priority": "live",
+        "tier": "flex",
         "status": "ok",
         "action": "done",
         "input_tokens": 1,
@@ -87,13 +88,13 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
 
 
 def test_what_is_not_known_is_null(database: Database, fake: redis.Redis) -> None:
-    record = usage_record("a", cost_usd=None, price=None, account=None, queue_wait_ms=None, priority=None)
+    record = usage_record("a", cost_usd=None, price=None, account=None, queue_wait_ms=None, priority=None, tier=None)
     fake.xadd(RECORDS_KEY, {"record": record.model_dump_json(exclude_none=True)})
     list(sync(RecordStream(fake), database))
 
     (row,) = rows(database)
     unknown = {name for name, value in row.items() if value is None}
-    assert unknown == {"cost_usd", "cost_pico", "price", "account", "queue_wait_ms", "priority"}
+    assert unknown == {"cost_usd", "cost_pico", "price", "account", "queue_wait_ms", "priority", "tier"}
     with database.begin() as connection:
         assert connection.scalar(sa.select(sa.func.count()).where(RECORDS.c.price.is_(None))) == 1
 
@@ -210,8 +211,20 @@ def test_opening_again_changes_nothing(ledger_url: SecretStr, fake: redis.Redis)
     with Database.open(ledger_url) as database:
         list(sync(RecordStream(fake), database))
     with Database.open(ledger_url) as database:
-        assert [row["version"] for row in rows(database, VERSIONS)] == [1]
+        assert [row["version"] for row in rows(database, VERSIONS)] == [*range(1, len(STEPS) + 1)]
         assert len(rows(database)) == 1
+
+
+def test_a_database_from_before_tiers_takes_records_that_have_one(database: Database, fake: redis.Redis) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE byom_usage_records DROP COLUMN tier"))
+        connection.execute(sa.delete(VERSIONS).where(VERSIONS.c.version > 1))
+        migrate(connection)
+
+    publish(fake, "a")
+    list(sync(RecordStream(fake), database))
+
+    assert [row["tier"] for row in rows(database)] == ["flex"]
 
 
 def test_an_older_database_goes_through_the_missing_steps_once_each(database: Database) -> None:
@@ -229,7 +242,7 @@ def test_an_older_database_goes_through_the_missing_steps_once_each(database: Da
             migrate(connection, steps=steps)
 
     assert taken == ["second", "third"]
-    assert [row["version"] for row in rows(database, VERSIONS)] == [1, 2, 3]
+    assert [row["version"] for row in rows(database, VERSIONS)] == [*range(1, len(STEPS) + 3)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> None:
@@ -243,14 +256,15 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> 
     with database.begin() as connection:
         columns = {column["name"] for column in sa.inspect(connection).get_columns("byom_usage_records")}
     assert columns == set(RECORDS.columns.keys())
-    assert [row["version"] for row in rows(database, VERSIONS)] == [1]
+    assert [row["version"] for row in rows(database, VERSIONS)] == [*range(1, len(STEPS) + 1)]
 
 
 def test_a_database_of_a_newer_program_is_refused(database: Database, ledger_url: SecretStr) -> None:
     with database.begin() as connection:
         connection.execute(sa.insert(VERSIONS).values(version=len(STEPS) + 1, applied_at=NOW))
 
-    with pytest.raises(LedgerSchema, match="version 2, and this program knows versions up to 1"):
+    known = len(STEPS)
+    with pytest.raises(LedgerSchema, match=f"version {known + 1}, and this program knows versions up to {known}"):
         Database.open(ledger_url)
 
 

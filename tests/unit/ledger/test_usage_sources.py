@@ -151,6 +151,7 @@ async def test_every_dimension_can_be_asked_for_together(subject: Subject) -> No
         "connection": "primary",
         "priority": "live",
         "served_model": "gpt-6-luna-2026-07-09",
+        "tier": "flex",
         "day": "2026-11-23",
         "hour": "2026-11-23T12:00Z",
         "label:team": "search",

@@ -76,6 +76,8 @@ RECORDS = sa.Table(
     sa.Column("served_model", sa.Text),
     sa.Column("credential_version", sa.Integer),
     sa.Column("priority", sa.Text),
+    # Null is the standard tier.
+    sa.Column("tier", sa.Text),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("input_tokens", sa.BigInteger, nullable=False),
@@ -133,8 +135,14 @@ def _first(connection: sa.Connection) -> None:
     METADATA.create_all(connection, tables=[RECORDS, CURSORS, GAPS])
 
 
+def _tier(connection: sa.Connection) -> None:
+    # The first step of a newer program makes it at once.
+    if "tier" not in {column["name"] for column in sa.inspect(connection).get_columns(RECORDS.name)}:
+        connection.execute(sa.text(f"ALTER TABLE {RECORDS.name} ADD COLUMN tier TEXT"))
+
+
 #: What makes version n of version n - 1, from 1. Steps are only ever added; later ones write their own DDL.
-STEPS: Sequence[Step] = (_first,)
+STEPS: Sequence[Step] = (_first, _tier)
 
 
 def migrate(connection: sa.Connection, *, steps: Sequence[Step] = STEPS) -> int:
