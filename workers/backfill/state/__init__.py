@@ -1,4 +1,4 @@
-"""What a backfill has done so far: definition, place in the file, jobs in flight, their endings, sums, and who drives."""
+"""What a backfill has done so far: its place in the file, jobs in flight, how they ended, sums, and who drives."""
 
 from .base import (
     Backfills,
@@ -11,6 +11,7 @@ from .base import (
     NameTaken,
     Orders,
     Phase,
+    Rewound,
     Snapshot,
     UnknownBackfill,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Orders",
     "Phase",
     "RedisBackfills",
+    "Rewound",
     "Snapshot",
     "UnknownBackfill",
 ]

@@ -45,6 +45,13 @@ class Fenced(BackfillError):
         super().__init__(f"another process drives backfill '{name}' now; this one stops. Nothing is done twice")
 
 
+class Rewound(BackfillError):
+    """The broker has lost what was noted last, as it may when it crashes: go on from what it has."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the broker has lost what was noted last of backfill '{name}'; it goes on from what is there")
+
+
 class Phase(StrEnum):
     """What is wanted of a backfill."""
 
@@ -129,10 +136,14 @@ class Snapshot:
 
 
 class BackfillState(Protocol):
-    """The state of one backfill. What only a driver may do takes its lease, and raises `Fenced` for an old one."""
+    """The state of one backfill.
+
+    What only a driver may do takes its lease, and raises `Fenced` for an old one, and `Rewound` when the state is not
+    as this object knew it: then it is to be loaded again.
+    """
 
     def load(self) -> Snapshot:
-        """All of it.
+        """All of it. A driver loads it before it writes.
 
         Raises:
             UnknownBackfill: there is none of this name.
@@ -145,6 +156,7 @@ class BackfillState(Protocol):
         why: str = "",
         after: Sequence[Phase],
         budget: Decimal | None = None,
+        no_budget: bool = False,
         window: int | None = None,
         cluster: bool | None = None,
     ) -> Phase:
@@ -155,6 +167,7 @@ class BackfillState(Protocol):
             why: for people.
             after: phases that this may follow.
             budget: a new one, in USD; None leaves it.
+            no_budget: take it away.
             window: a new one; None leaves it.
             cluster: whether workers drive it from now on; None leaves it.
 
@@ -183,7 +196,7 @@ class BackfillState(Protocol):
         """Which entries were not taken in hand before."""
 
     def reserve(self, lease: Lease, flights: Sequence[Flight], *, read: int, sums: Mapping[str, int]) -> None:
-        """Take lines in hand, before anything of them is published.
+        """Take lines in hand, before anything of them is published; or once more, to run them again.
 
         Args:
             lease: of the driver.
@@ -192,8 +205,8 @@ class BackfillState(Protocol):
             sums: to be added.
         """
 
-    def published(self, lease: Lease, job_ids: Sequence[str], *, known: bool = True) -> None:
-        """Note that jobs are with the broker; with `known=False`, that they are to be published again."""
+    def published(self, lease: Lease, job_ids: Sequence[str]) -> None:
+        """Note that jobs are with the broker."""
 
     def put(self, job_id: str, ending: str) -> bool:
         """Take in how a job ended, as JSON of an `Ending`; False if it is not in flight, or known."""

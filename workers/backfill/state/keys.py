@@ -2,10 +2,10 @@
 
     byom:backfills                 zset  name → when it was created, in seconds
     byom:backfill:<name>           hash  definition (JSON); phase, why, changed (ms); cluster (1: workers drive it);
-                                         budget (USD), window; read (the last line that was taken in hand); sink (how far
-                                         the sink is written, in its own words); ended (ms, when all was wound up);
+                                         budget (USD), window; read (the last line that was taken in hand); sink (how
+                                         far it is written, in its own words); ended (ms, when all was wound up);
                                          driver, until (ms), token: who drives, until when, the how-manyeth;
-                                         n:<what> (sums, whole numbers)
+                                         writes (of drivers so far); n:<what> (sums, whole numbers)
     byom:backfill:<name>:flight    hash  job → 0 or 1 (whether it is with the broker), then its lines as JSON
     byom:backfill:<name>:ended     hash  job of `flight` → how it ended, as JSON: the inbox that workers fill
     byom:backfill:<name>:order     list  jobs of `ended`, the oldest on the left

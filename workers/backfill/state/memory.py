@@ -15,10 +15,13 @@ from workers.backfill.state.base import (
     NameTaken,
     Orders,
     Phase,
+    Rewound,
     Snapshot,
     UnknownBackfill,
 )
 from workers.clock import Clock
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,8 +37,9 @@ class _Kept:
     ended: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     driver: str | None = None
-    until: datetime = datetime.min.replace(tzinfo=UTC)
+    until: datetime = _LONG_AGO
     token: int = 0
+    writes: int = 0
     ended_at: datetime | None = None
 
 
@@ -76,10 +80,12 @@ class MemoryState:
         self._all = kept
         self._name = name
         self._clock = clock
+        self._writes = 0
 
     def load(self) -> Snapshot:
-        """All of it."""
+        """All of it. A driver loads it before it writes."""
         kept = self._kept()
+        self._writes = kept.writes
         left = (kept.until - self._clock.now()).total_seconds()
         return Snapshot(
             definition=kept.definition,
@@ -102,6 +108,7 @@ class MemoryState:
         why: str = "",
         after: Sequence[Phase],
         budget: Decimal | None = None,
+        no_budget: bool = False,
         window: int | None = None,
         cluster: bool | None = None,
     ) -> Phase:
@@ -112,7 +119,7 @@ class MemoryState:
             kept.orders = Orders(
                 phase=phase,
                 why=why,
-                budget=before.budget if budget is None else budget,
+                budget=None if no_budget else before.budget if budget is None else budget,
                 window=before.window if window is None else window,
                 cluster=before.cluster if cluster is None else cluster,
             )
@@ -150,19 +157,19 @@ class MemoryState:
 
     def reserve(self, lease: Lease, flights: Sequence[Flight], *, read: int, sums: Mapping[str, int]) -> None:
         """Take lines in hand, before anything of them is published."""
-        kept = self._driven(lease)
+        kept = self._writing(lease)
         kept.read = read
         kept.sums.update(sums)
         for flight in flights:
             kept.flights[flight.job_id] = replace(flight, published=False)
             kept.seen.update(line.id for line in flight.lines if line.id)
 
-    def published(self, lease: Lease, job_ids: Sequence[str], *, known: bool = True) -> None:
-        """Note that jobs are with the broker; with `known=False`, that they are to be published again."""
-        kept = self._driven(lease)
+    def published(self, lease: Lease, job_ids: Sequence[str]) -> None:
+        """Note that jobs are with the broker."""
+        kept = self._writing(lease)
         for job_id in job_ids:
             if job_id in kept.flights:
-                kept.flights[job_id] = replace(kept.flights[job_id], published=known)
+                kept.flights[job_id] = replace(kept.flights[job_id], published=True)
 
     def put(self, job_id: str, ending: str) -> bool:
         """Take in how a job ended, as JSON of an `Ending`; False if it is not in flight, or known."""
@@ -182,7 +189,7 @@ class MemoryState:
 
     def commit(self, lease: Lease, job_ids: Sequence[str], *, sink: str, sums: Mapping[str, int]) -> None:
         """Note that jobs are done and in the sink."""
-        kept = self._driven(lease)
+        kept = self._writing(lease)
         kept.sink = sink
         kept.sums.update(sums)
         for job_id in job_ids:
@@ -191,7 +198,7 @@ class MemoryState:
 
     def finish(self, lease: Lease, *, sink: str) -> None:
         """Wind up: all that was taken in hand is done. A backfill that was not cancelled is then completed."""
-        kept = self._driven(lease)
+        kept = self._writing(lease)
         kept.sink = sink
         kept.ended_at = _milliseconds(self._clock.now())
         if kept.orders.phase is not Phase.CANCELLED:
@@ -211,6 +218,14 @@ class MemoryState:
         kept = self._kept()
         if kept.token != lease.token:
             raise Fenced(self._name)
+        if kept.writes != self._writes:
+            raise Rewound(self._name)
+        return kept
+
+    def _writing(self, lease: Lease) -> _Kept:
+        kept = self._driven(lease)
+        kept.writes += 1
+        self._writes = kept.writes
         return kept
 
 

@@ -1,14 +1,15 @@
--- Note that jobs are with the broker, or, to run them again, that they are not.
+-- Note that jobs are with the broker.
 -- KEYS  1 hash, 2 jobs in flight
--- ARGV  1 token, 2 '1' or '0', 3… jobs
--- Returns 1, or 0 for one that may not drive any more
-if not drives(KEYS[1], ARGV[1]) then
-  return 0
+-- ARGV  1 token, 2 writes so far, 3… jobs
+-- Returns how many writes there were, or what `refused` says
+local no = refused(KEYS[1], ARGV[1], ARGV[2])
+if no then
+  return no
 end
 for i = 3, #ARGV do
   local lines = redis.call('HGET', KEYS[2], ARGV[i])
   if lines then
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[2] .. string.sub(lines, 2))
+    redis.call('HSET', KEYS[2], ARGV[i], '1' .. string.sub(lines, 2))
   end
 end
-return 1
+return written(KEYS[1])

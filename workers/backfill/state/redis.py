@@ -18,6 +18,7 @@ from workers.backfill.state.base import (
     NameTaken,
     Orders,
     Phase,
+    Rewound,
     Snapshot,
     UnknownBackfill,
 )
@@ -70,10 +71,11 @@ class RedisBackfills:
             "cluster": int(orders.cluster),
             "window": orders.window,
             "read": 0,
+            "writes": 0,
             "sink": "",
             "budget": "" if orders.budget is None else str(orders.budget),
         }
-        arguments = [definition.name, created, *(part for pair in fields.items() for part in pair)]
+        arguments: list[str | float] = [definition.name, created, *(part for pair in fields.items() for part in pair)]
         if not self._create(keys=[main_key(definition.name), NAMES], args=arguments):
             raise NameTaken(f"a backfill is called '{definition.name}' already")
         return self.open(definition.name)
@@ -86,7 +88,7 @@ class RedisBackfills:
         """All that are kept, the newest first."""
         found = []
         for raw in self._client.zrevrange(NAMES, 0, -1):
-            name = raw.decode()
+            name = _str(raw)
             try:
                 found.append(self.open(name).load())
             except UnknownBackfill:
@@ -103,6 +105,8 @@ class RedisState:
         self._name = name
         self._now = now
         self._key = main_key(name)
+        #: Of drivers, as far as this object knows.
+        self._writes = 0
         script = client.register_script
         self._acquire = script(lua(_PACKAGE, "acquire", uses=_TIME))
         self._renew = script(lua(_PACKAGE, "renew", uses=(*_FENCE, *_TIME)))
@@ -129,6 +133,7 @@ class RedisState:
         fields = {field.decode(): value.decode() for field, value in stored.items()}
         if "definition" not in fields:
             raise UnknownBackfill(self._name)
+        self._writes = int(fields["writes"])
         now = seconds * 1000 + micros // 1000 if self._now is None else self._now()
         left = (int(fields.get("until", "0")) - now) / 1000
         return Snapshot(
@@ -152,6 +157,7 @@ class RedisState:
         why: str = "",
         after: Sequence[Phase],
         budget: Decimal | None = None,
+        no_budget: bool = False,
         window: int | None = None,
         cluster: bool | None = None,
     ) -> Phase:
@@ -161,9 +167,12 @@ class RedisState:
             UnknownBackfill: there is none of this name.
         """
         arguments: list[str | int] = [self._time(), phase.value, why, len(after), *after]
-        for name, value in (("budget", budget), ("window", window), ("cluster", cluster)):
-            if value is not None:
-                arguments += [name, str(int(value) if isinstance(value, bool) else value)]
+        new = (
+            ("budget", "" if no_budget else budget),
+            ("window", window),
+            ("cluster", None if cluster is None else int(cluster)),
+        )
+        arguments += [part for name, value in new if value is not None for part in (name, str(value))]
         before = self._change(keys=[self._key], args=arguments)
         if not before:
             raise UnknownBackfill(self._name)
@@ -186,11 +195,14 @@ class RedisState:
 
     def renew(self, lease: Lease) -> Orders:
         """Go on driving, and hear what is wanted."""
-        return _orders(*(value.decode() for value in self._renewed(lease, lease.seconds)))
+        arguments: list[str | int] = [self._time(), lease.token, self._writes, round(lease.seconds * 1000)]
+        word, *values = self._renew(keys=[self._key], args=arguments)
+        self._check(word)
+        return _orders(*(value.decode() for value in values))
 
     def release(self, lease: Lease) -> None:
         """Stop driving; no error if that was over."""
-        self._renew(keys=[self._key], args=[self._time(), lease.token, 0])
+        self._renew(keys=[self._key], args=[self._time(), lease.token, self._writes, 0])
 
     def flights(self) -> list[Flight]:
         """The jobs in flight, in the order of their lines."""
@@ -205,14 +217,14 @@ class RedisState:
         """Take lines in hand, before anything of them is published."""
         jobs = [part for flight in flights for part in (flight.job_id, _text(flight))]
         ids = [bytes.fromhex(line.id) for flight in flights for line in flight.lines if line.id]
-        arguments = [lease.token, read, *_sums(sums), len(flights), *jobs, *ids]
+        arguments: list[Any] = [lease.token, self._writes, read, *_sums(sums), len(flights), *jobs, *ids]
         keys = [self._key, flight_key(self._name), seen_key(self._name)]
-        self._checked(self._reserve(keys=keys, args=arguments))
+        self._wrote(self._reserve(keys=keys, args=arguments))
 
-    def published(self, lease: Lease, job_ids: Sequence[str], *, known: bool = True) -> None:
-        """Note that jobs are with the broker; with `known=False`, that they are to be published again."""
-        arguments = [lease.token, int(known), *job_ids]
-        self._checked(self._published(keys=[self._key, flight_key(self._name)], args=arguments))
+    def published(self, lease: Lease, job_ids: Sequence[str]) -> None:
+        """Note that jobs are with the broker."""
+        arguments: list[str | int] = [lease.token, self._writes, *job_ids]
+        self._wrote(self._published(keys=[self._key, flight_key(self._name)], args=arguments))
 
     def put(self, job_id: str, ending: str) -> bool:
         """Take in how a job ended, as JSON of an `Ending`; False if it is not in flight, or known."""
@@ -220,34 +232,35 @@ class RedisState:
 
     def ended(self, limit: int) -> list[tuple[str, str]]:
         """Jobs in flight that have ended, and how; those that ended first."""
-        jobs = [job.decode() for job in self._client.lrange(order_key(self._name), 0, limit - 1)]
+        jobs = [_str(job) for job in self._client.lrange(order_key(self._name), 0, limit - 1)]
         return [(job, text) for job, text in zip(jobs, self.endings_of(jobs), strict=True) if text is not None]
 
     def endings_of(self, job_ids: Sequence[str]) -> list[str | None]:
         """How these jobs ended; None for those that have not."""
         if not job_ids:
             return []
-        return [text and text.decode() for text in self._client.hmget(ended_key(self._name), list(job_ids))]
+        stored = self._client.hmget(ended_key(self._name), list(job_ids))
+        return [None if text is None else _str(text) for text in stored]
 
     def commit(self, lease: Lease, job_ids: Sequence[str], *, sink: str, sums: Mapping[str, int]) -> None:
         """Note that jobs are done and in the sink."""
         keys = [self._key, *inbox_keys(self._name)]
-        self._checked(self._commit(keys=keys, args=[lease.token, sink, *_sums(sums), *job_ids]))
+        self._wrote(self._commit(keys=keys, args=[lease.token, self._writes, sink, *_sums(sums), *job_ids]))
 
     def finish(self, lease: Lease, *, sink: str) -> None:
         """Wind up: all that was taken in hand is done. A backfill that was not cancelled is then completed."""
         keys = [self._key, *inbox_keys(self._name), seen_key(self._name)]
-        self._checked(self._finish(keys=keys, args=[self._time(), lease.token, sink, RETENTION]))
+        self._wrote(self._finish(keys=keys, args=[self._time(), lease.token, self._writes, sink, RETENTION]))
 
-    def _renewed(self, lease: Lease, seconds: float) -> list[bytes]:
-        arguments = [self._time(), lease.token, round(seconds * 1000)]
-        answer: list[bytes] = self._renew(keys=[self._key], args=arguments)
-        self._checked(answer)
-        return answer
+    def _wrote(self, answer: int) -> None:
+        self._check(answer)
+        self._writes = answer
 
-    def _checked(self, answer: Any) -> None:
-        if not answer:
+    def _check(self, answer: int) -> None:
+        if answer == 0:
             raise Fenced(self._name)
+        if answer < 0:
+            raise Rewound(self._name)
 
     def _time(self) -> str:
         return "" if self._now is None else str(self._now())
@@ -267,6 +280,12 @@ def _moment(milliseconds: str) -> datetime:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
+def _str(value: Any) -> str:
+    """The client's answers are bytes; its types allow for more."""
+    text: str = value.decode()
+    return text
+
+
 def _sums(sums: Mapping[str, int]) -> list[str | int]:
     pairs = [(what, amount) for what, amount in sums.items() if amount]
     return [len(pairs), *(part for pair in pairs for part in pair)]
@@ -277,9 +296,9 @@ def _text(flight: Flight) -> str:
     return json.dumps({"since": round(flight.since, 3), "lines": lines}, separators=(",", ":"))
 
 
-def _flight(job: bytes, text: bytes) -> Flight:
+def _flight(job: Any, text: Any) -> Flight:
     document = json.loads(text[1:])
     lines = tuple(
         LineRef(number=number, id=entry, episode_ids=tuple(episodes)) for number, entry, episodes in document["lines"]
     )
-    return Flight(job_id=job.decode(), lines=lines, since=document["since"], published=text.startswith(b"1"))
+    return Flight(job_id=_str(job), lines=lines, since=document["since"], published=text.startswith(b"1"))

@@ -1,0 +1,58 @@
+"""The result backend, as far as a backfill asks it: how jobs ended whose ending never came to the inbox."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import redis
+
+from tasks.contract import ExtractionResult, Failure, FailureCode
+from workers.jobs import Ending
+
+#: Where Celery keeps the result of a task.
+_KEY: Final = "celery-task-meta-"
+
+
+class RedisResults:
+    """Results as Celery stores them in Redis, read many at once."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def look(self, job_ids: Sequence[str]) -> Mapping[str, str | None]:
+        """Of the jobs of which anything is known: their ending as JSON, or None for those that have not ended.
+
+        Raises:
+            redis.RedisError: the backend cannot be asked.
+        """
+        if not job_ids:
+            return {}
+        stored = self._client.mget([f"{_KEY}{job_id}" for job_id in job_ids])
+        return {
+            job_id: _ending(job_id, json.loads(meta))
+            for job_id, meta in zip(job_ids, stored, strict=True)
+            if meta is not None
+        }
+
+
+def _ending(job_id: str, meta: Mapping[str, Any]) -> str | None:
+    """The ending that a stored result tells of."""
+    match meta["status"]:
+        case "SUCCESS":
+            ending = Ending(result=ExtractionResult.model_validate(meta["result"]))
+        case "FAILURE" | "REVOKED":
+            ending = Ending(failure=_failure(job_id, meta))
+        case _:
+            return None
+    return ending.model_dump_json(exclude_none=True)
+
+
+def _failure(job_id: str, meta: Mapping[str, Any]) -> Failure:
+    told = meta["result"] if isinstance(meta["result"], dict) else {}
+    message = told.get("exc_message")
+    if isinstance(message, list) and len(message) == 2 and isinstance(message[1], dict):  # noqa: PLR2004 - (message, details)
+        return Failure.model_validate({"code": FailureCode.INTERNAL, **message[1], "message": str(message[0])})
+    kind = told.get("exc_type", "an error")
+    if meta["status"] == "REVOKED" or kind == "TaskRevokedError":
+        return Failure(code=FailureCode.CANCELLED, message=f"job {job_id} was revoked by an operator")
+    return Failure(code=FailureCode.INTERNAL, message=f"job {job_id} ended with {kind}; the worker's log has more")
