@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import redis
 import redis.asyncio
-from celery import signals
+from celery import Celery, signals
 
 from config.catalogue import load_catalogue
 from config.connections import effective_chain
@@ -23,6 +23,8 @@ from tasks.contract import ExtractionJob, Failure, JobRefused, VerificationReque
 from workers.address import patience_of
 from workers.admission import RedisAdmission
 from workers.attempts import Attempts
+from workers.backfill.driving import Clients, Stopped, slice_of
+from workers.backfill.inbox import Inbox
 from workers.changes import Change, Follower
 from workers.clock import Clock, SystemClock
 from workers.delivery import Delivery
@@ -57,6 +59,7 @@ class Runtime:
     """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._closing = threading.Event()
         self._in_hand: set[Future[Outcome]] = set()
         self._loop = asyncio.new_event_loop()
@@ -91,6 +94,7 @@ class Runtime:
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
+        self._inbox = Inbox(self._client)
         events = self._open_notify(settings, subscriptions, clock)
         limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
         jobs, admission = measured(settings, stored, limiter)
@@ -116,7 +120,7 @@ class Runtime:
             attempts=attempts,
             leases=leases,
             patience=patience_of(settings),
-            ended=events.job_ended,
+            ended=self._job_ended,
         )
         self._verifier = Verifier(
             self._store,
@@ -190,7 +194,11 @@ class Runtime:
         Raises:
             redis.RedisError: it cannot be told.
         """
-        self._run(self._events.job_ended(job, job_id, Ending(failure=failure))).result()
+        self._run(self._job_ended(job, job_id, Ending(failure=failure))).result()
+
+    async def _job_ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
+        """Tell all who want to know of the end of a job."""
+        await asyncio.gather(self._events.job_ended(job, job_id, ending), self._inbox.job_ended(job, job_id, ending))
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.
@@ -215,6 +223,17 @@ class Runtime:
             request.project, connection=request.connection, version=request.credential_version
         )
         return self._run(verification).result()
+
+    def drive_backfill(self, name: str, app: Celery) -> Stopped:
+        """Drive a backfill for some seconds; blocks the calling thread.
+
+        Raises:
+            Held: another process drives it.
+            BackfillError: it cannot go on.
+            redis.RedisError: the broker is away.
+        """
+        clients = Clients(settings=self._settings, app=app, store=self._store, client=self._sync_client)
+        return slice_of(name, clients, seconds=self._settings.backfill_slice, wait=self._closing.wait)
 
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""

@@ -91,7 +91,7 @@ class Publisher(Protocol):
         """Publish jobs under given ids; what became of each.
 
         Raises:
-            redis.RedisError, kombu.exceptions.OperationalError: the broker is away; some may be published.
+            redis.RedisError: the broker is away; some may be published.
         """
 
     def end(self, job_ids: Sequence[str], failure: Failure) -> Sequence[str]:
@@ -186,7 +186,7 @@ class Driver:
         self._sink.open(snapshot.sink)
         self._unpublished = {}
         if snapshot.orders.phase is not Phase.CANCELLED:
-            self._reread([flight for flight in self._flights.values() if not flight.published])
+            self._reread(self._in_doubt())
         self._lines, self._at_end = self._source.read(after=self._read), False
         # What ended past the inbox while nobody drove is looked for at once.
         self._look_at, self._send_at = self._clock.monotonic(), self._clock.monotonic()
@@ -197,7 +197,7 @@ class Driver:
         Raises:
             Fenced: another process took over.
             SourceError, SinkError: the file cannot be read, or the sink not be written.
-            redis.RedisError, kombu.exceptions.OperationalError: the broker is away: `recover` when it is back.
+            redis.RedisError: the broker is away: `recover` when it is back.
         """
         orders = self._renew()
         if self._over:
@@ -261,7 +261,7 @@ class Driver:
     def _look(self) -> None:
         """Ask the result backend for endings that came about past the inbox, and run again what is lost."""
         self._look_at = self._clock.monotonic() + LOOK
-        waiting = [job_id for job_id, flight in self._flights.items() if flight.published]
+        waiting = [job_id for job_id in self._flights if job_id not in self._unpublished]
         lost: list[Flight] = []
         for first in range(0, len(waiting), self._batch):
             some = waiting[first : first + self._batch]
@@ -384,6 +384,14 @@ class Driver:
 
     def _end(self, job_id: str, ending: Ending) -> None:
         self._state.put(job_id, ending.model_dump_json(exclude_none=True))
+
+    def _in_doubt(self) -> list[Flight]:
+        """Jobs that may not be with the broker: they were not noted as published, and show no sign of life."""
+        doubtful = [flight for flight in self._flights.values() if not flight.published]
+        ids = [flight.job_id for flight in doubtful]
+        alive = set(self._results.look(ids))
+        alive.update(job_id for job_id, text in zip(ids, self._state.endings_of(ids), strict=True) if text is not None)
+        return [flight for flight in doubtful if flight.job_id not in alive]
 
     def _reread(self, flights: Sequence[Flight]) -> None:
         """Read the lines of jobs again that are to be published again."""

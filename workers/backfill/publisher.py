@@ -1,6 +1,6 @@
 """Puts the jobs of a backfill into their lanes, under ids that are given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import redis
@@ -12,32 +12,38 @@ from config.store import ParameterStore
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused
 from workers.address import patience_of
 from workers.backfill.driver import Answer, Known, NoRoom, ProjectRefused, Published, Refused
-from workers.backlog import Room
 from workers.clock import SystemClock
-from workers.intake import Accepted, Intake
+from workers.intake import Intake
 from workers.jobs import Ending, end_now
-from workers.messages import attempt_signature
+from workers.messages import AttemptMessages
 from workers.notify.callbacks import CallbackCheck
+from workers.publishing import Batch, Publisher
 
 #: Seconds that the ending of a cancelled job is remembered, for as long as its message may wait in its lane.
 _REMEMBERED = 7 * 86_400
 
 
-class CeleryPublisher:
-    """Publishes through Celery, many jobs in one go."""
+class LanePublisher:
+    """Publishes a batch in one step: all of it is with the broker, or nothing.
 
-    def __init__(self, *, app: Celery, client: redis.Redis, intake: Intake, refresh: Callable[[], None]) -> None:
+    That an id was published is not kept in the broker, where it would take memory for each line of the file: the
+    driver knows it, and workers call for an id once.
+    """
+
+    def __init__(
+        self, *, client: redis.Redis, intake: Intake, publisher: Publisher, refresh: Callable[[], None]
+    ) -> None:
         """Take what publishing needs.
 
         Args:
-            app: publishes.
             client: of the broker.
-            intake: accepts jobs.
+            intake: examines jobs.
+            publisher: publishes them.
             refresh: called before each batch: what is known of the configuration is to be read anew.
         """
-        self._app = app
         self._client = client
         self._intake = intake
+        self._publisher = publisher
         self._refresh = refresh
 
     @classmethod
@@ -50,49 +56,48 @@ class CeleryPublisher:
                 chains[project] = effective_chain(store, project)
             return chains[project]
 
+        check = CallbackCheck(
+            store, clock=SystemClock(), ttl=settings.config_cache_ttl, allow_private=settings.allow_private_endpoints
+        )
         intake = Intake(
             chain=chain,
             client=client,
             key_ttl=settings.idempotency_ttl,
             patience=patience_of(settings),
-            callback_problem=CallbackCheck(
-                store,
-                clock=SystemClock(),
-                ttl=settings.config_cache_ttl,
-                allow_private=settings.allow_private_endpoints,
-            ).problem,
+            callback_problem=check.problem,
         )
-        return cls(app=app, client=client, intake=intake, refresh=chains.clear)
+        publisher = Publisher(client, messages=AttemptMessages(app), key_ttl=settings.idempotency_ttl)
+        return cls(client=client, intake=intake, publisher=publisher, refresh=chains.clear)
 
     def publish(self, jobs: Sequence[tuple[str, ExtractionJob]]) -> Sequence[Answer]:
         """Publish jobs under given ids; what became of each.
 
         Raises:
-            redis.RedisError, kombu.exceptions.OperationalError: the broker is away; some may be published.
+            redis.RedisError: the broker is away; some may be published.
             StoreError: the configuration cannot be read.
         """
         self._refresh()
-        room = Room(self._client)
-        answers: list[Answer] = []
-        published: list[tuple[ExtractionJob, str]] = []
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(len(jobs)):  # type: ignore[attr-defined]  # new in kombu 5.7
-            for job_id, job in jobs:
-                try:
-                    accepted = self._intake.accept(job, job_id=job_id, room=room)
-                except JobRefused as error:
-                    answers.append(_refusal(error))
-                    continue
-                if accepted.job_id != job_id or not isinstance(accepted, Accepted):
-                    answers.append(Known(accepted.job_id))
-                    continue
-                payload = job.model_dump(mode="json", exclude_unset=True)
-                signature = attempt_signature(self._app, payload, accepted.route, accepted.address, job_id=job_id)
-                signature.apply_async(producer=producer, task_id=job_id)
-                published.append((job, job_id))
-                answers.append(Published())
-        for job, job_id in published:
-            self._intake.published(job, job_id=job_id)
-        return answers
+        refused: dict[str, Answer] = {}
+        answers: dict[str, Answer] = {}
+        batch = Batch()
+        for job_id, job in jobs:
+            try:
+                batch.add(self._publisher.entry(self._intake.examine(job), job_id=job_id))
+            except JobRefused as error:
+                refused[job_id] = _refusal(error)
+            if batch.is_full:
+                answers.update(self._sent(batch))
+                batch = Batch()
+        answers.update(self._sent(batch))
+        return [refused.get(job_id) or answers.get(job_id, NoRoom()) for job_id, _ in jobs]
+
+    def _sent(self, batch: Batch) -> Iterator[tuple[str, Answer]]:
+        """What became of the jobs of a batch; those after one that was refused may be sent again."""
+        published = self._publisher.publish(batch)
+        for entry, known in zip(batch.entries, published.known, strict=False):
+            yield entry.job_id, Published() if known in {None, entry.job_id} else Known(str(known))
+        if published.refused is not None:
+            yield batch.entries[len(published.known)].job_id, _refusal(published.refused)
 
     def end(self, job_ids: Sequence[str], failure: Failure) -> Sequence[str]:
         """End jobs that have not ended; for each, as JSON, the ending that stands."""

@@ -8,6 +8,7 @@ import typer
 from workers.cli import (
     account,
     audit,
+    backfill,
     config_file,
     connection,
     credential,
@@ -95,6 +96,7 @@ app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=flower.EXAMPLES)(flower.flower)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(usage.app, name="usage")
 app.command(epilog=events.EXAMPLES)(events.events)
 app.add_typer(webhook.app, name="webhook")

@@ -22,6 +22,7 @@ from workers.backfill.state import (
     Orders,
     Phase,
     Rewound,
+    Snapshot,
 )
 
 EFFECTS = {"reserve", "published", "put", "commit", "finish", "change"}
@@ -102,7 +103,7 @@ class World:
         return answers
 
     def end(self, job_ids: Sequence[str], failure: Any) -> Sequence[str]:
-        raise AssertionError("nothing was cancelled")
+        raise AssertionError(f"nothing was cancelled: {job_ids}, {failure}")
 
     def append(self, rows: Any) -> None:
         for row in rows:
@@ -121,7 +122,8 @@ class World:
     def close(self) -> None:
         self.sink.close()
 
-    def completed(self, snapshot: Any) -> None:
+    def completed(self, snapshot: Snapshot) -> None:
+        assert not snapshot.in_flight
         self.told += 1
         self.effects.happened()
 
@@ -142,7 +144,7 @@ class World:
         self.clock.seconds += 100
         lease = self.state.acquire(f"driver {self.clock.seconds}", seconds=15)
         driver = Driver(
-            DyingState(self.backfills.open("archive"), self.effects),  # type: ignore[arg-type]  # stands in for it
+            DyingState(self.backfills.open("archive"), self.effects),
             lease,
             source=ListSource(self.lines),
             publisher=self,
@@ -206,7 +208,7 @@ FILES = st.lists(st.none() | st.integers(0, 9), max_size=14)
     seed=st.integers(0, 2**32),
 )
 def test_every_entry_is_in_the_sink_once_wherever_drivers_die(
-    contents: list[int | None], ordered: bool, window: int, crashes: list[int], seed: int
+    contents: list[int | None], *, ordered: bool, window: int, crashes: list[int], seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 - a test's dice
     world = World(lines=lines_of(contents), ordered=ordered, dice=dice, window=window)
@@ -243,7 +245,7 @@ def test_every_effect_of_a_run_may_be_the_last() -> None:
 @settings(max_examples=60, deadline=None)
 @given(contents=FILES, ordered=st.booleans(), steps=st.lists(st.integers(0, 6), max_size=4), seed=st.integers(0, 2**32))
 def test_a_broker_that_loses_its_last_second_makes_no_line_twice(
-    contents: list[int | None], ordered: bool, steps: list[int], seed: int
+    contents: list[int | None], *, ordered: bool, steps: list[int], seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 - a test's dice
     world = World(lines=lines_of(contents), ordered=ordered, dice=dice, window=5)
