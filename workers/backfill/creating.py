@@ -6,7 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from workers.backfill.definition import WINDOW, Definition, Fingerprint
+from workers.backfill.entries import BadLine, Defaults, parse_line
 from workers.backfill.errors import BackfillError, SinkError
+from workers.backfill.file import with_bit
+from workers.backfill.select import Selection
 from workers.backfill.sinks import KINDS
 from workers.backfill.source import STDIN, read_lines
 from workers.backfill.state import Backfills, NameTaken, Orders, Phase, UnknownBackfill
@@ -33,8 +36,10 @@ class Wish:
     pack_tokens: int | None = None
     economy: bool = False
     cluster: bool = False
-    #: Expected cost of one line.
+    #: Expected cost of one job.
     expected_cost: Decimal | None = None
+    #: Which lines are to be done; None: all.
+    selection: Selection | None = None
 
 
 def begin(backfills: Backfills, wish: Wish, *, now: datetime) -> bool:
@@ -61,12 +66,13 @@ def begin(backfills: Backfills, wish: Wish, *, now: datetime) -> bool:
         _compare(known, wish, source=source, out=out, fingerprint=fingerprint)
         return False
     _check_out(out)
+    lines, wanted = _lines(source, wish)
     definition = Definition(
         name=wish.name,
         project=wish.project,
         source=source,
         fingerprint=fingerprint,
-        lines=sum(1 for _ in read_lines(source)),
+        lines=lines,
         out=out,
         ordered=wish.ordered,
         callback_url=wish.callback_url,
@@ -78,11 +84,25 @@ def begin(backfills: Backfills, wish: Wish, *, now: datetime) -> bool:
     )
     orders = Orders(phase=Phase.RUNNING, window=wish.window, budget=wish.budget, cluster=wish.cluster)
     try:
-        backfills.create(definition, orders=orders)
+        backfills.create(definition, orders=orders, wanted=wanted)
     except NameTaken:
         # By somebody else, a moment ago.
         return begin(backfills, wish, now=now)
     return True
+
+
+def _lines(source: str, wish: Wish) -> tuple[int, bytes]:
+    """How many lines are to be done, and which; without a selection lines are counted only, not read."""
+    if wish.selection is None:
+        return sum(1 for _ in read_lines(source)), b""
+    count, bits = 0, bytearray(1)
+    defaults = Defaults(project=wish.project, labels=wish.labels)
+    for line in read_lines(source):
+        entry = parse_line(line, defaults)
+        if isinstance(entry, BadLine) or wish.selection.wants(entry):
+            with_bit(bits, line.number)
+            count += 1
+    return count, bytes(bits)
 
 
 def _compare(known: Definition, wish: Wish, *, source: str, out: str | None, fingerprint: Fingerprint) -> None:

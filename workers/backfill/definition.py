@@ -69,7 +69,7 @@ class Definition(_Kept):
     #: Absolute path of the file.
     source: str
     fingerprint: Fingerprint
-    #: How many lines it has that are not blank.
+    #: How many lines are to be done; blank ones don't count.
     lines: int
     #: Absolute path of the sink; absent: results go to the result backend alone.
     out: str | None = None
@@ -80,7 +80,7 @@ class Definition(_Kept):
     labels: dict[str, str] = {}
     pack_tokens: Annotated[int, Field(ge=1)] | None = None
     economy: bool = False
-    #: Expected cost of one line in USD, for the time until the first have ended; absent: unknown.
+    #: Expected cost of one job in USD, for the time until the first have ended; absent: unknown.
     expected_cost: str | None = None
     created_at: datetime
 

@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from typing import Final, Protocol
 
 from tasks.contract import ExtractionJob, ExtractionResult, Failure, FailureCode, JobStatus
 from workers.backfill.definition import job_id_of
 from workers.backfill.entries import BadLine, Entry
+from workers.backfill.groups import grouped, joined
 from workers.backfill.lines import pico, rows, sums_of, usd
 from workers.backfill.sinks.base import Sink
 from workers.backfill.state.base import BackfillState, Flight, Lease, LineRef, Orders, Phase, Snapshot
@@ -172,8 +173,8 @@ class Driver:
 
     @property
     def in_flight(self) -> int:
-        """Jobs in flight."""
-        return len(self._flights)
+        """Lines in flight."""
+        return sum(len(flight.lines) for flight in self._flights.values())
 
     def recover(self) -> None:
         """Go on where the state says, whoever drove before; also after the broker was away."""
@@ -316,7 +317,7 @@ class Driver:
         """Take lines in hand, as far as window and budget allow; how many lines were read."""
         if self._unpublished and self._clock.monotonic() >= self._send_at:
             self._publish(dict(islice(self._unpublished.items(), self._batch)))
-        room = min(self._batch, orders.window - len(self._flights))
+        room = min(self._batch, orders.window - self.in_flight)
         if self._unpublished or room <= 0 or self._at_end:
             return 0
         if orders.budget is not None:
@@ -334,19 +335,21 @@ class Driver:
         """Take lines in hand and publish them."""
         ids = list(dict.fromkeys(line.id for line in read if isinstance(line, Entry)))
         fresh = {entry for entry, new in zip(ids, self._state.unseen(ids), strict=True) if new} if ids else set()
+        new: list[Entry | BadLine] = []
+        for line in read:
+            if isinstance(line, BadLine):
+                new.append(line)
+            elif line.id in fresh:
+                fresh.discard(line.id)
+                new.append(line)
+        sums = Counter(lines=len(read), duplicates=len(read) - len(new))
         now = self._clock.now().timestamp()
-        sums = Counter(lines=len(read))
         flights: list[Flight] = []
         jobs: dict[str, ExtractionJob | BadLine] = {}
-        for line in read:
-            if isinstance(line, Entry) and line.id not in fresh:
-                sums["duplicates"] += 1
-                continue
-            if isinstance(line, Entry):
-                fresh.discard(line.id)
-            flight = _flight(self._definition.name, line, now)
+        for group in _groups(new):
+            flight = _flight(self._definition.name, group, now)
             flights.append(flight)
-            jobs[flight.job_id] = line.job if isinstance(line, Entry) else line
+            jobs[flight.job_id] = _job(group)
         self._state.reserve(self._lease, flights, read=read[-1].number, sums=sums)
         self._read = read[-1].number
         self.sums.update(sums)
@@ -396,14 +399,13 @@ class Driver:
     def _reread(self, flights: Sequence[Flight]) -> None:
         """Read the lines of jobs again that are to be published again."""
         wanted = {line.number: flight for flight in flights for line in flight.lines}
-        if not wanted:
-            return
-        for line in self._source.read(after=min(wanted) - 1):
+        groups: dict[str, list[Entry | BadLine]] = {}
+        for line in self._source.read(after=min(wanted) - 1) if wanted else ():
             if line.number in wanted:
-                flight = wanted.pop(line.number)
-                self._unpublished[flight.job_id] = line.job if isinstance(line, Entry) else line
+                groups.setdefault(wanted.pop(line.number).job_id, []).append(line)
             if not wanted:
-                return
+                break
+        self._unpublished.update((job_id, _job(group)) for job_id, group in groups.items())
 
     def _sort(self) -> None:
         """Jobs in flight stand in the order of the file."""
@@ -461,13 +463,29 @@ class Driver:
         self._state.finish(self._lease, sink=position)
 
 
-def _flight(name: str, line: Entry | BadLine, now: float) -> Flight:
-    if isinstance(line, BadLine):
-        reference = LineRef(number=line.number, id="", episode_ids=())
-        return Flight(job_id=job_id_of(name, [f"line {line.number}"]), lines=(reference,), since=now)
-    episodes = tuple(episode.id for episode in line.job.episodes)
-    reference = LineRef(number=line.number, id=line.id, episode_ids=episodes)
-    return Flight(job_id=job_id_of(name, [line.id]), lines=(reference,), since=now)
+def _groups(lines: Sequence[Entry | BadLine]) -> Iterator[Sequence[Entry | BadLine]]:
+    """Lines that are to be one job, those that are none by themselves; in the order of the file."""
+    for good, some in groupby(lines, key=lambda line: isinstance(line, Entry)):
+        if good:
+            yield from grouped(line for line in some if isinstance(line, Entry))
+        else:
+            yield from ([line] for line in some)
+
+
+def _job(group: Sequence[Entry | BadLine]) -> ExtractionJob | BadLine:
+    entries = [line for line in group if isinstance(line, Entry)]
+    return joined(entries) if entries else next(line for line in group if isinstance(line, BadLine))
+
+
+def _flight(name: str, group: Sequence[Entry | BadLine], now: float) -> Flight:
+    lines = tuple(
+        LineRef(number=line.number, id=line.id, episode_ids=tuple(episode.id for episode in line.job.episodes))
+        if isinstance(line, Entry)
+        else LineRef(number=line.number, id="", episode_ids=())
+        for line in group
+    )
+    ids = [line.id or f"line {line.number}" for line in lines]
+    return Flight(job_id=job_id_of(name, ids), lines=lines, since=now)
 
 
 def _invalid(line: BadLine, project: str) -> Failure:

@@ -119,7 +119,7 @@ def opened(name: str, lease: Lease, clients: Clients) -> Iterator[Driver]:
             yield Driver(
                 state,
                 lease,
-                source=FileSource(definition),
+                source=FileSource(definition, wanted=state.wanted()),
                 publisher=LanePublisher.of(settings, app=clients.app, store=clients.store, client=clients.client),
                 results=RedisResults(backend),
                 sink=sink,

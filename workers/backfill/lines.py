@@ -37,8 +37,8 @@ INVALID: Final = "invalid"
 
 def rows(flight: Flight, ending: Ending) -> Iterator[dict[str, Any]]:
     """The lines of the sink for one job."""
-    for line in flight.lines:
-        status, outcome = _outcome(line, ending)
+    for place, line in enumerate(flight.lines):
+        status, outcome = _outcome(line, ending if len(flight.lines) == 1 else _part(ending, line, first=place == 0))
         yield {
             "line": line.number,
             "id": line.id or None,
@@ -55,6 +55,26 @@ def _outcome(line: LineRef, ending: Ending) -> tuple[str, dict[str, Any]]:
     return ending.result.status.value, {"result": _plain(ending.result)}
 
 
+def _part(ending: Ending, line: LineRef, *, first: bool) -> Ending:
+    """What of the ending of a shared job is one line's. Its usage stands in the first line, so that sums are right."""
+    result, failure = ending.result, ending.failure
+    if result is None:
+        return ending if first or failure is None else Ending(failure=failure.model_copy(update={"attempts": []}))
+    mine = [episode for episode in result.episodes if episode.episode_id in line.episode_ids]
+    failures = [episode.failure for episode in mine if episode.failure is not None]
+    if mine and len(failures) == len(mine):
+        return Ending(failure=failures[0].model_copy(update={"attempts": result.attempts if first else []}))
+    others = {episode.episode_id for episode in result.episodes} - set(line.episode_ids)
+    changes: dict[str, Any] = {
+        "status": JobStatus.PARTIAL if failures else JobStatus.SUCCEEDED,
+        "episodes": mine,
+        "warnings": [warning for warning in result.warnings if warning.episode_id not in others],
+    }
+    if not first:
+        changes |= {"attempts": [], "usage": UsageTotals()}
+    return Ending(result=result.model_copy(update=changes))
+
+
 def _plain(record: ExtractionResult | Failure | None) -> dict[str, Any] | None:
     return None if record is None else record.model_dump(mode="json", exclude_none=True)
 
@@ -67,10 +87,11 @@ def as_text(rows: Iterable[Mapping[str, Any]]) -> bytes:
 def sums_of(flight: Flight, ending: Ending) -> Counter[str]:
     """What a job adds to the sums."""
     sums: Counter[str] = Counter()
-    for line in flight.lines:
-        sums[_word(line, ending)] += 1
-        if ending.result is None and ending.failure is not None and line.id:
-            sums[f"code:{ending.failure.code}"] += 1
+    for place, line in enumerate(flight.lines):
+        part = ending if len(flight.lines) == 1 else _part(ending, line, first=place == 0)
+        sums[_word(line, part)] += 1
+        if part.failure is not None and line.id:
+            sums[f"code:{part.failure.code}"] += 1
     if not any(line.id for line in flight.lines):
         return sums
     records = (ending.result or ending.failure or Failure(code=FailureCode.INTERNAL, message="")).attempts

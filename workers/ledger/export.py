@@ -53,6 +53,8 @@ COLUMNS = (
     "request_id",
     "labels",
     "tier",
+    "estimated_input",
+    "estimated_text",
 )
 
 

@@ -127,6 +127,8 @@ class Fault:
     usage: TokenUsage = field(default_factory=TokenUsage)
     #: As in `Reply`.
     limits: RateLimits | None = None
+    #: What the model had written of a truncated answer; never logged.
+    text: str = field(default="", repr=False)
 
 
 class Provider(Protocol):

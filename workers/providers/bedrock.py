@@ -116,7 +116,7 @@ class BedrockProvider:
         text = _answer(objects(part(body, "output", "message").get("content")))
         if code := _trouble(body, text):
             signal = Signal(status=200, codes=(code,))
-            return fault_of(call, response, self.rules, signal, request_id=request_id, usage=usage)
+            return fault_of(call, response, self.rules, signal, request_id=request_id, usage=usage, text=text)
         return Reply(text=text, usage=usage, request_id=safe_word(request_id, call, limit=128))
 
     def forget(self, call: Call) -> bool:

@@ -121,6 +121,7 @@ def read_responses(call: Call, response: WireResponse, rules: Sequence[Rule]) ->
             request_id=request_id,
             served_model=body.get("model"),
             usage=usage,
+            text=text,
         )
     return Reply(
         text=text,

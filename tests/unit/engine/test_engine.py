@@ -47,11 +47,15 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
         "status": "ok",
         "action": "done",
         "usage": USAGE.model_dump(),
+        "estimated_input": extraction.prompt_tokens(bench.model.calls[0].prompt),
+        "estimated_text": extraction.estimate_tokens(TEXT),
         "latency_ms": 1_000,
         "queue_wait_ms": IMPATIENT.waited * 1_000,
         "request_id": "req_1",
         "labels": {"team": "search"},
         "priority": "live",
+        "packed": None,
+        "tokens_saved": None,
         "started_at": START,
     }
 

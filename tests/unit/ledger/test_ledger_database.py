@@ -77,6 +77,8 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         "cache_write_tokens": 3,
         "output_tokens": 4,
         "reasoning_tokens": 5,
+        "estimated_input": 1_100,
+        "estimated_text": 60,
         "cost_usd": Decimal("0.123456789012345678"),
         "cost_pico": 123_456_789_012,
         "price": price,

@@ -189,6 +189,9 @@ class BackfillState(Protocol):
     def release(self, lease: Lease) -> None:
         """Stop driving; no error if that was over."""
 
+    def wanted(self) -> bytes:
+        """The lines that are to be done, as bits; empty: all."""
+
     def flights(self) -> list[Flight]:
         """The jobs in flight, in the order of their lines."""
 
@@ -234,8 +237,13 @@ class BackfillState(Protocol):
 class Backfills(Protocol):
     """All backfills of a pool."""
 
-    def create(self, definition: Definition, *, orders: Orders) -> BackfillState:
+    def create(self, definition: Definition, *, orders: Orders, wanted: bytes = b"") -> BackfillState:
         """Note a new one down.
+
+        Args:
+            definition: what it is to do.
+            orders: what is wanted of it at first.
+            wanted: the lines that are to be done, as bits: line 1 is the second highest of the first byte. Empty: all.
 
         Raises:
             NameTaken: there is one of this name.

@@ -6,6 +6,7 @@
                                          far it is written, in its own words); ended (ms, when all was wound up);
                                          driver, until (ms), token: who drives, until when, the how-manyeth;
                                          writes (of drivers so far); n:<what> (sums, whole numbers)
+    byom:backfill:<name>:wanted    string  a bit for each line of the file, set where it is to be done; absent: all are
     byom:backfill:<name>:flight    hash  job → 0 or 1 (whether it is with the broker), then its lines as JSON
     byom:backfill:<name>:ended     hash  job of `flight` → how it ended, as JSON: the inbox that workers fill
     byom:backfill:<name>:order     list  jobs of `ended`, the oldest on the left
@@ -29,6 +30,11 @@ RETENTION: Final = 90 * 86_400
 def main_key(name: str) -> str:
     """Key of the hash that holds a backfill."""
     return f"byom:backfill:{name}"
+
+
+def wanted_key(name: str) -> str:
+    """Key of the lines that are to be done."""
+    return f"{main_key(name)}:wanted"
 
 
 def flight_key(name: str) -> str:

@@ -29,6 +29,7 @@ class _Kept:
     definition: Definition
     orders: Orders
     changed_at: datetime
+    wanted: bytes = b""
     read: int = 0
     sink: str = ""
     sums: Counter[str] = field(default_factory=Counter)
@@ -50,7 +51,7 @@ class MemoryBackfills:
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
 
-    def create(self, definition: Definition, *, orders: Orders) -> "MemoryState":
+    def create(self, definition: Definition, *, orders: Orders, wanted: bytes = b"") -> "MemoryState":
         """Note a new one down.
 
         Raises:
@@ -59,7 +60,7 @@ class MemoryBackfills:
         if definition.name in self._kept:
             raise NameTaken(f"a backfill is called '{definition.name}' already")
         self._kept[definition.name] = _Kept(
-            definition=definition, orders=orders, changed_at=_milliseconds(definition.created_at)
+            definition=definition, orders=orders, changed_at=_milliseconds(definition.created_at), wanted=wanted
         )
         return self.open(definition.name)
 
@@ -147,6 +148,10 @@ class MemoryState:
         if (kept := self._kept()).token == lease.token:
             kept.driver = None
 
+    def wanted(self) -> bytes:
+        """The lines that are to be done, as bits; empty: all."""
+        return self._kept().wanted
+
     def flights(self) -> list[Flight]:
         """The jobs in flight, in the order of their lines."""
         return sorted(self._kept().flights.values(), key=lambda flight: flight.lines[0].number)
@@ -208,6 +213,7 @@ class MemoryState:
         kept.flights.clear()
         kept.ended.clear()
         kept.seen.clear()
+        kept.wanted = b""
 
     def _kept(self) -> _Kept:
         if self._name not in self._all:

@@ -31,6 +31,7 @@ from workers.backfill.state.keys import (
     main_key,
     order_key,
     seen_key,
+    wanted_key,
 )
 from workers.lua import lua
 
@@ -56,7 +57,7 @@ class RedisBackfills:
         self._now = now
         self._create = client.register_script(lua(_PACKAGE, "create"))
 
-    def create(self, definition: Definition, *, orders: Orders) -> "RedisState":
+    def create(self, definition: Definition, *, orders: Orders, wanted: bytes = b"") -> "RedisState":
         """Note a new one down.
 
         Raises:
@@ -75,8 +76,13 @@ class RedisBackfills:
             "sink": "",
             "budget": "" if orders.budget is None else str(orders.budget),
         }
-        arguments: list[str | float] = [definition.name, created, *(part for pair in fields.items() for part in pair)]
-        if not self._create(keys=[main_key(definition.name), NAMES], args=arguments):
+        arguments: list[str | float | bytes] = [
+            definition.name,
+            created,
+            wanted,
+            *(part for pair in fields.items() for part in pair),
+        ]
+        if not self._create(keys=[main_key(definition.name), NAMES, wanted_key(definition.name)], args=arguments):
             raise NameTaken(f"a backfill is called '{definition.name}' already")
         return self.open(definition.name)
 
@@ -204,6 +210,11 @@ class RedisState:
         """Stop driving; no error if that was over."""
         self._renew(keys=[self._key], args=[self._time(), lease.token, self._writes, 0])
 
+    def wanted(self) -> bytes:
+        """The lines that are to be done, as bits; empty: all."""
+        stored: Any = self._client.get(wanted_key(self._name))
+        return stored or b""
+
     def flights(self) -> list[Flight]:
         """The jobs in flight, in the order of their lines."""
         stored = self._client.hgetall(flight_key(self._name))
@@ -249,7 +260,7 @@ class RedisState:
 
     def finish(self, lease: Lease, *, sink: str) -> None:
         """Wind up: all that was taken in hand is done. A backfill that was not cancelled is then completed."""
-        keys = [self._key, *inbox_keys(self._name), seen_key(self._name)]
+        keys = [self._key, *inbox_keys(self._name), seen_key(self._name), wanted_key(self._name)]
         self._wrote(self._finish(keys=keys, args=[self._time(), lease.token, self._writes, sink, RETENTION]))
 
     def _wrote(self, answer: int) -> None:

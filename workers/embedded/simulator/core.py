@@ -153,7 +153,7 @@ class Core:
         entry.model, entry.stored, entry.tags = question.model, question.stored, question.tags
         if not account.may_use(question.model):
             raise Rejection(Reason.MODEL_NOT_FOUND, model=question.model)
-        rule = self._draw(exchange, question.model)
+        rule = self._draw(exchange, question.model, question.user)
         if rule is not None and rule.kind not in AFTER_THE_MODEL:
             return await self._interrupt(exchange, rule, question)
         answer = self._think(account, question, rule)
@@ -198,8 +198,8 @@ class Core:
             raise Rejection(Reason.EXPIRED_KEY)
         return account
 
-    def _draw(self, exchange: _Exchange, model: str | None) -> FaultRule | None:
-        rule = self.faults.draw(key=exchange.entry.key, path=exchange.incoming.path, model=model)
+    def _draw(self, exchange: _Exchange, model: str | None, text: str = "") -> FaultRule | None:
+        rule = self.faults.draw(key=exchange.entry.key, path=exchange.incoming.path, model=model, text=text)
         if rule is not None:
             exchange.entry.fault = rule.kind.value
         return rule
