@@ -131,6 +131,10 @@ class FakeResults:
 
     def __init__(self) -> None:
         self.known: dict[str, str | None] = {}
+        self.forgotten: list[str] = []
+
+    def forget(self, jobs: Mapping[str, str]) -> None:
+        self.forgotten += jobs
 
     def look(self, job_ids: Sequence[str]) -> Mapping[str, str | None]:
         return {job_id: self.known[job_id] for job_id in job_ids if job_id in self.known}

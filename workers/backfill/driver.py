@@ -13,9 +13,9 @@ of jobs in flight only, so the window bounds it. Endings that came about past th
 revokes a job, are found by a look at the result backend every few seconds.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain, groupby, islice
 from typing import Final, Protocol
@@ -36,6 +36,8 @@ BATCH: Final = 200
 LOOK: Final = 10.0
 #: Seconds until jobs for which there was no room are sent again.
 ROOM: Final = 2.0
+#: Seconds between noting a job as done and letting go of its result: by then its worker has stored it.
+LET_GO: Final = 5.0
 #: Jobs that may begin before the first has shown what one costs, where nobody has estimated it.
 UNKNOWN_COST: Final = 20
 
@@ -101,6 +103,9 @@ class Publisher(Protocol):
 
 class Results(Protocol):
     """The result backend."""
+
+    def forget(self, jobs: Mapping[str, str]) -> None:
+        """Let go of the results of jobs (job → project) that went well and are in the sink."""
 
     def look(self, job_ids: Sequence[str]) -> Mapping[str, str | None]:
         """Of the jobs of which anything is known: their ending as JSON, or None for those that have not ended."""
@@ -169,6 +174,8 @@ class Driver:
         self._lines: Iterator[Entry | BadLine] = iter(())
         self._at_end = False
         self._look_at = self._send_at = 0.0
+        #: When to let go of the results of which jobs.
+        self._done: deque[tuple[float, list[str]]] = deque()
         self.sums: Counter[str] = Counter()
 
     @property
@@ -186,8 +193,9 @@ class Driver:
         self._flights = {flight.job_id: flight for flight in self._state.flights()}
         self._sink.open(snapshot.sink)
         self._unpublished = {}
-        if snapshot.orders.phase is not Phase.CANCELLED:
-            self._reread(self._in_doubt())
+        self._done.clear()
+        if snapshot.orders.phase is not Phase.CANCELLED and (doubtful := self._in_doubt()):
+            self._again(doubtful, sums={})
         self._lines, self._at_end = self._source.read(after=self._read), False
         # What ended past the inbox while nobody drove is looked for at once.
         self._look_at, self._send_at = self._clock.monotonic(), self._clock.monotonic()
@@ -208,6 +216,7 @@ class Driver:
         elif self._clock.monotonic() >= self._look_at:
             self._look()
         written = self._collect()
+        self._let_go()
         read = self._fill(orders) if orders.phase is Phase.RUNNING else 0
         if not self._flights and orders.phase is not Phase.PAUSED:
             self._over = self._at_end or orders.phase is Phase.CANCELLED
@@ -240,10 +249,23 @@ class Driver:
             self._state.commit(self._lease, list(endings), sink=position, sums=sums)
             self._position = position
             self.sums.update(sums)
+            good = [job_id for job_id, ending in endings.items() if ending.result is not None]
+            self._done.append((self._clock.monotonic() + LET_GO, [job_id for job_id in good if self._once(job_id)]))
             for job_id in endings:
                 del self._flights[job_id]
                 self._unpublished.pop(job_id, None)
         return written
+
+    def _once(self, job_id: str) -> bool:
+        """Whether one message of a job is all there is: another may come much later, and must find all as it was."""
+        return not self._flights[job_id].again
+
+    def _let_go(self, *, whole: bool = False) -> None:
+        """Let go of results that are in the sink. What a crash leaves behind expires by itself."""
+        while self._done and (whole or self._done[0][0] <= self._clock.monotonic()):
+            _, job_ids = self._done.popleft()
+            if self._definition.out is not None:
+                self._results.forget(dict.fromkeys(job_ids, self._definition.project))
 
     def _next_endings(self) -> dict[str, Ending]:
         if not self._definition.ordered:
@@ -284,15 +306,18 @@ class Driver:
 
     def _run_again(self, lost: Sequence[Flight]) -> None:
         """How these ended is not known any more."""
-        now, count = self._clock.now().timestamp(), {"rerun": len(lost)}
-        again = [Flight(job_id=flight.job_id, lines=flight.lines, since=now) for flight in lost]
-        self._reread(again)
-        # Their ids were taken in hand before, so these lines count as read only once; that they are there twice from
-        # now on costs 16 bytes each.
-        self._state.reserve(self._lease, again, read=self._read, sums=count)
-        self._flights.update((flight.job_id, flight) for flight in again)
-        self._sort()
+        count = {"rerun": len(lost)}
+        self._again(lost, sums=count)
         self.sums.update(count)
+
+    def _again(self, flights: Sequence[Flight], *, sums: Mapping[str, int]) -> None:
+        """Have jobs published that may have been published before."""
+        now = self._clock.now().timestamp()
+        again = [replace(flight, since=now, published=False, again=True) for flight in flights]
+        # That their ids are among those seen twice from now on costs 16 bytes each.
+        self._state.reserve(self._lease, again, read=self._read, sums=sums)
+        self._flights.update((flight.job_id, flight) for flight in again)
+        self._reread(again)
 
     def _end_all(self) -> None:
         """The backfill was cancelled: what is in flight ends now, and what of it had ended keeps its ending."""
@@ -382,8 +407,7 @@ class Driver:
         self._state.published(self._lease, sent)
         for job_id in sent:
             del self._unpublished[job_id]
-            flight = self._flights[job_id]
-            self._flights[job_id] = Flight(job_id=job_id, lines=flight.lines, since=flight.since, published=True)
+            self._flights[job_id] = replace(self._flights[job_id], published=True)
 
     def _end(self, job_id: str, ending: Ending) -> None:
         self._state.put(job_id, ending.model_dump_json(exclude_none=True))
@@ -406,10 +430,6 @@ class Driver:
             if not wanted:
                 break
         self._unpublished.update((job_id, _job(group)) for job_id, group in groups.items())
-
-    def _sort(self) -> None:
-        """Jobs in flight stand in the order of the file."""
-        self._flights = dict(sorted(self._flights.items(), key=lambda pair: pair[1].lines[0].number))
 
     # What it may cost
 
@@ -456,6 +476,7 @@ class Driver:
     # The end
 
     def _wind_up(self, orders: Orders) -> None:
+        self._let_go(whole=True)
         position = self._sink.finish()
         if orders.phase is not Phase.CANCELLED:
             # Told before it is noted: a crash in between tells it again, and the same event again changes nothing.

@@ -121,7 +121,7 @@ def opened(name: str, lease: Lease, clients: Clients) -> Iterator[Driver]:
                 lease,
                 source=FileSource(definition, wanted=state.wanted()),
                 publisher=LanePublisher.of(settings, app=clients.app, store=clients.store, client=clients.client),
-                results=RedisResults(backend),
+                results=RedisResults(backend, broker=clients.client),
                 sink=sink,
                 clock=SystemClock(),
                 completed=lambda done: asyncio.run(tell(done, settings=settings, store=clients.store)),

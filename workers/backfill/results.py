@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import redis
 
-from tasks.contract import ExtractionResult, Failure, FailureCode
-from workers.jobs import Ending
+from tasks.contract import ExtractionResult, Failure, FailureCode, JobStatus
+from workers.jobs import Ending, slim
 
 #: Where Celery keeps the result of a task.
 _KEY: Final = "celery-task-meta-"
@@ -16,8 +16,26 @@ _KEY: Final = "celery-task-meta-"
 class RedisResults:
     """Results as Celery stores them in Redis, read many at once."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, broker: redis.Redis) -> None:
+        """Take the clients of the result backend, and of the broker, where jobs keep their working state."""
         self._client = client
+        self._broker = broker
+
+    def forget(self, jobs: Mapping[str, str]) -> None:
+        """Let go of the results of jobs that went well: they are in the sink.
+
+        Otherwise the broker would keep each for a day, and its working state for an hour: a backfill of a million would
+        need gigabytes.
+
+        Args:
+            jobs: job → project.
+
+        Raises:
+            redis.RedisError: Redis cannot be asked.
+        """
+        if jobs:
+            self._client.unlink(*(f"{_KEY}{job_id}" for job_id in jobs))
+            slim(self._broker, {job_id: _stub(job_id, project) for job_id, project in jobs.items()})
 
     def look(self, job_ids: Sequence[str]) -> Mapping[str, str | None]:
         """Of the jobs of which anything is known: their ending as JSON, or None for those that have not ended.
@@ -33,6 +51,11 @@ class RedisResults:
             for job_id, meta in zip(job_ids, stored, strict=True)
             if meta is not None
         }
+
+
+def _stub(job_id: str, project: str) -> Ending:
+    """What a later delivery of the job returns: nobody waits for it any more."""
+    return Ending(result=ExtractionResult(job_id=job_id, project=project, status=JobStatus.SUCCEEDED))
 
 
 def _ending(job_id: str, meta: Mapping[str, Any]) -> str | None:

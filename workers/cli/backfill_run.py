@@ -16,9 +16,9 @@ from config.settings import load_settings
 from config.store import open_store
 from tasks.contract import LIMITS
 from workers.app import create_app
+from workers.backfill.cost import expected_cost
 from workers.backfill.creating import Wish, begin
 from workers.backfill.definition import WINDOW
-from workers.backfill.cost import expected_cost
 from workers.backfill.driving import Clients, Stopped, drive, leased, opened
 from workers.backfill.report import Report
 from workers.backfill.state import BackfillState, Held, Phase, RedisBackfills

@@ -2,7 +2,7 @@
 
 from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, JobStore
 from .memory import MemoryJobs
-from .redis import RedisJobs, end_now
+from .redis import RedisJobs, end_now, slim
 
 __all__ = [
     "Busy",
@@ -15,4 +15,5 @@ __all__ = [
     "MemoryJobs",
     "RedisJobs",
     "end_now",
+    "slim",
 ]

@@ -1,6 +1,7 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
+from collections.abc import Mapping
 
 import redis
 from redis.asyncio import Redis
@@ -126,6 +127,21 @@ def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int)
     text = ending.model_dump_json(exclude_none=True)
     earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=["", state_ttl, "ending", text, 0])
     return Ending.parse(earlier) if earlier else ending
+
+
+def slim(client: redis.Redis, endings: Mapping[str, Ending]) -> None:
+    """Keep of jobs that went well only that they did: a later delivery still finds that, and makes no call.
+
+    Args:
+        client: of the broker.
+        endings: job → its ending without memories.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    script = client.register_script(lua("workers.jobs", "slim"))
+    texts = [ending.model_dump_json(exclude_none=True) for ending in endings.values()]
+    script(keys=[job_key(job_id) for job_id in endings], args=texts)
 
 
 def _milliseconds(seconds: float) -> int:

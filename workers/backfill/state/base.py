@@ -82,6 +82,8 @@ class Flight:
     since: float
     #: Whether it is known to be with the broker.
     published: bool = False
+    #: Whether it may be there more than once.
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

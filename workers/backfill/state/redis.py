@@ -304,7 +304,8 @@ def _sums(sums: Mapping[str, int]) -> list[str | int]:
 
 def _text(flight: Flight) -> str:
     lines = [[line.number, line.id, line.episode_ids] for line in flight.lines]
-    return json.dumps({"since": round(flight.since, 3), "lines": lines}, separators=(",", ":"))
+    document = {"since": round(flight.since, 3), "lines": lines, **({"again": True} if flight.again else {})}
+    return json.dumps(document, separators=(",", ":"))
 
 
 def _flight(job: Any, text: Any) -> Flight:
@@ -312,4 +313,10 @@ def _flight(job: Any, text: Any) -> Flight:
     lines = tuple(
         LineRef(number=number, id=entry, episode_ids=tuple(episodes)) for number, entry, episodes in document["lines"]
     )
-    return Flight(job_id=_str(job), lines=lines, since=document["since"], published=text.startswith(b"1"))
+    return Flight(
+        job_id=_str(job),
+        lines=lines,
+        since=document["since"],
+        published=text.startswith(b"1"),
+        again=document.get("again", False),
+    )
