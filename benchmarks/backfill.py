@@ -181,18 +181,46 @@ def plan_cost(place: Ground, file: Path) -> Decimal:
     return Decimal(str(found["expected"]))
 
 
-def calls_of(place: Ground, key: str) -> tuple[dict[str, Any], int, int]:
-    """Records of the ledger by request; calls in the vendor's books; and how many of these the ledger does not know."""
+@dataclass(frozen=True)
+class Calls:
+    """The vendor's books beside the ledger's records, request by request."""
+
+    #: In the vendor's books.
+    served: int
+    #: Of these, unknown to the ledger: their worker was killed, or the broker lost them with its last second.
+    unknown: int
+    #: Of the ledger's, unknown to the vendor.
+    invented: int
+    #: Known to both, with other tokens.
+    differing: int
+
+
+def calls_of(place: Ground, key: str) -> Calls:
+    """Compare both."""
     stream = RecordStream(place.client)
-    records: dict[str, Any] = {}
+    records: dict[str, AttemptRecord] = {}
     cursor = Cursor()
     while (read := stream.read(cursor, count=10_000)).entries:
         for entry in read.entries:
             record = AttemptRecord.model_validate_json(entry.text)
             records[record.request_id or record.id] = record
         cursor = read.cursor
-    served = [entry for entry in place.books(10**6).entries if entry.served and entry.key == fingerprint(key)]
-    return records, len(served), sum(entry.request_id not in records for entry in served)
+    books = {
+        entry.request_id: entry
+        for entry in place.books(10**6).entries
+        if entry.served and entry.key == fingerprint(key)
+    }
+    both = [(books[name], record) for name, record in records.items() if name in books]
+    return Calls(
+        served=len(books),
+        unknown=len(books) - len(both),
+        invented=len(records) - len(both),
+        differing=sum(
+            (entry.usage.input, entry.usage.cached_input, entry.usage.output)
+            != (record.usage.input, record.usage.cached_input, record.usage.output)
+            for entry, record in both
+        ),
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, str]:
@@ -231,7 +259,7 @@ def run(options: argparse.Namespace) -> dict[str, str]:
         wait_for(lambda: not place.client.exists("byom.unacked"), seconds=120)
         now = datetime.now(UTC)
         [row] = UsageReader(place.client, now=now).totals(since=now - timedelta(days=1), by=("project",))
-        _, served, unknown = calls_of(place, key)
+        calls = calls_of(place, key)
         actual = Decimal(report["usage"]["cost_usd"])
         snapshot = state_of(place)
         found |= {
@@ -241,9 +269,10 @@ def run(options: argparse.Namespace) -> dict[str, str]:
             "lines in the sink exactly once": f"{sum(count == 1 for count in rows.values()):,} of {len(expected):,}"
             + (" (and no other)" if rows.keys() == expected else " (NOT THE LINES EXPECTED)"),
             "seconds; lines a second": f"{seconds:,.0f}; {report['read'] / seconds:,.0f}",
-            "calls in the vendor's books": f"{served:,}",
-            "calls in the ledger": f"{row.attempts:,}",
-            "of the vendor's, unknown to the ledger": f"{unknown:,}",
+            "calls in the vendor's books; in the ledger": f"{calls.served:,}; {row.attempts:,}",
+            "of the vendor's, unknown to the ledger": f"{calls.unknown:,}",
+            "of the ledger's, unknown to the vendor": f"{calls.invented:,}",
+            "known to both, with other tokens": f"{calls.differing:,}",
             "calls beyond one a line": f"{report['usage']['attempts'] - report['succeeded']:,}",
             "plan's cost; actual, USD": f"{planned:.4f}; {actual:.4f} ({(planned / actual - 1) * 100:+.2f} %)",
             "driver's memory at most, MB": f"{beside.most['driver'] / 1e6:.0f}",

@@ -44,9 +44,7 @@ def definition(name: str = "archive", **changes: Any) -> Definition:
 def entry(number: int, text: str | None = None) -> Entry:
     """A line with one episode; the same text is the same entry."""
     text = text or f"line {number}"
-    job = ExtractionJob(
-        project="acme", priority=Priority.BACKFILL, episodes=[Episode(id=f"e{number}", content=text)]
-    )
+    job = ExtractionJob(project="acme", priority=Priority.BACKFILL, episodes=[Episode(id=f"e{number}", content=text)])
     return Entry(number=number, id=hashlib.sha256(text.encode()).hexdigest()[:32], job=job)
 
 

@@ -61,6 +61,7 @@ class ParquetSink:
         for later in self._path.glob("part-*.parquet"):
             if later.name >= self._file(self._parts).name:
                 later.unlink()
+        self._remove_tails(keep=self._parts)
         self._open_tail("" if offset in {"", "0"} else offset)
         with self._tail_path.open("rb") as tail:
             self._lines = sum(1 for _ in tail)
