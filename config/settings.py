@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.
     fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    #: Seconds that a job of class `backfill` waits for a rate limit of one connection before it goes on to the next, or
+    #: fails on the last.
+    backfill_max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400
     #: Seconds that a job waits on its last connection before it fails.
     max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
     #: Share of backfill jobs in what is handed out while live jobs wait too.

@@ -154,8 +154,8 @@ class Driver:
             sink: where results go.
             clock: the time.
             completed: told once all is done, before that is noted; may be told again after a crash.
-            forgotten_after: seconds after which a job in flight of which nothing is known runs again; as long as
-                results are kept.
+            forgotten_after: seconds after which a job in flight of which nothing is known runs again: it may have
+                waited so long, and its result may have expired.
             batch: jobs of one step.
         """
         self._state = state

@@ -125,7 +125,7 @@ def opened(name: str, lease: Lease, clients: Clients) -> Iterator[Driver]:
                 sink=sink,
                 clock=SystemClock(),
                 completed=lambda done: asyncio.run(tell(done, settings=settings, store=clients.store)),
-                forgotten_after=settings.result_ttl,
+                forgotten_after=settings.result_ttl + settings.backfill_max_wait,
             )
         finally:
             sink.close()
