@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 
 from config.connections import effective_chain
-from config.settings import load_settings
-from config.store import open_store
-from tasks.contract import LIMITS
+from config.settings import Settings, load_settings
+from config.store import ParameterStore, open_store
+from tasks.contract import LIMITS, parse_job
 from workers.app import create_app
 from workers.backfill.cost import expected_cost
 from workers.backfill.creating import Wish, begin
@@ -32,6 +32,8 @@ from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import RequiredProject, identifier, usd
 from workers.cli.signals import stop_signals
+from workers.clock import SystemClock
+from workers.notify import CallbackCheck
 
 RUN_EXAMPLES = examples(
     "byom backfill run archive.jsonl --project acme --out memories.jsonl",
@@ -88,7 +90,9 @@ def run(
     name = name or name_of(file)
     settings = load_settings()
     # Nothing is begun for a project that could not take a job.
-    chain = effective_chain(open_store(settings.store_url, key=settings.store_key), project)
+    store = open_store(settings.store_url, key=settings.store_key)
+    chain = effective_chain(store, project)
+    _check_callback(settings, store, project, callback_url)
     wish = Wish(
         name=name,
         project=project,
@@ -150,6 +154,21 @@ def cancel(
                 err.print(f"{escape(error.driver)} drives it and winds it up.")
         done = report_on(state.load())
     say(done.as_json(), f"Backfill '{name}' is cancelled: {done.done:,} lines were done.", as_json=as_json)
+
+
+def _check_callback(settings: Settings, store: ParameterStore, project: str, url: str | None) -> None:
+    """See that results can be posted there, before the first job would be refused for it.
+
+    Raises:
+        JobRefused: it is no URL.
+        CommandError: nothing may be posted there.
+    """
+    if url is None:
+        return
+    job = parse_job({"project": project, "episodes": [{"id": "e", "content": "-"}], "callback_url": url})
+    check = CallbackCheck(store, clock=SystemClock(), ttl=0, allow_private=settings.allow_private_endpoints)
+    if problem := check.problem(job):
+        raise CommandError(f"--callback-url: {problem}", code=ExitCode.USAGE)
 
 
 def name_of(file: Path) -> str:
