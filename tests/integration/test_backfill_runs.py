@@ -35,7 +35,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 def add_project(pool: Pool, name: str) -> None:
     """A project whose limits are no bound, with a key of its own."""
-    limits = {"tpm_capacity": 100_000_000, "tpm_refill_per_second": 1_000_000}
+    limits: dict[str, Any] = {"tpm_capacity": 100_000_000, "tpm_refill_per_second": 1_000_000}
     pool.add_project(name, secret=f"sk-{name}", **limits)
 
 

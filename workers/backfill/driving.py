@@ -161,7 +161,7 @@ def leased(
             return state.acquire(me, seconds=seconds)
         except Held as error:
             # A living driver renews many times over; then more is left than before.
-            if held and error.seconds > least:
+            if held and error.seconds >= least:
                 raise
             if not held:
                 waiting(error)
