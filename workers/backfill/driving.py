@@ -31,6 +31,9 @@ from workers.clock import SystemClock
 _SOON: Final = 0.05
 _LATER: Final = 1.0
 
+#: How many times as long a driver drives as it took to begin, at least.
+_WORTH: Final = 5
+
 #: The broker is away or full, or came back without its last second; or the store cannot be read.
 _AWAY = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, Rewound, StoreError)
 
@@ -71,18 +74,22 @@ def drive(
         told: hears of each step.
         away: hears that the broker is away; it is tried again until it is back.
         monotonic: the clock.
-        seconds: stop after so long.
+        seconds: stop after so long, or a little later if beginning took long.
 
     Raises:
         BackfillError: the file, the sink or the lease do not allow it to go on.
     """
-    deadline = None if seconds is None else monotonic() + seconds
+    deadline: float | None = None
     recovered, pause = False, _SOON
     while True:
         try:
             if not recovered:
+                began = monotonic()
                 driver.recover()
                 recovered = True
+                if seconds is not None and deadline is None:
+                    # Finding the place in a large file takes its time, and is not to take most of it.
+                    deadline = monotonic() + max(seconds, _WORTH * (monotonic() - began))
             step = driver.step()
         except _AWAY as error:
             recovered = False

@@ -11,7 +11,7 @@ from rich.markup import escape
 from config.settings import load_settings
 from workers.backfill.errors import BackfillError
 from workers.backfill.report import Report
-from workers.backfill.state import Held, Snapshot
+from workers.backfill.state import Fenced, Held, Snapshot
 from workers.cli.console import out, print_json
 from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
@@ -48,5 +48,5 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except BackfillError as error:
-        code = ExitCode.FAILED if isinstance(error, Held) else ExitCode.USAGE
+        code = ExitCode.FAILED if isinstance(error, Held | Fenced) else ExitCode.USAGE
         raise CommandError(str(error), code=code) from error

@@ -276,6 +276,24 @@ def test_a_job_of_which_nothing_is_known_any_more_runs_again_and_that_is_said() 
     assert scene.state.load().sums["rerun"] == 1
 
 
+def test_what_runs_again_is_not_read_again() -> None:
+    scene = Scene(entries(3))
+    driver = scene.driver()
+    until_idle(driver)
+    scene.end(2, 3)
+    until_idle(driver)
+    scene.clock.seconds += DAY + 1
+    driver.step()
+    assert scene.broker.sent.count(scene.job(1)) == 2
+
+    scene.clock.seconds += 20
+    following = scene.driver("you")
+    scene.end(1)
+    assert until_idle(following).over
+    sums = scene.state.load().sums
+    assert (sums["lines"], sums["succeeded"], sums.get("duplicates", 0)) == (3, 3, 0)
+
+
 def test_results_are_let_go_of_once_they_are_in_the_sink_and_their_worker_is_done() -> None:
     scene = Scene(entries(3), fields={"out": "/data/out.jsonl"})
     driver = scene.driver()

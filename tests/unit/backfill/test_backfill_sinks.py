@@ -188,11 +188,10 @@ def test_parquet_has_columns_that_tables_are_made_of(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out.parquet").iterdir()) == ["part-00000.parquet"]
 
 
-def test_a_folder_that_cannot_be_written_is_said_to_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-
-    with pytest.raises(SinkError, match="cannot write"):
-        JsonlSink(tmp_path / "file" / "out.jsonl").open("")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_a_folder_that_is_not_there_is_not_made_up(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SinkError, match=r"cannot write .*: No such file or directory"):
+        sink_for(str(tmp_path / "not mounted" / name)).open("")
 
 
 def test_the_name_says_what_is_written(tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ class JsonlSink:
                 raise SinkError(f"{self._path} is there already; choose another --out, or remove it")
             if offset and not self._path.exists():
                 raise SinkError(f"{self._path} is gone, and with it what was written; put it back to go on")
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             file = self._path.open("ab")
         try:
             self._settle(file, offset)

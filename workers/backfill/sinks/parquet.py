@@ -112,7 +112,11 @@ class ParquetSink:
 
     def _open_tail(self, offset: str) -> None:
         self._tail.close()
-        self._path.mkdir(parents=True, exist_ok=True)
+        try:
+            # Not its parents: where these are not there, storage that drivers share is not there either.
+            self._path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}: {error.strerror or type(error).__name__}") from error
         self._tail_path = self._tail_of(self._parts)
         if not offset:
             self._tail_path.unlink(missing_ok=True)
