@@ -41,6 +41,7 @@ def make_call(
     user: str = "Ada lives in Paris.",
     tags: Mapping[str, str] | None = None,
     max_output_tokens: int = 1_200,
+    schema: Mapping[str, Any] = SCHEMA,
     **settings: Any,
 ) -> Call:
     """A call of one model; without `secret`, one without a credential. `settings` are the connection's."""
@@ -53,7 +54,7 @@ def make_call(
             system=system,
             user=user,
             schema_name="extraction",
-            schema=SCHEMA,
+            schema=schema,
             version="extract-v1",
             max_output_tokens=max_output_tokens,
         ),

@@ -372,14 +372,16 @@ def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
     text = extraction.text_tokens(pack)
     if not pack.is_shared:
         return Done(decision=done.decision, again=done.again, estimated_text=text)
-    took_nothing = isinstance(answer, Fault) and not answer.usage.total
+    usage = answer.usage
+    taken = usage.total - usage.output
+    is_free = isinstance(answer, Fault) and not taken
     return Done(
         decision=done.decision,
         again=done.again,
         split=done.split,
         packed=len(pack.units),
         estimated_text=text,
-        tokens_saved=0 if took_nothing else extraction.tokens_saved(pack, done.extracted or ()),
+        tokens_saved=0 if is_free else extraction.tokens_saved(pack, done.extracted or (), taken=taken),
     )
 
 

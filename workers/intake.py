@@ -7,13 +7,14 @@ Synchronous: both callers may block.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import redis
 
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, StoreError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused
-from workers.address import Patience, address_of
+from workers.address import Patience, address_of, addressed
 from workers.backlog import no_room
 from workers.lanes.control import Lanes
 from workers.lanes.header import LaneHeader
@@ -48,6 +49,15 @@ class Duplicate:
     job_id: str
 
 
+class _Examined(NamedTuple):
+    """What holds for all jobs of one project and class, for as long as its connections are the same."""
+
+    chain: list[EffectiveConnection]
+    route: Route
+    #: Of one of them.
+    header: LaneHeader
+
+
 class Intake:
     """Accepts jobs."""
 
@@ -75,6 +85,8 @@ class Intake:
         self._key_ttl = key_ttl
         self._patience = patience
         self._callback_problem = callback_problem
+        #: Project and class → what was found out of them last.
+        self._examined: dict[tuple[str, str], _Examined] = {}
 
     def examine(self, job: ExtractionJob) -> Offer:
         """See whether a job's project can run it, and where it goes first; asks the store and nobody else.
@@ -86,10 +98,16 @@ class Intake:
         """
         chain = self.chain(job.project)
         self._check_callback(job)
-        route = first_route(chain)
-        address = address_of(job, chain, route, self._patience)
-        assert address is not None  # noqa: S101 - the route leads onto the chain
-        return Offer(job=job, route=route, address=address, most=chain[0].profile.max_waiting)
+        like = job.project, job.priority.value
+        found = self._examined.get(like)
+        if found is None or found.chain is not chain:
+            route = first_route(chain)
+            header = address_of(job, chain, route, self._patience)
+            assert header is not None  # noqa: S101 - the route leads onto the chain
+            found = self._examined[like] = _Examined(chain, route, header)
+        return Offer(
+            job=job, route=found.route, address=addressed(found.header, job), most=chain[0].profile.max_waiting
+        )
 
     def accept(self, job: ExtractionJob, *, job_id: str) -> Accepted | Duplicate:
         """Decide what becomes of a job whose message is in hand and stays with the broker until this is settled.

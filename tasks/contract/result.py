@@ -119,8 +119,8 @@ class AttemptRecord(Record):
     action: str
     #: Episodes that shared the prompt; absent when it was about one.
     packed: int | None = None
-    #: Estimated input tokens that prompts of their own would have taken for those of them that it yielded memories of,
-    #: less those that it took: negative when it was in vain. Absent when it was about one.
+    #: Input tokens that prompts of their own would have taken, by estimate, for those of them that it yielded memories
+    #: of, less those that it took: negative when it was in vain. Absent when it was about one.
     tokens_saved: int | None = None
     usage: TokenUsage = TokenUsage()
     #: USD as a decimal string; absent when the price is unknown.

@@ -12,13 +12,14 @@ from decimal import Decimal
 from typing import Final
 
 from config.prices import price
-from tasks.contract import ExtractionJob, ProviderKind, Tier, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers import extraction
 from workers.backfill.entries import Entry
 from workers.backfill.expectation import Asked, Load, Range, Taken
 from workers.backfill.groups import Grouping, joined
 from workers.backfill.pace import Limit, Pace, pace
 from workers.backfill.standing import Standing
+from workers.providers.base import Prompt
 
 #: A plan for no model in particular.
 _ANY: Final = sys.maxsize
@@ -83,7 +84,7 @@ class _Packing:
         self.pack_tokens = pack_tokens
         self.jobs = 0
         self.tallies = {room: _Tally(context=room[0], max_output=room[1]) for room in rooms}
-        self._grouping = Grouping()
+        self._grouping = Grouping[Entry]()
 
     def add(self, entry: Entry) -> None:
         if self.pack_tokens is not None and entry.job.pack_tokens is None:
@@ -99,20 +100,19 @@ class _Packing:
         self.jobs += 1
         job = joined(group)
         units = extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
-        longest = max(extraction.prompt_tokens(unit.prompt) for unit in units)
+        alone = {unit.index: _asked(unit.prompt, [unit]) for unit in units}
+        longest = max(asked.text + asked.around for asked in alone.values())
         for tally in self.tallies.values():
-            tally.too_long += not extraction.has_room(
-                longest, context_tokens=tally.context, max_output=tally.max_output
-            )
-            for asked in _calls(job, units, tally):
-                tally.load.add(asked)
+            room = {"context_tokens": tally.context, "max_output": tally.max_output}
+            tally.too_long += not extraction.has_room(longest, **room)
+            for pack in extraction.pack(job, units, done=(), split=(), **room):
+                # What is asked alone was counted already: counting tokens is what takes the time here.
+                tally.load.add(_asked(pack.prompt, pack.units) if pack.is_shared else alone[pack.index])
 
 
-def _calls(job: ExtractionJob, units: Sequence[extraction.Unit], tally: _Tally) -> Iterator[Asked]:
-    packs = extraction.pack(job, units, done=(), split=(), context_tokens=tally.context, max_output=tally.max_output)
-    for pack in packs:
-        text = extraction.text_tokens(pack)
-        yield Asked(text=text, around=extraction.prompt_tokens(pack.prompt) - text, episodes=len(pack.units))
+def _asked(prompt: Prompt, units: Sequence[extraction.Unit]) -> Asked:
+    text = sum(extraction.estimate_tokens(unit.text) for unit in units)
+    return Asked(text=text, around=extraction.prompt_tokens(prompt) - text, episodes=len(units))
 
 
 class Estimator:
@@ -151,13 +151,17 @@ class Estimator:
         for packing in self._packings:
             packing.add(entry)
 
-    def estimate(self) -> Estimate:
-        """What all entries take; nothing is to be added after that."""
+    def estimate(self, standings: Sequence[Standing] | None = None) -> Estimate:
+        """What all entries take; nothing is to be added after that.
+
+        Args:
+            standings: of the same connections, where more is known of them by now.
+        """
         for packing in self._packings:
             packing.end()
         options = [
             self._option(standing, packing, tier)
-            for standing in self._standings
+            for standing in standings or self._standings
             for packing in self._packings
             for tier in (None, *(standing.model.economy[:1] if self._economy else ()))
         ]

@@ -18,8 +18,8 @@ from typing import Final, Self
 from tasks.contract import TokenUsage
 from workers.extraction import estimate_tokens
 
-#: What is usual weighs as much as so many calls.
-_PRIOR_CALLS: Final = 10
+#: What is usual weighs as much as so many calls: enough to decide what these leave open.
+_PRIOR_CALLS: Final = 1
 #: Calls that have to be known before they are relied upon; with fewer, what is usual stands.
 LEAST_CALLS: Final = 5
 #: Standard errors up and down that a range spans, and the least that it spans, as a share.

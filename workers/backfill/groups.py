@@ -6,26 +6,38 @@ again comes to the same jobs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from tasks.contract import ExtractionJob
-from workers.backfill.entries import Entry
 from workers.extraction import MOST_EPISODES, estimate_tokens
 
 #: What has to be the same in two jobs that are to become one.
 _SHARED: Final = tuple(name for name in ExtractionJob.model_fields if name != "episodes")
 
 
-class Grouping:
+class HasJob(Protocol):
+    """A line that is a job."""
+
+    @property
+    def job(self) -> ExtractionJob:
+        """The job."""
+
+
+_Line = TypeVar("_Line", bound=HasJob)
+
+
+class Grouping(Generic[_Line]):
     """Puts entries together as they come."""
 
     def __init__(self) -> None:
-        self._open: list[Entry] = []
+        self._open: list[_Line] = []
         self._tokens = 0
         self._ids: set[str] = set()
 
-    def add(self, entry: Entry) -> Sequence[Entry]:
+    def add(self, entry: _Line) -> Sequence[_Line]:
         """Take an entry; the group that is complete with it, or before it; empty where that is still open."""
+        if entry.job.pack_tokens is None and not self._open:
+            return (entry,)
         tokens = sum(estimate_tokens(episode.text) for episode in entry.job.episodes)
         ids = {episode.id for episode in entry.job.episodes}
         if self._open and self._takes(entry.job, tokens, ids):
@@ -36,7 +48,7 @@ class Grouping:
         complete, self._open, self._tokens, self._ids = self._open, [entry], tokens, ids
         return complete
 
-    def end(self) -> Sequence[Entry]:
+    def end(self) -> Sequence[_Line]:
         """The group that was still open, if any."""
         complete, self._open = self._open, []
         return complete
@@ -48,16 +60,17 @@ class Grouping:
             and self._tokens + tokens <= first.pack_tokens
             and len(self._ids) + len(ids) <= MOST_EPISODES
             and self._ids.isdisjoint(ids)
-            # What was said earlier belongs to its own episode, and a key to its own job.
+            # What was said earlier belongs to its own episode, a key to its own job, and a session has an order.
             and not first.context
             and first.idempotency_key is None
+            and first.session is None
             and all(getattr(first, name) == getattr(job, name) for name in _SHARED)
         )
 
 
-def grouped(entries: Iterable[Entry]) -> Iterator[Sequence[Entry]]:
+def grouped(entries: Iterable[_Line]) -> Iterator[Sequence[_Line]]:
     """Entries in the order in which they come, those together that are to be one job."""
-    grouping = Grouping()
+    grouping = Grouping[_Line]()
     for entry in entries:
         if complete := grouping.add(entry):
             yield complete
@@ -65,7 +78,7 @@ def grouped(entries: Iterable[Entry]) -> Iterator[Sequence[Entry]]:
         yield rest
 
 
-def joined(entries: Sequence[Entry]) -> ExtractionJob:
+def joined(entries: Sequence[HasJob]) -> ExtractionJob:
     """The job of a group."""
     first = entries[0].job
     if len(entries) == 1:

@@ -11,6 +11,8 @@ from tasks.contract import Priority, TokenUsage
 from workers.backfill.expectation import Asked, Seen
 from workers.ledger.stream import RecordStream
 
+#: Label of jobs that were made to see what an input takes; its value names the plan that made them.
+SAMPLE: Final = "backfill-sample"
 #: Records that are looked at, those of other connections included, and calls of one connection that are enough.
 _LOOKED_AT: Final = 30_000
 _ENOUGH: Final = 3_000
@@ -32,8 +34,16 @@ class History:
     live_output: float = 0.0
 
 
-def read_histories(stream: RecordStream, links: Iterable[EffectiveConnection], *, now: datetime) -> list[History]:
+def read_histories(
+    stream: RecordStream, links: Iterable[EffectiveConnection], *, now: datetime, sample: str | None = None
+) -> list[History]:
     """The histories of connections of one project, in their order.
+
+    Args:
+        stream: of the records.
+        links: the connections.
+        now: what time it is.
+        sample: the value of the label `SAMPLE` of the jobs whose calls count; None: those of all jobs do.
 
     Raises:
         redis.RedisError: the records cannot be read.
@@ -45,7 +55,7 @@ def read_histories(stream: RecordStream, links: Iterable[EffectiveConnection], *
         oldest = min(oldest, datetime.fromisoformat(record["started_at"]))
         for link, history in zip(chain, histories, strict=True):
             if _is_of(record, link):
-                _add(record, link, history, now=now)
+                _add(record, link, history, now=now, sample=sample)
         if all(len(history.calls) >= _ENOUGH for history in histories):
             break
     # Where records go back less far than that, no more can be said of the time before.
@@ -79,13 +89,17 @@ def _shares_meter(link: EffectiveConnection) -> bool:
     return not own and not link.key.endswith(f"@{link.project}")
 
 
-def _add(record: dict[str, Any], link: EffectiveConnection, history: History, *, now: datetime) -> None:
+def _add(
+    record: dict[str, Any], link: EffectiveConnection, history: History, *, now: datetime, sample: str | None
+) -> None:
     usage = TokenUsage(**record["usage"])
     if record.get("priority") != Priority.BACKFILL and now - datetime.fromisoformat(record["started_at"]) < _RECENT:
         history.live_requests += 1
         history.live_input += usage.total - usage.output
         history.live_output += usage.output
     if record["project"] != link.project or record.get("tier") is not None or len(history.calls) >= _ENOUGH:
+        return
+    if sample is not None and record["labels"].get(SAMPLE) != sample:
         return
     estimated, text = record.get("estimated_input"), record.get("estimated_text")
     if record["status"] != "ok":

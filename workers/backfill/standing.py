@@ -63,7 +63,7 @@ class Standing:
 
 
 def read_standings(
-    url: str, links: Sequence[EffectiveConnection], *, catalogue: Catalogue, now: datetime
+    url: str, links: Sequence[EffectiveConnection], *, catalogue: Catalogue, now: datetime, sample: str | None = None
 ) -> list[Standing]:
     """How connections of one project stand, in their order.
 
@@ -72,6 +72,8 @@ def read_standings(
         links: the connections.
         catalogue: knows their models.
         now: what time it is.
+        sample: the jobs whose calls tell what is to be expected, as `read_histories`; of connections that had none of
+            them, all jobs do.
 
     Raises:
         redis.RedisError: it does not answer.
@@ -80,7 +82,13 @@ def read_standings(
     states = asyncio.run(_read_meters(url, links))
     with redis.Redis.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE) as client:
         lanes = list_lanes(client)
-        histories = read_histories(RecordStream(client), links, now=now)
+        stream = RecordStream(client)
+        histories = read_histories(stream, links, now=now)
+        if sample is not None:
+            sampled = read_histories(stream, links, now=now, sample=sample)
+            histories = [
+                own if len(own.calls) >= LEAST_CALLS else all_ for own, all_ in zip(sampled, histories, strict=True)
+            ]
     return [
         _standing(link, state, history, lanes, catalogue=catalogue)
         for link, state, history in zip(links, states, histories, strict=True)

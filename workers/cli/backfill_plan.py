@@ -12,19 +12,22 @@ from rich.markup import escape
 
 from config.catalogue import load_catalogue
 from config.connections import EffectiveConnection, effective_chain
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import LIMITS
 from workers.backfill.conditions import parse_conditions
-from workers.backfill.entries import BadLine, Defaults
+from workers.backfill.entries import BadLine, Defaults, Entry
 from workers.backfill.errors import BackfillError
 from workers.backfill.estimate import Estimate, Estimator
+from workers.backfill.expectation import LEAST_CALLS
 from workers.backfill.plan import Survey, survey
+from workers.backfill.sample import Sample, extract, new_name
 from workers.backfill.select import Selection
 from workers.backfill.source import read_lines
 from workers.backfill.standing import read_standings
 from workers.cli.backfill_plan_view import estimate_as_json, show_estimate
 from workers.cli.console import JsonFlag, err, print_json, progress
+from workers.cli.context import open_producer
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import RequiredProject, identifier
@@ -33,11 +36,14 @@ EXAMPLES = examples(
     "byom backfill plan episodes.jsonl.gz --project acme",
     "byom backfill plan episodes.parquet -p acme --pack 0,1000,4000 --economy --rejects bad.jsonl",
     "zcat archive.gz | byom backfill plan - -p acme -c primary --json",
+    "byom backfill plan episodes.jsonl.gz -p acme --sample 100",
     "byom backfill plan episodes.jsonl -p acme --results earlier.jsonl --where 'prompt_version<2'",
-    notes="No call is made, and nothing is enqueued.\n"
+    notes="No call is made and nothing is enqueued, unless --sample asks for it.\n"
     "Ends with 1 when lines are no jobs; these are listed, and the plan is of the others.",
 )
 
+#: Seconds that a job of a sample may take.
+_SAMPLE_TIMEOUT: Final = 120.0
 #: Bad lines that are listed; --rejects has them all.
 _LISTED: Final = 20
 
@@ -64,6 +70,10 @@ def plan(
     economy: Annotated[bool, typer.Option("--economy", help="Compare the cheaper, slower tiers, too.")] = False,
     results: Results = None,
     where: Where = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=10, max=1_000, metavar="N", help="First extract N lines from all over the file; costs money."),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what is wrong with bad lines here, as JSON Lines.")
     ] = None,
@@ -77,16 +87,50 @@ def plan(
         selection = read_selection(results, where)
         standings = read_standings(settings.redis_url, links, catalogue=load_catalogue(), now=now)
         estimator = Estimator(standings, packs=packs, economy=economy, floor=settings.backfill_floor, now=now)
+        taken = Sample(sample or 0)
+
+        def take(entry: Entry) -> None:
+            estimator.add(entry)
+            if sample:
+                taken.add(entry)
+
         with _rejecting(rejects) as (reject, listed), progress(quiet=as_json) as bar:
             task = bar.add_task(f"reading {escape(file)}", total=None)
             seen = Survey()
             for seen in survey(
-                read_lines(file), Defaults(project=project), take=estimator.add, reject=reject, selection=selection
+                read_lines(file), Defaults(project=project), take=take, reject=reject, selection=selection
             ):
                 bar.update(task, completed=seen.lines)
-    _report(project, seen, estimator.estimate(), listed, as_json=as_json, rejects=rejects)
+    if taken.entries:
+        name = _extract(taken, settings, quiet=as_json)
+        standings = read_standings(
+            settings.redis_url, links, catalogue=load_catalogue(), now=datetime.now(UTC), sample=name
+        )
+    _report(project, seen, estimator.estimate(standings), listed, as_json=as_json, rejects=rejects)
     if seen.bad:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _extract(sample: Sample, settings: Settings, *, quiet: bool) -> str:
+    """Extract a sample; the name by which its records are found.
+
+    Raises:
+        CommandError: too little of it went well to learn from.
+    """
+    name = new_name()
+    with open_producer(settings) as producer, progress(quiet=quiet) as bar:
+        task = bar.add_task("extracting a sample", total=len(sample.entries))
+        good = 0
+        for went_well in extract(sample, producer, name=name, timeout=_SAMPLE_TIMEOUT):
+            good += went_well
+            bar.advance(task)
+    if good < min(LEAST_CALLS, len(sample.entries)):
+        raise CommandError(
+            f"{good} of {len(sample.entries)} lines of the sample could be extracted, too few to learn from; are "
+            "workers running? `byom doctor` looks closer, and without --sample the plan rests on what is known",
+            code=ExitCode.FAILED,
+        )
+    return name
 
 
 def read_selection(results: Sequence[str] | None, where: str | None) -> Selection:

@@ -3,5 +3,6 @@
 #: The meters, as admission keeps them.
 BUCKET = ("workers.admission", "bucket")
 LANES = ("workers.lanes", "lanes")
+SESSIONS = ("workers.lanes", "sessions")
 #: Registering what was taken out.
 HAND_OUT = ("workers.broker", "hand_out")

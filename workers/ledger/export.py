@@ -55,6 +55,8 @@ COLUMNS = (
     "tier",
     "estimated_input",
     "estimated_text",
+    "packed",
+    "tokens_saved",
 )
 
 

@@ -118,7 +118,7 @@ class RecordStream:
         """
         end = "+"
         while count > 0:
-            found = self._client.xrevrange(self._key, max=end, count=min(count, _AT_ONCE))
+            found: Any = self._client.xrevrange(self._key, max=end, count=min(count, _AT_ONCE))
             for key, fields in found:
                 yield Entry(id=key.decode(), text=fields[b"record"])
             if len(found) < _AT_ONCE:

@@ -59,8 +59,10 @@ def test_lines_that_ask_for_different_things_stay_apart(changes: dict[str, Any])
     assert numbers([entry(1), entry(2, **changes), entry(3, **changes)]) == [[1], [2, 3]]
 
 
-@pytest.mark.parametrize("own", [{"idempotency_key": "k"}, {"context": [{"id": "c", "content": "Earlier."}]}])
-def test_lines_with_a_key_or_a_context_of_their_own_stay_apart(own: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "own", [{"idempotency_key": "k"}, {"context": [{"id": "c", "content": "Earlier."}]}, {"session": "chat-17"}]
+)
+def test_lines_with_a_key_a_context_or_a_session_of_their_own_stay_apart(own: dict[str, Any]) -> None:
     assert numbers([entry(1, **own), entry(2, **own), entry(3)]) == [[1], [2], [3]]
 
 

@@ -79,6 +79,8 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         "reasoning_tokens": 5,
         "estimated_input": 1_100,
         "estimated_text": 60,
+        "packed": 4,
+        "tokens_saved": 900,
         "cost_usd": Decimal("0.123456789012345678"),
         "cost_pico": 123_456_789_012,
         "price": price,

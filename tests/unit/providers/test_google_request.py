@@ -17,6 +17,7 @@ from tasks.contract import ProviderKind
 from tests.google import TokenEndpoint, discovery_problems, vertex_call
 from tests.providers import CANARY, SCHEMA, make_call
 from tests.support import ManualClock
+from workers.extraction.schema import PACKED_SCHEMA
 from workers.providers.base import Call, Fault, FaultKind, WireRequest
 from workers.providers.gemini import GeminiProvider
 from workers.providers.google_tokens import GoogleTokens
@@ -84,9 +85,12 @@ def _by_the_sdk(kind: ProviderKind, model: str, body: Mapping[str, Any]) -> _See
     return seen[0]
 
 
+@pytest.mark.parametrize("schema", [SCHEMA, PACKED_SCHEMA], ids=["single", "packed"])
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: f"{facts.provider.value}-{facts.id}")
-async def test_each_listed_model_gets_the_request_that_the_vendors_own_sdk_would_send(facts: ModelFacts) -> None:
-    wire = await _sent(_call(facts))
+async def test_each_listed_model_gets_the_request_that_the_vendors_own_sdk_would_send(
+    facts: ModelFacts, schema: Mapping[str, Any]
+) -> None:
+    wire = await _sent(_call(facts, schema=schema))
     body = json.loads(wire.content)
     seen = _by_the_sdk(facts.provider, facts.id, body)
 

@@ -87,6 +87,9 @@ RECORDS = sa.Table(
     sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
     sa.Column("estimated_input", sa.BigInteger),
     sa.Column("estimated_text", sa.BigInteger),
+    # Null where the prompt was about one episode.
+    sa.Column("packed", sa.Integer),
+    sa.Column("tokens_saved", sa.BigInteger),
     # As the record has it; null where the price is not known.
     sa.Column("cost_usd", Money),
     # The same as whole pico-dollars, so that sums are exact on both.
@@ -146,6 +149,11 @@ def _estimates(connection: sa.Connection) -> None:
     _add_column(connection, "estimated_text", "BIGINT")
 
 
+def _packing(connection: sa.Connection) -> None:
+    _add_column(connection, "packed", "INTEGER")
+    _add_column(connection, "tokens_saved", "BIGINT")
+
+
 def _add_column(connection: sa.Connection, name: str, kind: str) -> None:
     # The first step of a newer program makes it at once.
     if name not in {column["name"] for column in sa.inspect(connection).get_columns(RECORDS.name)}:
@@ -153,7 +161,7 @@ def _add_column(connection: sa.Connection, name: str, kind: str) -> None:
 
 
 #: What makes version n of version n - 1, from 1. Steps are only ever added; later ones write their own DDL.
-STEPS: Sequence[Step] = (_first, _tier, _estimates)
+STEPS: Sequence[Step] = (_first, _tier, _estimates, _packing)
 
 
 def migrate(connection: sa.Connection, *, steps: Sequence[Step] = STEPS) -> int:
