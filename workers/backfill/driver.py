@@ -37,7 +37,7 @@ LOOK: Final = 10.0
 #: Seconds until jobs for which there was no room are sent again.
 ROOM: Final = 2.0
 #: Seconds between noting a job as done and letting go of its result: by then its worker has stored it.
-LET_GO: Final = 5.0
+LET_GO: Final = 20.0
 #: Jobs that may begin before the first has shown what one costs, where nobody has estimated it.
 UNKNOWN_COST: Final = 20
 
