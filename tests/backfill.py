@@ -19,8 +19,8 @@ from tasks.contract import (
 )
 from tests.support import START
 from workers.backfill.definition import Definition, Fingerprint
-from workers.backfill.driver import Answer, Published
 from workers.backfill.entries import BadLine, Entry
+from workers.backfill.ports import Answer, Published
 from workers.backfill.state import Flight, LineRef
 from workers.endings import totals
 from workers.jobs import Ending

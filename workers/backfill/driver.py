@@ -17,16 +17,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import chain, groupby, islice
-from typing import Final, Protocol
+from itertools import chain, islice
+from typing import Final
 
-from tasks.contract import ExtractionJob, ExtractionResult, Failure, FailureCode, JobStatus
-from workers.backfill.definition import job_id_of
+from tasks.contract import ExtractionJob, Failure, FailureCode
 from workers.backfill.entries import BadLine, Entry
-from workers.backfill.groups import grouped, joined
+from workers.backfill.flying import flight_of, groups_of, invalid_ending, job_of, known_ending
 from workers.backfill.lines import pico, rows, sums_of, usd
+from workers.backfill.ports import Known, NoRoom, ProjectRefused, Publisher, Refused, Results, Source
 from workers.backfill.sinks.base import Sink
-from workers.backfill.state.base import BackfillState, Flight, Lease, LineRef, Orders, Phase, Snapshot
+from workers.backfill.state.base import BackfillState, Flight, Lease, Orders, Phase, Snapshot
 from workers.clock import Clock
 from workers.jobs import Ending
 
@@ -40,75 +40,6 @@ ROOM: Final = 2.0
 LET_GO: Final = 20.0
 #: Jobs that may begin before the first has shown what one costs, where nobody has estimated it.
 UNKNOWN_COST: Final = 20
-
-
-class Source(Protocol):
-    """The lines of the file."""
-
-    def read(self, *, after: int) -> Iterator[Entry | BadLine]:
-        """Those behind line `after`, in order.
-
-        Raises:
-            SourceError: it cannot be read, or not to its end.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The job is with the broker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The line's own idempotency key ran before, as another job."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """This job cannot be accepted."""
-
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class NoRoom:
-    """Too many jobs of the project wait; later there will be room."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectRefused:
-    """No job of the project can be accepted."""
-
-    message: str
-
-
-Answer = Published | Known | Refused | NoRoom | ProjectRefused
-
-
-class Publisher(Protocol):
-    """Puts jobs into their lanes."""
-
-    def publish(self, jobs: Sequence[tuple[str, ExtractionJob]]) -> Sequence[Answer]:
-        """Publish jobs under given ids; what became of each.
-
-        Raises:
-            redis.RedisError: the broker is away; some may be published.
-        """
-
-    def end(self, job_ids: Sequence[str], failure: Failure) -> Sequence[str]:
-        """End jobs that have not ended; for each, as JSON, the ending that stands."""
-
-
-class Results(Protocol):
-    """The result backend."""
-
-    def forget(self, jobs: Mapping[str, str]) -> None:
-        """Let go of the results of jobs (job → project) that went well and are in the sink."""
-
-    def look(self, job_ids: Sequence[str]) -> Mapping[str, str | None]:
-        """Of the jobs of which anything is known: their ending as JSON, or None for those that have not ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,10 +302,10 @@ class Driver:
         now = self._clock.now().timestamp()
         flights: list[Flight] = []
         jobs: dict[str, ExtractionJob | BadLine] = {}
-        for group in _groups(new):
-            flight = _flight(self._definition.name, group, now)
+        for group in groups_of(new):
+            flight = flight_of(self._definition.name, group, now)
             flights.append(flight)
-            jobs[flight.job_id] = _job(group)
+            jobs[flight.job_id] = job_of(group)
         self._state.reserve(self._lease, flights, read=read[-1].number, sums=sums)
         self._read = read[-1].number
         self.sums.update(sums)
@@ -388,7 +319,7 @@ class Driver:
         sent: list[str] = []
         for job_id, line in jobs.items():
             if isinstance(line, BadLine):
-                self._end(job_id, Ending(failure=_invalid(line, self._definition.project)))
+                self._end(job_id, invalid_ending(line, self._definition.project))
                 sent.append(job_id)
         good = [(job_id, job) for job_id, job in jobs.items() if isinstance(job, ExtractionJob)]
         for (job_id, job), answer in zip(good, self._publisher.publish(good) if good else (), strict=True):
@@ -400,7 +331,7 @@ class Driver:
                     self._pause(f"no job can be enqueued: {message}")
                     continue
                 case Known(job_id=elsewhere):
-                    self._end(job_id, Ending(result=_known(job_id, job, elsewhere)))
+                    self._end(job_id, known_ending(job_id, job, elsewhere))
                 case Refused(failure=failure):
                     self._end(job_id, Ending(failure=failure))
             sent.append(job_id)
@@ -429,7 +360,7 @@ class Driver:
                 groups.setdefault(wanted.pop(line.number).job_id, []).append(line)
             if not wanted:
                 break
-        self._unpublished.update((job_id, _job(group)) for job_id, group in groups.items())
+        self._unpublished.update((job_id, job_of(group)) for job_id, group in groups.items())
 
     # What it may cost
 
@@ -482,37 +413,3 @@ class Driver:
             # Told before it is noted: a crash in between tells it again, and the same event again changes nothing.
             self._completed(self._state.load())
         self._state.finish(self._lease, sink=position)
-
-
-def _groups(lines: Sequence[Entry | BadLine]) -> Iterator[Sequence[Entry | BadLine]]:
-    """Lines that are to be one job, those that are none by themselves; in the order of the file."""
-    for good, some in groupby(lines, key=lambda line: isinstance(line, Entry)):
-        if good:
-            yield from grouped(line for line in some if isinstance(line, Entry))
-        else:
-            yield from ([line] for line in some)
-
-
-def _job(group: Sequence[Entry | BadLine]) -> ExtractionJob | BadLine:
-    entries = [line for line in group if isinstance(line, Entry)]
-    return joined(entries) if entries else next(line for line in group if isinstance(line, BadLine))
-
-
-def _flight(name: str, group: Sequence[Entry | BadLine], now: float) -> Flight:
-    lines = tuple(
-        LineRef(number=line.number, id=line.id, episode_ids=tuple(episode.id for episode in line.job.episodes))
-        if isinstance(line, Entry)
-        else LineRef(number=line.number, id="", episode_ids=())
-        for line in group
-    )
-    ids = [line.id or f"line {line.number}" for line in lines]
-    return Flight(job_id=job_id_of(name, ids), lines=lines, since=now)
-
-
-def _invalid(line: BadLine, project: str) -> Failure:
-    message = f"the line is no job: {'; '.join(line.problems)}"
-    return Failure(code=FailureCode.INVALID_JOB, message=message, project=project)
-
-
-def _known(job_id: str, job: ExtractionJob, elsewhere: str) -> ExtractionResult:
-    return ExtractionResult(job_id=job_id, project=job.project, status=JobStatus.DUPLICATE, duplicate_of=elsewhere)

@@ -11,7 +11,7 @@ from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused
 from workers.address import patience_of
-from workers.backfill.driver import Answer, Known, NoRoom, ProjectRefused, Published, Refused
+from workers.backfill.ports import Answer, Known, NoRoom, ProjectRefused, Published, Refused
 from workers.clock import SystemClock
 from workers.intake import Intake
 from workers.jobs import Ending, end_now

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tasks.contract import ExtractionJob, JobStatus
 from tests.backfill import FakePublisher, FakeResults, ListSink, ListSource, definition, entry, success, text_of
 from tests.support import ManualClock
-from workers.backfill.driver import Answer, Driver, Known, NoRoom, Published
+from workers.backfill.driver import Driver
 from workers.backfill.entries import BadLine, Entry
 from workers.backfill.lines import done
+from workers.backfill.ports import Answer, Known, NoRoom, Published
 from workers.backfill.state import (
     BackfillState,
     MemoryBackfills,

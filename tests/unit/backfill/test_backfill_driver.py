@@ -20,8 +20,9 @@ from tests.backfill import (
 )
 from tests.support import ManualClock
 from workers.backfill.definition import job_id_of
-from workers.backfill.driver import LET_GO, LOOK, ROOM, Driver, NoRoom, ProjectRefused, Refused, Step
+from workers.backfill.driver import LET_GO, LOOK, ROOM, Driver, Step
 from workers.backfill.entries import BadLine, Entry
+from workers.backfill.ports import NoRoom, ProjectRefused, Refused
 from workers.backfill.state import BackfillState, MemoryBackfills, Orders, Phase, Snapshot
 from workers.jobs import Ending
 
