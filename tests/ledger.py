@@ -38,8 +38,6 @@ def usage_record(call: str, **changes: object) -> AttemptRecord:
         "tier": "flex",
         "estimated_input": 1_100,
         "estimated_text": 60,
-        "packed": 4,
-        "tokens_saved": 900,
         "started_at": NOW,
     }
     return AttemptRecord.model_validate(fields | changes)

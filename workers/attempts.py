@@ -32,6 +32,7 @@ from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
 from workers.records import Done, record_of, tags_of
+from workers.tracing import NO_TRACING, Tracing
 from workers.trouble import Subject, Trouble
 from workers.verdict import judge
 
@@ -108,6 +109,7 @@ class Attempts:
         jobs: JobStore,
         alerts: Alerts,
         clock: Clock,
+        tracing: Tracing = NO_TRACING,
         max_calls: int,
         call_timeout: float,
         patience: float,
@@ -124,6 +126,7 @@ class Attempts:
             jobs: keeps what is settled.
             alerts: takes what an operator must know.
             clock: dates attempts.
+            tracing: traces them.
             max_calls: calls in flight at once in this process.
             call_timeout: seconds of one call.
             patience: the longest wait in place before a retry, in seconds.
@@ -137,6 +140,7 @@ class Attempts:
         self._jobs = jobs
         self._alerts = alerts
         self._clock = clock
+        self._tracing = tracing
         self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
         self._patience = patience
@@ -235,7 +239,8 @@ class Attempts:
         answer = sent.answer
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await self._settle(lease, observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
+        observation = observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None)
+        await self._settle(lease, observation, attempt=attempt)
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
@@ -249,16 +254,18 @@ class Attempts:
         await self._jobs.settle(record)
         records.append(record)
         await self._alerts.attempt_made(record)
-        _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
+        self._tracing.attempted(record, max_output_tokens=call.prompt.max_output_tokens, server=sent.server)
+        # The record as the ledger has it.
+        _log.info("attempt", **record.model_dump(mode="json", exclude_none=True))
         return done
 
     @staticmethod
-    async def _settle(lease: Lease, observation: Observation) -> None:
+    async def _settle(lease: Lease, observation: Observation, *, attempt: str) -> None:
         """Tell the meter; an answer that is paid for must not be lost because the meter cannot be told."""
         try:
             await lease.settle(observation)
         except RedisError as error:
-            _log.warning("lease_not_settled", error=type(error).__name__)
+            _log.warning("lease_not_settled", attempt=attempt, error=type(error).__name__)
 
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""

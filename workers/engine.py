@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from sys import maxsize
 from typing import Final
 
@@ -24,13 +25,13 @@ from workers.admission import Reason
 from workers.attempts import Attempts
 from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
-from workers.endings import ending_of
-from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
+from workers.endings import ending_of, quarantined
+from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
 from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
-from workers.records import SPLIT
+from workers.records import SPLIT, lost_of
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
@@ -138,10 +139,35 @@ class Engine:
         finally:
             if unused := reservation.take():
                 await self._give_back(job, route, unused)
+        await self._tell(job, job_id, outcome)
+        return outcome
+
+    async def quarantine(self, job: ExtractionJob, *, job_id: str, route: Route, crashes: int) -> Outcome:
+        """End a job that workers die of, without running it; one that has ended or gone on already is let be.
+
+        Raises:
+            StoreError: the configuration cannot be read; the job is as it was and may be delivered again.
+            redis.RedisError: the working state cannot be read or written; likewise.
+        """
+        owner = uuid.uuid4().hex
+        # Waits until the lease of whoever died has run out.
+        async with self._leases.hold(job_id, hop=route.hop, owner=owner) as claim:
+            match claim:
+                case Ended(ending=ending):
+                    outcome: Outcome = ending
+                case HandedOver(route=onward):
+                    return await self._hand_off(job, onward)
+                case Claimed():
+                    ending = quarantined(job, job_id=job_id, route=route, crashes=crashes, claimed=claim)
+                    outcome = await self._jobs.end(job_id, owner=owner, ending=ending)
+                    self._leases.gone(job_id, owner=owner)
+        await self._tell(job, job_id, outcome)
+        return outcome
+
+    async def _tell(self, job: ExtractionJob, job_id: str, outcome: Outcome) -> None:
         if self._ended is not None and isinstance(outcome, Ending):
             # Of each delivery that finds the end: whoever wrote it may have died before it could tell.
             await self._ended(job, job_id, outcome)
-        return outcome
 
     async def _claim(
         self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery, reservation: Reservation
@@ -203,7 +229,7 @@ class Engine:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
-            trouble = await self._work(subject, units, progress, reservation)
+            trouble = await self._work(subject, units, progress, reservation, claimed.dropped)
         except StoreError:
             raise
         except ConfigError as error:
@@ -234,7 +260,10 @@ class Engine:
             extracted=progress.extracted,
             failures=failures,
             records=progress.records,
-        )
+        ).model_copy(update={"replays": max(claimed.replays, route.replays)})
+        if not ending.whole:
+            # A replay is not to pay for them again.
+            await self._keep(job_id, progress)
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
         self._leases.gone(job_id, owner=owner)
         return stands
@@ -272,7 +301,12 @@ class Engine:
         )
 
     async def _work(
-        self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress, reservation: Reservation
+        self,
+        subject: Subject,
+        units: Sequence[extraction.Unit],
+        progress: _Progress,
+        reservation: Reservation,
+        dropped: Sequence[Dropped],
     ) -> Trouble | None:
         """Work on what is not done yet, several units at once.
 
@@ -305,8 +339,22 @@ class Engine:
             context_tokens=subject.model.context,
             max_output=subject.model.max_output,
         )
+        await self._write_off(subject, dropped, packs, progress)
         await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+    async def _write_off(
+        self, subject: Subject, dropped: Sequence[Dropped], packs: Sequence[extraction.Pack], progress: _Progress
+    ) -> None:
+        """Write down as lost what deliveries that were broken off may have called and did not live to settle."""
+        parts = [pack.index for pack in packs]
+        for delivery in dropped:
+            lost = lost_of(subject, delivery, parts=parts, records=tuple(progress.records))
+            for record in islice(lost, _CALLS_AT_ONCE):
+                await self._jobs.settle(record)
+                progress.records.append(record)
+                _log.warning("attempt_lost", job_id=record.job_id, attempt=record.attempt, project=record.project)
+            await self._jobs.release(subject.job_id, owner=delivery.owner)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:
         """Store what is done, for deliveries to come."""

@@ -22,7 +22,7 @@ from typing import Final
 
 from tasks.contract import ExtractionJob, Failure, FailureCode
 from workers.backfill.entries import BadLine, Entry
-from workers.backfill.flying import flight_of, groups_of, invalid_ending, job_of, known_ending
+from workers.backfill.flying import flight_of, groups_of, invalid_ending, job_of, known_ending, went_well
 from workers.backfill.lines import pico, rows, sums_of, usd
 from workers.backfill.ports import Known, NoRoom, ProjectRefused, Publisher, Refused, Results, Source
 from workers.backfill.sinks.base import Sink
@@ -180,7 +180,7 @@ class Driver:
             self._state.commit(self._lease, list(endings), sink=position, sums=sums)
             self._position = position
             self.sums.update(sums)
-            good = [job_id for job_id, ending in endings.items() if ending.result is not None]
+            good = [job_id for job_id, ending in endings.items() if went_well(ending)]
             self._done.append((self._clock.monotonic() + LET_GO, [job_id for job_id in good if self._once(job_id)]))
             for job_id in endings:
                 del self._flights[job_id]

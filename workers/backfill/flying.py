@@ -49,3 +49,8 @@ def known_ending(job_id: str, job: ExtractionJob, elsewhere: str) -> Ending:
     return Ending(
         result=ExtractionResult(job_id=job_id, project=job.project, status=JobStatus.DUPLICATE, duplicate_of=elsewhere)
     )
+
+
+def went_well(ending: Ending) -> bool:
+    """Whether nothing of a job is left to be done: another may be replayed, and takes up what it has."""
+    return ending.result is not None and ending.result.status is JobStatus.SUCCEEDED

@@ -12,6 +12,7 @@ from workers.cli import (
     config_file,
     connection,
     credential,
+    dead,
     demo,
     doctor,
     enqueue,
@@ -107,6 +108,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(dead.app, name="dead")
 app.add_typer(project.app, name="project")
 app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)

@@ -5,12 +5,15 @@ that harmless. One delivery at a time holds the job's lease; finished parts are 
 not call for them again; an attempt's usage is counted once; the first ending stands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contract import AttemptRecord, ExtractionResult, Failure
+from tasks.contract import AttemptRecord, ExtractionResult, Failure, JobStatus
 from workers.routing import Route
 
 
@@ -21,6 +24,13 @@ class Ending(BaseModel):
 
     result: ExtractionResult | None = None
     failure: Failure | None = None
+    #: How often the job had been replayed when it ended.
+    replays: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the job is left to be done."""
+        return self.result is not None and self.result.status is not JobStatus.PARTIAL
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -51,16 +61,54 @@ class HandedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """The caller has the job in hand."""
+class Dropped:
+    """A delivery that had the job in hand and never laid it down: its worker died, or gave up in the middle."""
+
+    owner: str
+    #: When it took the job in hand, by its own clock.
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of a job."""
 
     #: Unit index → what an earlier delivery or hop stored for it.
     units: dict[int, str] = field(default_factory=dict)
-    #: Attempts made so far, in the order in which they were settled.
+    #: Attempts made so far, in the order in which they began.
     attempts: tuple[AttemptRecord, ...] = ()
+    #: How often the job was replayed.
+    replays: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Kept):
+    """The caller has the job in hand."""
+
+    #: Deliveries whose last calls nobody has accounted for, in the order in which they began.
+    dropped: tuple[Dropped, ...] = ()
+
+
+class Reopening(StrEnum):
+    """What came of the wish to replay a job."""
+
+    #: It is open: whoever delivers it runs it.
+    OPENED = "opened"
+    #: It was open already for this replay; another message of it may be under way, which is harmless.
+    OPEN = "open"
+    #: This replay has been and has ended without success.
+    ENDED = "ended"
+    #: Nothing of it is left to be done.
+    SUCCEEDED = "succeeded"
 
 
 Claim = Claimed | Busy | HandedOver | Ended
+
+
+def dropped_of(hands: Mapping[str, datetime], owner: str) -> tuple[Dropped, ...]:
+    """Of the deliveries that took a job in hand, and since when, those that are not the one which has it now."""
+    others = (Dropped(owner=other, since=since) for other, since in hands.items() if other != owner)
+    return tuple(sorted(others, key=lambda one: (one.since, one.owner)))
 
 
 class JobStore(Protocol):
@@ -89,7 +137,32 @@ class JobStore(Protocol):
         """Note that the job goes on to `route`, and give the lease back."""
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
-        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+        """Note how the job ended and give the lease back; returns the ending that stands.
 
-    async def release(self, job_id: str, *, owner: str) -> None:
-        """Give the lease back without an ending."""
+        The parts of a job of which nothing is left to be done are dropped.
+        """
+
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
+        """Give the lease back without an ending.
+
+        Args:
+            job_id: the job.
+            owner: whose lease it is; that of a dropped delivery, once its calls are accounted for.
+            dropped: whether a call may be under way that will not be settled any more.
+        """
+
+    async def kept(self, job_id: str) -> Kept:
+        """What is kept of a job, whoever has it in hand."""
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """Open a job that ended without success, for its next replay.
+
+        Its ending is dropped, and it begins with its first connection again. What it has paid for stays, so that
+        nothing is paid for twice and attempts go on counting.
+
+        Args:
+            job_id: the job.
+            kept: what was kept of it at its end, which may be forgotten here; `replays` is how often it had been
+                replayed by then. The same again changes nothing.
+            ttl: seconds that it is kept until its next attempt.
+        """

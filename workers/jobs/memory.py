@@ -1,12 +1,13 @@
 """The job store in memory: for unit tests, and the plainest statement of what the Lua does."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tasks.contract import AttemptRecord
 from workers.clock import Clock
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 
 
 @dataclass(slots=True)
@@ -17,6 +18,9 @@ class _Job:
     ending: Ending | None = None
     owner: str | None = None
     lease_until: float = 0
+    replays: int = 0
+    #: Deliveries that have the job in hand, or dropped it → since when.
+    hands: dict[str, datetime] = field(default_factory=dict)
 
 
 class MemoryJobs:
@@ -43,8 +47,13 @@ class MemoryJobs:
             job.owner = None
             return HandedOver(route=job.route)
         job.owner, job.lease_until = owner, now + lease
-        attempts = sorted(job.attempts.values(), key=lambda record: record.started_at)
-        return Claimed(units=dict(job.units), attempts=tuple(attempts))
+        job.hands.setdefault(owner, self._clock.now())
+        return Claimed(
+            units=dict(job.units),
+            attempts=_ordered(job),
+            replays=job.replays,
+            dropped=dropped_of(job.hands, owner),
+        )
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -66,27 +75,58 @@ class MemoryJobs:
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
         job = self._job(job_id)
-        self._give_back(job, owner)
+        self._lay_down(job, owner)
         if job.ending is None and (job.route is None or job.route.hop < route.hop):
             job.route = route
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
-        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+        """Note how the job ended and give the lease back; returns the ending that stands."""
         job = self._job(job_id)
-        self._give_back(job, owner)
+        self._lay_down(job, owner)
         if job.ending is None:
             job.ending = ending
-            job.units.clear()
+            if ending.whole:
+                job.units.clear()
         return job.ending
 
-    async def release(self, job_id: str, *, owner: str) -> None:
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
-        self._give_back(self._job(job_id), owner)
+        job = self._job(job_id)
+        if dropped:
+            self._give_back(job, owner)
+        else:
+            self._lay_down(job, owner)
+
+    async def kept(self, job_id: str) -> Kept:
+        """What is kept of a job, whoever has it in hand."""
+        job = self._job(job_id)
+        return Kept(units=dict(job.units), attempts=_ordered(job), replays=job.replays)
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:  # noqa: ARG002 - nothing is forgotten here
+        """Open a job that ended without success, for its next replay."""
+        job = self._job(job_id)
+        if job.ending is not None and job.ending.whole:
+            return Reopening.SUCCEEDED
+        if job.replays > kept.replays:
+            return Reopening.OPEN if job.ending is None else Reopening.ENDED
+        job.ending = job.route = None
+        job.replays = kept.replays + 1
+        job.units = {**kept.units, **job.units}
+        job.attempts = {**{record.id: record for record in kept.attempts}, **job.attempts}
+        return Reopening.OPENED
 
     def _job(self, job_id: str) -> _Job:
         return self._jobs.setdefault(job_id, _Job())
+
+    def _lay_down(self, job: _Job, owner: str) -> None:
+        self._give_back(job, owner)
+        job.hands.pop(owner, None)
 
     @staticmethod
     def _give_back(job: _Job, owner: str) -> None:
         if job.owner == owner:
             job.owner = None
+
+
+def _ordered(job: _Job) -> tuple[AttemptRecord, ...]:
+    return tuple(sorted(job.attempts.values(), key=lambda record: record.started_at))

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 import redis
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
+from workers.clock import Clock, SystemClock
 from workers.ledger import RECORDS_KEY, SUMS_TTL
 from workers.ledger.sums import Increment
 from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 
 
 def job_key(job_id: str) -> str:
@@ -29,7 +32,15 @@ def lease_key(job_id: str) -> str:
 class RedisJobs:
     """Keeps each job in one hash with a lifetime, and its lease beside it."""
 
-    def __init__(self, client: Redis, *, state_ttl: int, records_kept: int, sums_ttl: int = SUMS_TTL) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        state_ttl: int,
+        records_kept: int,
+        sums_ttl: int = SUMS_TTL,
+        clock: Clock | None = None,
+    ) -> None:
         """Take a client and how long things are kept.
 
         Args:
@@ -37,21 +48,27 @@ class RedisJobs:
             state_ttl: seconds that the working state of a job is kept.
             records_kept: usage records kept, the newest ones.
             sums_ttl: seconds that hourly sums of usage are kept.
+            clock: dates claims; the machine's own unless given.
         """
         self._state_ttl = state_ttl
         self._records_kept = records_kept
         self._sums_ttl = sums_ttl
+        self._clock = clock or SystemClock()
         pipelining = Pipelining(client)
         self._claim = Script(pipelining, lua("workers.jobs", "claim"))
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
         self._keep = Script(pipelining, lua("workers.jobs", "keep"))
         self._end = Script(pipelining, lua("workers.jobs", "end"))
         self._lease = Script(pipelining, lua("workers.jobs", "lease"))
+        self._reopen = Script(pipelining, lua("workers.jobs", "reopen"))
+        self._pipelining = pipelining
+        self._release = Script(pipelining, lua("workers.jobs", "release"))
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
         """Take the job in hand for `lease` seconds."""
         word, *values = await self._claim(
-            keys=[job_key(job_id), lease_key(job_id)], args=[hop, owner, _milliseconds(lease)]
+            keys=[job_key(job_id), lease_key(job_id)],
+            args=[hop, owner, _milliseconds(lease), self._clock.now().isoformat(), self._state_ttl],
         )
         match word:
             case b"ended":
@@ -60,15 +77,8 @@ class RedisJobs:
                 return Busy(seconds=max(values[0], 0) / 1000)
             case b"handed":
                 return HandedOver(route=Route.model_validate_json(values[0]))
-        units: dict[int, str] = {}
-        attempts: list[AttemptRecord] = []
-        for field, value in zip(values[::2], values[1::2], strict=True):
-            kind, _, name = field.decode().partition(":")
-            if kind == "unit":
-                units[int(name)] = value.decode()
-            elif kind == "attempt":
-                attempts.append(AttemptRecord.model_validate_json(value))
-        return Claimed(units=units, attempts=tuple(sorted(attempts, key=lambda record: record.started_at)))
+        fields = dict(zip(values[::2], values[1::2], strict=True))
+        return Claimed(**_parts(fields), dropped=dropped_of(_hands(fields), owner))
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -105,16 +115,24 @@ class RedisJobs:
         )
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
-        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
-        text = ending.model_dump_json(exclude_none=True)
+        """Note how the job ended and give the lease back; returns the ending that stands."""
         earlier = await self._end(
-            keys=[job_key(job_id), lease_key(job_id)], args=[owner, self._state_ttl, "ending", text, 0]
+            keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments(owner, self._state_ttl, ending)
         )
         return Ending.parse(earlier) if earlier else ending
 
-    async def release(self, job_id: str, *, owner: str) -> None:
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
-        await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
+        await self._release(keys=[job_key(job_id), lease_key(job_id)], args=[owner, "1" if dropped else ""])
+
+    async def kept(self, job_id: str) -> Kept:
+        """What is kept of a job, whoever has it in hand."""
+        return Kept(**_parts(await self._pipelining.execute("HGETALL", job_key(job_id))))
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """Open a job that ended without success, for its next replay."""
+        word = await self._reopen(keys=[job_key(job_id)], args=_reopen_arguments(kept, ttl))
+        return Reopening(word.decode())
 
 
 def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int) -> Ending:
@@ -124,9 +142,18 @@ def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int)
         redis.RedisError: Redis does not answer.
     """
     end = client.register_script(lua("workers.jobs", "end"))
-    text = ending.model_dump_json(exclude_none=True)
-    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=["", state_ttl, "ending", text, 0])
+    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments("", state_ttl, ending))
     return Ending.parse(earlier) if earlier else ending
+
+
+def reopen_now(client: redis.Redis, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+    """As `RedisJobs.reopen`, for commands.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    reopen = client.register_script(lua("workers.jobs", "reopen"))
+    return Reopening(reopen(keys=[job_key(job_id)], args=_reopen_arguments(kept, ttl)).decode())
 
 
 def slim(client: redis.Redis, endings: Mapping[str, Ending]) -> None:
@@ -142,6 +169,49 @@ def slim(client: redis.Redis, endings: Mapping[str, Ending]) -> None:
     script = client.register_script(lua("workers.jobs", "slim"))
     texts = [ending.model_dump_json(exclude_none=True) for ending in endings.values()]
     script(keys=[job_key(job_id) for job_id in endings], args=texts)
+
+
+def _end_arguments(owner: str, state_ttl: int, ending: Ending) -> list[str | int]:
+    text = ending.model_dump_json(exclude_none=True)
+    return [owner, state_ttl, "ending", text, 0, int(ending.whole)]
+
+
+def _reopen_arguments(kept: Kept, ttl: int) -> list[str | int]:
+    arguments: list[str | int] = [kept.replays, ttl]
+    for index, unit in kept.units.items():
+        arguments += [f"unit:{index}", unit]
+    for record in kept.attempts:
+        arguments += [f"attempt:{record.id}", record.model_dump_json(exclude_none=True)]
+    return arguments
+
+
+def _parts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The fields of a job's hash as those of `Kept`."""
+    units: dict[int, str] = {}
+    attempts: list[AttemptRecord] = []
+    replays = 0
+    for field, value in fields.items():
+        kind, _, name = field.decode().partition(":")
+        match kind:
+            case "unit":
+                units[int(name)] = value.decode()
+            # One that was let go of tells no more than that it was counted.
+            case "attempt" if value:
+                attempts.append(AttemptRecord.model_validate_json(value))
+            case "replays":
+                replays = int(value)
+    attempts.sort(key=lambda record: record.started_at)
+    return {"units": units, "attempts": tuple(attempts), "replays": replays}
+
+
+def _hands(fields: Mapping[bytes, bytes]) -> dict[str, datetime]:
+    """Owners of deliveries that have the job in hand, or dropped it → since when."""
+    return {
+        name: datetime.fromisoformat(value.decode())
+        for field, value in fields.items()
+        for kind, _, name in [field.decode().partition(":")]
+        if kind == "hand"
+    }
 
 
 def _milliseconds(seconds: float) -> int:

@@ -2,8 +2,8 @@
 -- KEYS  job hashes
 -- ARGV  for each: ending without memories
 for i, key in ipairs(KEYS) do
-  local ending = redis.call('HGET', key, 'ending')
-  if ending then
+  local ending, whole = unpack(redis.call('HMGET', key, 'ending', 'whole'))
+  if ending and whole == '1' then
     for _, field in ipairs(redis.call('HKEYS', key)) do
       if string.sub(field, 1, 8) == 'attempt:' then
         redis.call('HSET', key, field, '')

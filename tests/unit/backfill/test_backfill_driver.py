@@ -296,11 +296,13 @@ def test_what_runs_again_is_not_read_again() -> None:
 
 
 def test_results_are_let_go_of_once_they_are_in_the_sink_and_their_worker_is_done() -> None:
-    scene = Scene(entries(3), fields={"out": "/data/out.jsonl"})
+    scene = Scene(entries(4), fields={"out": "/data/out.jsonl"})
     driver = scene.driver()
     until_idle(driver)
     scene.end(1)
+    # What may be replayed is needed for that.
     scene.end(2, ending=failure(scene.job(2)))
+    scene.end(4, ending=success(scene.job(4), status=JobStatus.PARTIAL))
     until_idle(driver)
     assert scene.results.forgotten == []
 
