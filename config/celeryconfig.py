@@ -8,7 +8,15 @@ from kombu import Queue
 
 from config.errors import SettingsError
 from config.settings import Settings
-from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, VERIFY_TASK, ProviderKind, provider_queue, provider_task
+from tasks.contract import (
+    BACKFILL_TASK,
+    ENTRY_QUEUE,
+    EXTRACT_TASK,
+    VERIFY_TASK,
+    ProviderKind,
+    provider_queue,
+    provider_task,
+)
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -112,6 +120,7 @@ def _queues(settings: Settings) -> dict[str, Any]:
         "task_routes": {
             EXTRACT_TASK: {"queue": ENTRY_QUEUE},
             VERIFY_TASK: {"queue": ENTRY_QUEUE},
+            BACKFILL_TASK: {"queue": ENTRY_QUEUE},
             **{provider_task(kind): {"queue": provider_queue(kind)} for kind in ProviderKind},
         },
         # Never `celery`, which other applications on the same broker use.

@@ -95,10 +95,18 @@ class Settings(BaseSettings):
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.
     fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    #: Seconds that a job of class `backfill` waits for a rate limit of one connection before it goes on to the next, or
+    #: fails on the last.
+    backfill_max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400
     #: Seconds that a job waits on its last connection before it fails.
     max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
     #: Share of backfill jobs in what is handed out while live jobs wait too.
     backfill_floor: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
+    #: Seconds that a worker drives a backfill for, before any worker goes on with it.
+    backfill_slice: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20
+    #: Seconds that a backfill belongs to who drives it after its last sign of life. Below `visibility_timeout`, so that
+    #: the slice of a killed worker finds it free when it is delivered again.
+    backfill_lease: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 15
     #: Seconds after which a delivery that nobody renews is handed to another worker.
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from config.connections import EffectiveConnection
 from config.settings import Settings
-from tasks.contract import ExtractionJob
+from tasks.contract import ExtractionJob, Priority
 from workers import extraction
 from workers.lanes.header import LaneHeader
 from workers.routing import Route, is_last
@@ -19,15 +19,21 @@ class Patience:
     before_fallback: float
     #: Where there is none.
     at_most: float
+    #: Of jobs that can wait, on any connection: a rate limit is what paces them, not a reason to go elsewhere.
+    backfill: float = 86_400
 
-    def on(self, *, last: bool) -> float:
+    def on(self, *, last: bool, priority: Priority) -> float:
         """Seconds on a connection that is the last, or is not."""
+        if priority is Priority.BACKFILL:
+            return self.backfill
         return self.at_most if last else self.before_fallback
 
 
 def patience_of(settings: Settings) -> Patience:
     """How long jobs wait, by the settings of this process."""
-    return Patience(before_fallback=settings.fallback_patience, at_most=settings.max_wait)
+    return Patience(
+        before_fallback=settings.fallback_patience, at_most=settings.max_wait, backfill=settings.backfill_max_wait
+    )
 
 
 def address_of(
@@ -47,7 +53,7 @@ def address_of(
         weight=effective.profile.weight,
         input=0,
         calls=1,
-        patience=patience.on(last=last),
+        patience=patience.on(last=last, priority=job.priority),
         fallback=not last,
     )
     return addressed(header, job)

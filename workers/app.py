@@ -27,7 +27,7 @@ def create_app(settings: Settings) -> Celery:
         "byom",
         amqp="workers.broker.amqp:AMQP",
         task_cls="workers.broker.redaction:ByomTask",
-        include=["tasks.extract", "tasks.verify"],
+        include=["tasks.extract", "tasks.verify", "tasks.backfill"],
         set_as_current=False,
     )
     created.loader.override_backends = dict.fromkeys(("redis", "rediss"), "workers.broker.results:ResultBackend")

@@ -273,7 +273,7 @@ class Engine:
         assert trouble.reason is not None  # noqa: S101 - all that waits says for what
         seconds = max(trouble.seconds, _LEAST_PARKED)
         if not trouble.waits_for_budget:
-            left = self._patience.on(last=subject.last) - delivery.waited
+            left = self._patience.on(last=subject.last, priority=subject.job.priority) - delivery.waited
             seconds = min(seconds, max(left, _LEAST_PARKED))
         return Park(reason=trouble.reason, seconds=seconds)
 
@@ -296,7 +296,7 @@ class Engine:
             effective=effective,
             model=model,
             last=last,
-            impatient=delivery.impatient or delivery.waited >= self._patience.on(last=last),
+            impatient=delivery.impatient or delivery.waited >= self._patience.on(last=last, priority=job.priority),
             waited=delivery.waited,
         )
 

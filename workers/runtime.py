@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 import redis
-from celery import current_app, signals
+from celery import Celery, current_app, signals
 
 from config.catalogue import load_catalogue
 from config.connections import effective_chain
@@ -23,6 +23,8 @@ from workers.address import patience_of
 from workers.admission import RedisAdmission
 from workers.alerts import Alert, AlertKind
 from workers.attempts import Attempts
+from workers.backfill.driving import Clients, Stopped, slice_of
+from workers.backfill.inbox import Inbox
 from workers.changes import Change, Follower
 from workers.clock import Clock, SystemClock
 from workers.dead.sealing import Sealing
@@ -64,6 +66,7 @@ class Runtime:
     """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._closing = threading.Event()
         self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
@@ -97,6 +100,7 @@ class Runtime:
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
+        self._inbox = Inbox(self._client)
         events = self._open_notify(settings, subscriptions, clock)
         limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
         jobs, admission = measured(settings, stored, limiter)
@@ -218,11 +222,12 @@ class Runtime:
         ending = Ending(failure=failure, replays=kept.replays)
         await self._letters.job_ended(job, job_id, ending)
         await self._events.job_ended(heard, job_id, ending)
+        await self._inbox.job_ended(job, job_id, ending)
 
     async def _ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
         """Keep what failed, then tell of it: whoever hears of a failure finds it kept."""
         await self._letters.job_ended(job, job_id, ending)
-        await self._events.job_ended(job, job_id, ending)
+        await asyncio.gather(self._events.job_ended(job, job_id, ending), self._inbox.job_ended(job, job_id, ending))
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.
@@ -273,6 +278,17 @@ class Runtime:
             request.project, connection=request.connection, version=request.credential_version
         )
         return self._run(verification).result()
+
+    def drive_backfill(self, name: str, app: Celery) -> Stopped:
+        """Drive a backfill for some seconds; blocks the calling thread.
+
+        Raises:
+            Held: another process drives it.
+            BackfillError: it cannot go on.
+            redis.RedisError: the broker is away.
+        """
+        clients = Clients(settings=self._settings, app=app, store=self._store, client=self._sync_client)
+        return slice_of(name, clients, seconds=self._settings.backfill_slice, wait=self._closing.wait)
 
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""

@@ -21,6 +21,7 @@ from .job import (
 )
 from .limits import LIMITS, Limits
 from .names import (
+    BACKFILL_TASK,
     CONTRACT_VERSION,
     ENTRY_QUEUE,
     EXTRACT_TASK,
@@ -48,6 +49,7 @@ from .schemas import SCHEMAS, json_schema
 from .verification import VerificationRequest, parse_verification
 
 __all__ = [
+    "BACKFILL_TASK",
     "CONTRACT_VERSION",
     "ENTRY_QUEUE",
     "EXTRACT_TASK",

@@ -12,6 +12,9 @@ EXTRACT_TASK = "byom.extract.v1"
 #: `VerificationRequest` as JSON.
 VERIFY_TASK = "byom.verify.v1"
 
+#: Drives a backfill that exists already. Publish it on `ENTRY_QUEUE` with one positional argument: its name.
+BACKFILL_TASK = "byom.backfill.v1"
+
 #: The queue of the public entry. Celery's own default queue (`celery`) is never consumed, so that the pool
 #: can share a broker with other applications.
 ENTRY_QUEUE = "byom.extract"

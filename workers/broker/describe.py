@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.contract import LIMITS, ProviderKind
+from tasks.contract import BACKFILL_TASK, LIMITS, ProviderKind
 
 #: Names, ids and model ids. No blanks, so that prose does not pass for a name.
 _SHOWABLE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/@+-]{{0,{LIMITS.name_chars - 1}}}")
@@ -29,6 +29,8 @@ def describe(task_name: str, task_id: str, args: Sequence[Any], kwargs: Mapping[
     shown: dict[str, str | int] = {}
     if "project" in job:
         shown["project"] = _name(job["project"])
+    if task_name == BACKFILL_TASK:
+        shown["backfill"] = _name(args[0] if isinstance(args, list | tuple) and args else None)
     if provider := _PROVIDERS.get(task_name):
         shown["provider"] = provider
     for part in ("model", "role"):

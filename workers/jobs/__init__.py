@@ -2,7 +2,7 @@
 
 from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, JobStore, Kept, Reopening
 from .memory import MemoryJobs
-from .redis import RedisJobs, end_now, reopen_now
+from .redis import RedisJobs, end_now, reopen_now, slim
 
 __all__ = [
     "Busy",
@@ -19,4 +19,5 @@ __all__ = [
     "Reopening",
     "end_now",
     "reopen_now",
+    "slim",
 ]

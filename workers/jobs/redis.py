@@ -156,6 +156,21 @@ def reopen_now(client: redis.Redis, job_id: str, kept: Kept, *, ttl: int) -> Reo
     return Reopening(reopen(keys=[job_key(job_id)], args=_reopen_arguments(kept, ttl)).decode())
 
 
+def slim(client: redis.Redis, endings: Mapping[str, Ending]) -> None:
+    """Keep of jobs that went well only that they did: a later delivery still finds that, and makes no call.
+
+    Args:
+        client: of the broker.
+        endings: job → its ending without memories.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    script = client.register_script(lua("workers.jobs", "slim"))
+    texts = [ending.model_dump_json(exclude_none=True) for ending in endings.values()]
+    script(keys=[job_key(job_id) for job_id in endings], args=texts)
+
+
 def _end_arguments(owner: str, state_ttl: int, ending: Ending) -> list[str | int]:
     text = ending.model_dump_json(exclude_none=True)
     return [owner, state_ttl, "ending", text, 0, int(ending.whole)]
@@ -180,7 +195,8 @@ def _parts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         match kind:
             case "unit":
                 units[int(name)] = value.decode()
-            case "attempt":
+            # One that was let go of tells no more than that it was counted.
+            case "attempt" if value:
                 attempts.append(AttemptRecord.model_validate_json(value))
             case "replays":
                 replays = int(value)

@@ -42,6 +42,13 @@ def test_patience_is_shorter_where_there_is_another_connection() -> None:
     assert (only.patience, only.fallback) == (600, False)
 
 
+def test_a_job_that_can_wait_is_as_patient_on_any_connection() -> None:
+    patience = Patience(before_fallback=30, at_most=600, backfill=9_000)
+    links = [address_of(make_job(priority="backfill"), CHAIN, Route.to(link), patience) for link in CHAIN]
+
+    assert [link.patience for link in links if link] == [9_000, 9_000]
+
+
 def test_a_connection_that_is_gone_has_no_lane() -> None:
     assert address_of(make_job(), CHAIN[1:], first_route(CHAIN), PATIENCE) is None
 

@@ -64,6 +64,17 @@ async def test_a_job_that_has_waited_long_enough_for_a_limit_falls_back(bench: B
     assert [(hop.connection, hop.code) for hop in outcome.route.history] == [("primary", FailureCode.RATE_LIMITED)]
 
 
+async def test_a_job_that_can_wait_does_not_fall_back_over_a_rate_limit(bench: Bench) -> None:
+    bench.gate.script += [refused(), refused()]
+    job = make_job(priority="backfill")
+
+    waiting = await bench.run(job, delivery=Delivery(waited=3_600))
+    at_last = await bench.run(job, delivery=Delivery(waited=86_400))
+
+    assert waiting == Park(reason=Reason.TOKENS, seconds=1)
+    assert isinstance(at_last, HandOff)
+
+
 async def test_a_handed_over_job_knows_its_next_lane(bench: Bench) -> None:
     bench.gate.script.append(refused())
 
