@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     #: Seconds for one whole call.
     call_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 90
+    #: The same at a vendor's flex tier; what takes longer is asked at the standard one.
+    flex_timeout: Annotated[float, Field(gt=0, le=3_000, allow_inf_nan=False)] = 900
     #: The longest wait that a worker spends in place before a retry, in seconds; a longer one is spent in the lane.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.

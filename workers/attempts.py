@@ -15,7 +15,7 @@ from config.connections import EffectiveConnection
 from config.credentials import Credential
 from config.errors import CredentialMissing, CredentialRefused
 from config.prices import pico_usd_per_token, price
-from tasks.contract import AttemptRecord, FailureCode, ProviderKind
+from tasks.contract import AttemptRecord, FailureCode, ProviderKind, Tier
 from workers import extraction
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.admission.health import observe
@@ -52,6 +52,11 @@ _WAITS = frozenset({Action.RETRY, Action.FALL_BACK})
 #: Tries of one unit on one connection, whatever goes wrong with each.
 _TRIES_IN_ALL = 6
 
+#: Faults of a call at a cheaper tier after which the standard one is asked.
+_AT_STANDARD = frozenset({FaultKind.TIER_UNAVAILABLE, FaultKind.TIMEOUT})
+#: Seconds that no flex is asked for where there was no room for it.
+_FLEX_REST = 60.0
+
 
 class Sender(Protocol):
     """Sends calls; `workers.providers.transport.Transport` does."""
@@ -71,6 +76,8 @@ class _Work:
     #: Tries of this unit so far, those of earlier deliveries included.
     tries: int
     reservation: Reservation
+    #: The cheaper tier that is asked for.
+    tier: Tier | None = None
     #: What went wrong in this delivery, and how often.
     met: Counter[FaultKind] = field(default_factory=Counter)
 
@@ -102,6 +109,7 @@ class Attempts:
         clock: Clock,
         max_calls: int,
         call_timeout: float,
+        flex_timeout: float,
         patience: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -118,6 +126,7 @@ class Attempts:
             clock: dates attempts.
             max_calls: calls in flight at once in this process.
             call_timeout: seconds of one call.
+            flex_timeout: the same at the flex tier, which is served when the vendor has room.
             patience: the longest wait in place before a retry, in seconds.
             sleep: waits so many seconds.
             jitter: a number from 0 to 1, for backoff.
@@ -131,6 +140,9 @@ class Attempts:
         self._clock = clock
         self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
+        self._flex_timeout = max(flex_timeout, call_timeout)
+        #: Meter → until when no flex is asked for.
+        self._no_flex: dict[str, float] = {}
         self._patience = patience
         self._sleep = sleep
         self._jitter = jitter
@@ -166,6 +178,7 @@ class Attempts:
             credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
+            tier=self._tier(subject),
         )
         done = await self._try(work, records)
         if done.again:
@@ -176,6 +189,13 @@ class Attempts:
             return Trouble.of_refusal(done.refusal, subject)
         assert done.fault is not None and done.decision is not None  # noqa: S101, PT018 - the other half of _Try
         return Trouble.of_fault(done.fault, done.decision, subject)
+
+    def _tier(self, subject: Subject) -> Tier | None:
+        """The cheaper tier that a job's calls are asked for at."""
+        if not subject.job.economy or Tier.FLEX not in subject.model.economy:
+            return None
+        rests = self._no_flex.get(subject.effective.key, 0.0) > self._clock.monotonic()
+        return None if rests else Tier.FLEX
 
     async def give_back(self, effective: EffectiveConnection, reservation: str) -> None:
         """Give back what was set aside for a job that made no call.
@@ -218,13 +238,16 @@ class Attempts:
             credential=work.credential,
             model=subject.model,
             tags=tags_of(subject, attempt),
+            tier=work.tier,
         )
         started_at = self._clock.now()
-        sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
+        timeout = self._call_timeout if work.tier is None else self._flex_timeout
+        sent = await self._transport.send(self._providers[connection.provider], call, timeout=timeout)
         answer = sent.answer
         model = answer.served_model or connection.model
-        cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        await self._settle(lease, observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None))
+        cost = price(connection.provider, model, usage=answer.usage, at=started_at, tier=answer.tier)
+        pico = cost.pico_usd if cost else None
+        await self._settle(lease, observe(answer, provider=connection.provider, cost=pico, tier=call.tier))
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
@@ -252,12 +275,13 @@ class Attempts:
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""
         connection = work.subject.effective.connection
-        prices = pico_usd_per_token(connection.provider, connection.model, self._clock.now().date())
+        prices = pico_usd_per_token(connection.provider, connection.model, self._clock.now().date(), work.tier)
         demand = Demand(
             input_tokens=extraction.prompt_tokens(work.prompt),
             max_output_tokens=work.prompt.max_output_tokens,
             input_price=prices[0] if prices else None,
             output_price=prices[1] if prices else None,
+            longer=0.0 if work.tier is None else self._flex_timeout - self._call_timeout,
         )
         left = _MOMENT
         reservation = work.reservation.take()
@@ -290,6 +314,10 @@ class Attempts:
             )
         else:
             fault, reason = answer, answer.message
+        if fault.kind in _AT_STANDARD and work.tier is not None:
+            work.tier = None
+            if fault.kind is FaultKind.TIER_UNAVAILABLE:
+                self._no_flex[work.subject.effective.key] = self._clock.monotonic() + _FLEX_REST
         decision = decide(fault)
         work.met[fault.kind] += 1
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
@@ -313,7 +341,7 @@ class Attempts:
                 return True
             case Action.REFRESH_CREDENTIAL:
                 return await self._refresh(work, call, decision.code)
-            case Action.RETRY | Action.FALL_BACK:
+            case Action.RETRY | Action.FALL_BACK | Action.RETRY_STANDARD:
                 return True
 
     async def _refresh(self, work: _Work, call: Call, code: FailureCode) -> bool:

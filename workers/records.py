@@ -8,7 +8,7 @@ from datetime import datetime
 from config.prices import Cost
 from tasks.contract import AttemptRecord
 from workers.outcome import Action, Decision
-from workers.providers.base import Call
+from workers.providers.base import Call, Reply
 from workers.providers.transport import Sent
 from workers.trouble import Subject
 
@@ -72,6 +72,8 @@ def record_of(
         usage=answer.usage,
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
+        # Of a call that nothing was billed for: what was asked.
+        tier=answer.tier if isinstance(answer, Reply) or answer.usage.total else call.tier,
         latency_ms=round(sent.latency * 1000),
         queue_wait_ms=round(subject.waited * 1000),
         request_id=answer.request_id,

@@ -107,6 +107,7 @@ class Runtime:
             clock=clock,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
+            flex_timeout=settings.flex_timeout,
             patience=settings.patience,
         )
         self._engine = Engine(

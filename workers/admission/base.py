@@ -46,6 +46,8 @@ class Demand:
     #: Pico-USD per token; None where the price is not known.
     input_price: int | None = None
     output_price: int | None = None
+    #: Seconds by which the call may take longer than others.
+    longer: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,7 @@ class MemoryAdmission:
         for counter in spends:
             self._spends[counter.key].spent += cost
         at = plan.books.now
-        expires = at + self._lease_seconds
+        expires = at + self._lease_seconds + demand.longer
         taken = Taken(kind="call", at=at, amounts=plan.taken, estimate=demand.input_tokens, spend=cost, expires=expires)
         tenant.meter.commit(plan, taken, name=name)
         return MemoryLease(self, effective, name, spends)

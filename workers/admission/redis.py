@@ -227,7 +227,7 @@ class RedisAdmission:
             args=[
                 self._given_now(),
                 name,
-                self._lease_seconds,
+                self._lease_seconds + demand.longer,
                 reservation or "",
                 terms.declared,
                 demand.input_tokens,

@@ -34,6 +34,7 @@ EXAMPLES = examples(
     "byom enqueue examples/conversations.jsonl --project acme",
     "byom enqueue examples/conversations.jsonl --project acme --wait --json > memories.jsonl",
     "zcat archive.jsonl.gz | byom enqueue - --project acme --idempotent --skip-invalid",
+    "byom enqueue archive.jsonl --project acme --economy",
     notes="Each line is a whole job (see `byom schema extraction-job.v1`) or a bare episode.\n"
     "The whole file is checked first; one bad line refuses all, unless --skip-invalid is given.\n"
     "Ends with 1 when a job failed, was done in part only, or had not ended in time.",
@@ -73,12 +74,16 @@ def enqueue(
     idempotent: Annotated[
         bool, typer.Option("--idempotent", help="Make keys of the content: the same file again runs nothing twice.")
     ] = False,
+    economy: Annotated[
+        bool, typer.Option("--economy", help="Take the vendor's cheaper, slower ways where there are any: up to a day.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Enqueue the jobs of a JSON Lines file."""
     settings = load_settings()
     with _opened(file) as source, open_producer(settings) as producer:
-        read = partial(read_jobs, source, project=project, idempotent=idempotent, refuse=_Refusals(settings))
+        refuse = _Refusals(settings)
+        read = partial(read_jobs, source, project=project, idempotent=idempotent, refuse=refuse, economy=economy)
         total = _check(read(), skip_invalid=skip_invalid)
         source.seek(0)
         sent: list[Sent] = []

@@ -36,6 +36,7 @@ def read_jobs(
     project: str | None,
     idempotent: bool,
     refuse: Callable[[str], str | None],
+    economy: bool = False,
 ) -> Iterator[JobLine | BadLine]:
     """Read line by line; blank lines are skipped but counted.
 
@@ -44,6 +45,7 @@ def read_jobs(
         project: fills in where a line names none; a line may not name another.
         idempotent: give each job without an idempotency key one that is made of its content.
         refuse: why a project cannot take jobs, or None when it can.
+        economy: whether all jobs may take the vendor's cheaper, slower ways, not only those that say so.
     """
     for number, raw in enumerate(lines, start=1):
         if not raw.strip():
@@ -58,6 +60,8 @@ def read_jobs(
         if problem is not None:
             yield BadLine(number=number, problem=problem)
         else:
+            if economy:
+                job = job.model_copy(update={"economy": True})
             yield JobLine(number=number, job=_with_key(job) if idempotent else job)
 
 
@@ -102,5 +106,6 @@ def _with_key(job: ExtractionJob) -> ExtractionJob:
     """The job with a key made of its content, so that the same line never runs twice."""
     if job.idempotency_key is not None:
         return job
-    content = job.model_dump_json(exclude_defaults=True)
+    # How it is worked is not part of what it is.
+    content = job.model_dump_json(exclude_defaults=True, exclude={"economy"})
     return job.model_copy(update={"idempotency_key": f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"})

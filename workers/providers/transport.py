@@ -18,6 +18,7 @@ from workers.clock import Clock, SystemClock
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireRequest, WireResponse
 from workers.providers.endpoints import EndpointRefused, GuardedResolver, address_problem
 from workers.providers.rate_limits import parse_rate_limits
+from workers.providers.tiers import without_room
 
 #: Bytes of a response, decompressed. The largest answer is some 100,000 tokens; more than this is an attack or a bug.
 MAX_RESPONSE = 4 * 1024 * 1024
@@ -80,7 +81,7 @@ class Transport:
         latency = self._clock.monotonic() - started
         if isinstance(response, Fault):
             return Sent(answer=response, latency=latency)
-        answer = provider.read(call, response)
+        answer = without_room(provider.read(call, response), call)
         limits = parse_rate_limits(provider.kind, response.headers)
         return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency)
 

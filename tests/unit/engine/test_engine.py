@@ -52,6 +52,7 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
         "request_id": "req_1",
         "labels": {"team": "search"},
         "priority": "live",
+        "tier": None,
         "started_at": START,
     }
 

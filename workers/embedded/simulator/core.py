@@ -151,6 +151,7 @@ class Core:
             return await self._look_up(exchange, account)
         question = wire.parse(incoming)
         entry.model, entry.stored, entry.tags = question.model, question.stored, question.tags
+        entry.tier = question.tier
         if not account.may_use(question.model):
             raise Rejection(Reason.MODEL_NOT_FOUND, model=question.model)
         rule = self._draw(exchange, question.model)
@@ -199,7 +200,8 @@ class Core:
         return account
 
     def _draw(self, exchange: _Exchange, model: str | None) -> FaultRule | None:
-        rule = self.faults.draw(key=exchange.entry.key, path=exchange.incoming.path, model=model)
+        entry = exchange.entry
+        rule = self.faults.draw(key=entry.key, path=exchange.incoming.path, model=model, tier=entry.tier)
         if rule is not None:
             exchange.entry.fault = rule.kind.value
         return rule

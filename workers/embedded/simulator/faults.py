@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import count
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -93,6 +93,8 @@ class FaultRule(BaseModel):
     prefix: str | None = None
     #: Only requests for this model.
     model: str | None = None
+    #: Only requests at this cheaper tier, `flex` or `batch`: as when there is no room for it.
+    tier: Literal["flex", "batch"] | None = None
     #: Share of the matching requests.
     probability: Annotated[float, Field(gt=0, le=1)] = 1.0
     #: Requests that go wrong before the rule is used up; absent means until it is cleared.
@@ -106,12 +108,13 @@ class FaultRule(BaseModel):
             raise ValueError("kind 'slow' needs seconds")
         return self
 
-    def matches(self, *, key: str | None, path: str, model: str | None) -> bool:
+    def matches(self, *, key: str | None, path: str, model: str | None, tier: str | None = None) -> bool:
         """Whether a request is meant."""
         return (
             (self.key is None or self.key == key)
             and (self.prefix is None or path.startswith(self.prefix))
             and (self.model is None or self.model == model)
+            and (self.tier is None or self.tier == tier)
         )
 
     def rejection(self, model: str | None) -> Rejection:
@@ -153,10 +156,10 @@ class Faults:
         self._rules[number] = (rule, 0)
         return number
 
-    def draw(self, *, key: str | None, path: str, model: str | None) -> FaultRule | None:
+    def draw(self, *, key: str | None, path: str, model: str | None, tier: str | None = None) -> FaultRule | None:
         """The fault that this request meets, if any; a counted rule is used up by one."""
         for number, (rule, used) in self._rules.items():
-            if not rule.matches(key=key, path=path, model=model):
+            if not rule.matches(key=key, path=path, model=model, tier=tier):
                 continue
             if rule.probability < 1 and self._rng.random() >= rule.probability:
                 continue
