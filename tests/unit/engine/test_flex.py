@@ -19,7 +19,7 @@ async def test_an_economy_job_asks_for_flex_and_is_billed_at_its_price(bench: Be
     assert [call.tier for call in bench.model.calls] == [Tier.FLEX]
     assert [(record.tier, record.cost_usd) for record in bench.records] == [(Tier.FLEX, "0.0300")]
     assert ending.result is not None
-    assert ending.result.usage.cost_usd == "0.0300"
+    assert ending.result.usage.cost_usd == "0.03"
 
 
 async def test_any_other_job_does_not(bench: Bench) -> None:
