@@ -36,6 +36,9 @@ def usage_record(call: str, **changes: object) -> AttemptRecord:
         "request_id": f"req-{call}",
         "priority": "live",
         "tier": "flex",
+        "estimated_input": 1_100,
+        "packed": 4,
+        "tokens_saved": 900,
         "started_at": NOW,
     }
     return AttemptRecord.model_validate(fields | changes)

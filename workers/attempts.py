@@ -1,4 +1,8 @@
-"""One unit of a job on one connection: call, check, decide, and try again in place where the table says so."""
+"""One part of a job on one connection: call, check, decide, and try again in place where the table says so.
+
+A part is one unit, or several that share a prompt. What a shared prompt is asked in vain is not asked again like that:
+each of its units is retried alone, so that one bad episode spoils nothing for the others.
+"""
 
 import asyncio
 import random
@@ -29,6 +33,7 @@ from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, 
 from workers.providers.transport import Sent
 from workers.records import Done, record_of, tags_of
 from workers.trouble import Subject, Trouble
+from workers.verdict import judge
 
 _log = structlog.get_logger(__name__)
 
@@ -67,13 +72,13 @@ class Sender(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Work:
-    """What changes between the tries of one unit."""
+    """What changes between the tries of one part."""
 
     subject: Subject
-    unit: extraction.Unit
+    pack: extraction.Pack
     prompt: Prompt
     credential: Credential | None
-    #: Tries of this unit so far, those of earlier deliveries included.
+    #: Tries of this part so far, those of earlier deliveries included.
     tries: int
     reservation: Reservation
     #: The cheaper tier that is asked for.
@@ -86,12 +91,15 @@ class _Work:
 class _Try:
     """What one try came to: memories, or a fault and what follows from it, or leave refused."""
 
-    extracted: extraction.Extracted | None = None
+    #: Unit index → its memories; of a shared prompt perhaps not of all units, or of none.
+    extracted: Mapping[int, extraction.Extracted] | None = None
     refusal: Refusal | None = None
     fault: Fault | None = None
     decision: Decision | None = None
     #: Whether to try again here.
     again: bool = False
+    #: Whether what a shared prompt did not yield is to be asked about alone.
+    split: bool = False
 
 
 class Attempts:
@@ -150,31 +158,34 @@ class Attempts:
     async def make(
         self,
         subject: Subject,
-        unit: extraction.Unit,
+        pack: extraction.Pack,
         records: list[AttemptRecord],
         *,
         reservation: Reservation,
-    ) -> extraction.Extracted | Trouble:
-        """Try a unit on the subject's connection until it yields memories or the table says to stop.
+    ) -> Mapping[int, extraction.Extracted] | Trouble:
+        """Try a part of a job on the subject's connection until it yields memories or the table says to stop.
 
         Args:
             subject: the job and the connection.
-            unit: the part of the job.
+            pack: the part of the job.
             records: attempts of the job so far; each try is appended as it is settled.
             reservation: what was set aside for the job at the meter; the first call takes it.
+
+        Returns:
+            Unit index → its memories. Units of a shared prompt that are not among them are to be asked about alone.
 
         Raises:
             CredentialMissing: nothing was called.
         """
-        prefix = f"{subject.route.hop}.{unit.index}."
+        prefix = f"{subject.route.hop}.{pack.index}."
         try:
             credential = await self._directory.credential(subject.effective)
         except CredentialRefused:
             return Trouble.of_refused_credential(subject)
         work = _Work(
             subject=subject,
-            unit=unit,
-            prompt=unit.prompt,
+            pack=pack,
+            prompt=pack.prompt,
             credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
@@ -231,7 +242,7 @@ class Attempts:
     async def _call(self, work: _Work, records: list[AttemptRecord], lease: Lease) -> _Try:
         work.tries += 1
         subject, connection = work.subject, work.subject.effective.connection
-        attempt = f"{subject.route.hop}.{work.unit.index}.{work.tries}"
+        attempt = f"{subject.route.hop}.{work.pack.index}.{work.tries}"
         call = Call(
             prompt=work.prompt,
             connection=connection,
@@ -253,7 +264,7 @@ class Attempts:
             subject,
             call,
             attempt=attempt,
-            done=Done(decision=done.decision, again=done.again),
+            done=_done(work.pack, done, answer),
             sent=sent,
             cost=cost,
             started_at=started_at,
@@ -299,25 +310,16 @@ class Attempts:
 
     async def _judge(self, work: _Work, call: Call, answer: Reply | Fault) -> _Try:
         """Check an answer and decide what follows; prepares the next try where there is to be one."""
-        if isinstance(answer, Reply):
-            checked = extraction.check(work.unit, work.subject.job, answer.text)
-            if isinstance(checked, extraction.Extracted):
-                return _Try(extracted=checked)
-            reason = checked.reason
-            fault = Fault(
-                kind=checked.kind,
-                message=f"The model's answer is not usable: {checked.reason}.",
-                usage=answer.usage,
-                request_id=answer.request_id,
-                served_model=answer.served_model,
-                limits=answer.limits,
-            )
-        else:
-            fault, reason = answer, answer.message
+        verdict = judge(work.pack, work.subject.job, answer)
+        fault = verdict.fault
+        if fault is None:
+            return _Try(extracted=verdict.extracted)
         if fault.kind in _AT_STANDARD and work.tier is not None:
             work.tier = None
             if fault.kind is FaultKind.TIER_UNAVAILABLE:
                 self._no_flex[work.subject.effective.key] = self._clock.monotonic() + _FLEX_REST
+        if verdict.split:
+            return _Try(extracted=verdict.extracted, decision=None if verdict.extracted else decide(fault), split=True)
         decision = decide(fault)
         work.met[fault.kind] += 1
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
@@ -326,7 +328,7 @@ class Attempts:
                 # The newer one, or the one with a fresh token, was refused as well.
                 await self._leave_alone(work.subject, call.credential, decision.code)
             return _Try(fault=fault, decision=decision)
-        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision, reason))
+        return _Try(fault=fault, decision=decision, again=await self._ready_again(work, call, decision, verdict.reason))
 
     async def _ready_again(self, work: _Work, call: Call, decision: Decision, reason: str) -> bool:
         """Prepare the next try; False when it would only be the same again."""
@@ -392,6 +394,19 @@ class Attempts:
         if done.fault is not None and done.fault.retry_after is not None:
             return done.fault.retry_after
         return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
+
+
+def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
+    if not pack.is_shared:
+        return Done(decision=done.decision, again=done.again)
+    took_nothing = isinstance(answer, Fault) and not answer.usage.total
+    return Done(
+        decision=done.decision,
+        again=done.again,
+        split=done.split,
+        packed=len(pack.units),
+        tokens_saved=0 if took_nothing else extraction.tokens_saved(pack, done.extracted or ()),
+    )
 
 
 def _outcome(state: RetryCallState) -> _Try:

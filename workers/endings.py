@@ -68,21 +68,26 @@ def totals(records: Sequence[AttemptRecord]) -> UsageTotals:
     tokens = sum((record.usage for record in records), TokenUsage())
     unpriced = any(record.cost_usd is None and record.usage.total for record in records)
     cost = sum((Decimal(record.cost_usd) for record in records if record.cost_usd is not None), Decimal(0))
+    saved = [record.tokens_saved for record in records if record.tokens_saved is not None]
     return UsageTotals(
-        attempts=len(records), tokens=tokens, cost_usd=None if unpriced else format(cost.normalize(), "f")
+        attempts=len(records),
+        tokens=tokens,
+        cost_usd=None if unpriced else format(cost.normalize(), "f"),
+        tokens_saved=sum(saved) if saved else None,
     )
 
 
 def _provenance(records: Sequence[AttemptRecord]) -> list[Provenance]:
-    """One entry per connection and served model that gave an answer, in the order of first use."""
-    answered: dict[tuple[str, str | None], Provenance] = {}
+    """One entry per prompt, connection and served model that gave an answer, in the order of first use."""
+    answered: dict[tuple[bool, str, str | None], Provenance] = {}
     for record in records:
         if record.status == "ok":
+            is_packed = record.packed is not None
             answered.setdefault(
-                (record.connection, record.served_model),
+                (is_packed, record.connection, record.served_model),
                 Provenance(
-                    prompt_version=extraction.PROMPT_VERSION,
-                    schema_version=extraction.SCHEMA_VERSION,
+                    prompt_version=extraction.PACKED_PROMPT_VERSION if is_packed else extraction.PROMPT_VERSION,
+                    schema_version=extraction.PACKED_SCHEMA_VERSION if is_packed else extraction.SCHEMA_VERSION,
                     provider=record.provider,
                     connection=record.connection,
                     role=record.role,

@@ -1,11 +1,11 @@
 """The engine: takes one delivery of one job through one connection, and says what follows. Knows nothing of Celery.
 
-claim ─► resolve ─► plan ─► each unit: admit ─► call ─► check ─► settle ─► keep  ─► end | hand over
+claim ─► resolve ─► plan ─► pack ─► each part: admit ─► call ─► check ─► settle ─► keep  ─► end | hand over
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from sys import maxsize
 from typing import Final
@@ -30,6 +30,7 @@ from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
+from workers.records import SPLIT
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
@@ -44,8 +45,8 @@ _LEAST_PARKED: Final = 0.1
 #: A delivery of which nothing more is known.
 FIRST_DELIVERY: Final = Delivery()
 
-#: Units of one job in hand at once: a long job must not take a process for itself.
-_UNITS_AT_ONCE: Final = 16
+#: Calls of one job in hand at once: a long job must not take a process for itself.
+_CALLS_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,11 @@ class _Progress:
     kept: set[int]
     #: Unit index → why it has no memories yet.
     troubles: dict[int, Trouble] = field(default_factory=dict)
+
+    @property
+    def split(self) -> set[int]:
+        """First indexes of units that shared a prompt in vain."""
+        return {int(record.attempt.split(".")[1]) for record in self.records if record.action == SPLIT}
 
 
 class Engine:
@@ -275,26 +281,31 @@ class Engine:
         Returns:
             Why units are left for another connection, or None when none is.
         """
-        places = asyncio.Semaphore(_UNITS_AT_ONCE)
+        places = asyncio.Semaphore(_CALLS_AT_ONCE)
 
-        async def work(unit: extraction.Unit) -> None:
+        async def work(pack: extraction.Pack) -> None:
             async with places:
                 if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
                     return
-                made = await self._attempts.make(subject, unit, progress.records, reservation=reservation)
+                made = await self._attempts.make(subject, pack, progress.records, reservation=reservation)
             if isinstance(made, Trouble):
-                progress.troubles[unit.index] = made
+                progress.troubles.update((unit.index, made) for unit in pack.units)
                 return
-            progress.extracted[unit.index] = made
+            progress.extracted.update(made)
             # The last to come is in the ending a moment later.
             if len(progress.extracted) + len(progress.troubles) < len(units):
                 await self._keep(subject.job_id, progress)
+            await _all(work(extraction.Pack.alone(unit)) for unit in pack.units if unit.index not in made)
 
-        todo = [work(unit) for unit in units if unit.index not in progress.extracted]
-        # Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended.
-        for done in await asyncio.gather(*todo, return_exceptions=True):
-            if isinstance(done, BaseException):
-                raise done
+        packs = extraction.pack(
+            subject.job,
+            units,
+            done=progress.extracted,
+            split=progress.split,
+            context_tokens=subject.model.context,
+            max_output=subject.model.max_output,
+        )
+        await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:
@@ -303,6 +314,13 @@ class Engine:
             progress.kept.add(index)
             kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=progress.extracted[index])
             await self._jobs.keep(job_id, unit=index, outcome=kept.model_dump_json(exclude_none=True))
+
+
+async def _all(todo: Iterable[Awaitable[None]]) -> None:
+    """Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended."""
+    for done in await asyncio.gather(*todo, return_exceptions=True):
+        if isinstance(done, BaseException):
+            raise done
 
 
 def _kept(claimed: Claimed) -> dict[int, extraction.Extracted]:

@@ -4,13 +4,18 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from config.prices import Cost
 from tasks.contract import AttemptRecord
+from workers.extraction import prompt_tokens
 from workers.outcome import Action, Decision
 from workers.providers.base import Call, Reply
 from workers.providers.transport import Sent
 from workers.trouble import Subject
+
+#: What is done about a shared prompt that did not yield memories of all its episodes.
+SPLIT: Final = "split"
 
 _RETRIES = frozenset(Action) - {Action.FALL_BACK}
 
@@ -23,6 +28,11 @@ class Done:
     decision: Decision | None
     #: Whether it is tried again in place.
     again: bool
+    #: Whether what a shared prompt did not yield is asked about alone.
+    split: bool = False
+    #: Of a shared prompt: its episodes, and the input tokens that it saved.
+    packed: int | None = None
+    tokens_saved: int | None = None
 
 
 def tags_of(subject: Subject, attempt: str) -> Mapping[str, str]:
@@ -69,7 +79,10 @@ def record_of(
         credential_version=call.credential.version if call.credential else None,
         status="ok" if done.decision is None else done.decision.code.value,
         action=_taken(done, subject),
+        packed=done.packed,
+        tokens_saved=done.tokens_saved,
         usage=answer.usage,
+        estimated_input=prompt_tokens(call.prompt),
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         # Of a call that nothing was billed for: what was asked.
@@ -85,6 +98,8 @@ def record_of(
 
 def _taken(done: Done, subject: Subject) -> str:
     """What was done about a try."""
+    if done.split:
+        return SPLIT
     if done.decision is None:
         return "done"
     if done.again:

@@ -126,6 +126,8 @@ class ExtractionJob(Payload):
         dict[Identifier, Name],
         Field(max_length=LIMITS.labels, json_schema_extra={"additionalProperties": False}),
     ] = {}
+    #: Episodes that have at most so many tokens together, by estimate, share one prompt; absent: each has its own.
+    pack_tokens: Annotated[int, Field(strict=True, ge=1, le=LIMITS.pack_tokens)] | None = None
     #: Where the result, or the failure, is posted when the job ends, signed with the project's webhook secret.
     callback_url: HttpUrl | None = None
 

@@ -33,6 +33,8 @@ class Limits:
     language_chars: int = 35
     #: Characters of the callback URL.
     url_chars: int = 2_048
+    #: Estimated tokens of episodes that share one prompt.
+    pack_tokens: int = 4_000
 
 
 #: The limits in force for contract version 1.

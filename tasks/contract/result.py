@@ -99,7 +99,8 @@ class AttemptRecord(Record):
 
     #: Names the call itself: two calls never share it, however often a job is delivered.
     id: str
-    #: `hop.unit.try`: place in the fallback chain, part of the job, try of that part; all from 1.
+    #: `hop.unit.try`: place in the fallback chain, part of the job, try of that part; all from 1. A call about several
+    #: parts is a try of the first of them.
     attempt: str
     job_id: str
     account: str | None = None
@@ -113,13 +114,21 @@ class AttemptRecord(Record):
     credential_version: int | None = None
     #: `ok`, or the reason of the failure.
     status: str
-    #: What was done about it: `done`, `retry` (or another way of trying again), `wait`, `fall_back` or `fail`.
+    #: What was done about it: `done`, `retry` (or another way of trying again), `split` (episodes that shared the
+    #: prompt in vain are asked about one by one), `wait`, `fall_back` or `fail`.
     action: str
+    #: Episodes that shared the prompt; absent when it was about one.
+    packed: int | None = None
+    #: Estimated input tokens that prompts of their own would have taken for those of them that it yielded memories of,
+    #: less those that it took: negative when it was in vain. Absent when it was about one.
+    tokens_saved: int | None = None
     usage: TokenUsage = TokenUsage()
     #: USD as a decimal string; absent when the price is unknown.
     cost_usd: str | None = None
     #: The prices used, USD per million tokens, and where they come from; absent when unknown.
     price: dict[str, Any] | None = None
+    #: Input tokens of the prompt as they were estimated before the call; absent in older records.
+    estimated_input: int | None = None
     latency_ms: int
     #: From joining the lane of this connection to the delivery that made the call; absent in older records.
     queue_wait_ms: int | None = None
@@ -139,6 +148,8 @@ class UsageTotals(Record):
     tokens: TokenUsage = TokenUsage()
     #: USD as a decimal string; absent when the price of any attempt that used tokens is unknown.
     cost_usd: str | None = None
+    #: Input tokens that packing saved, by estimate: the sum over all attempts; absent when nothing was packed.
+    tokens_saved: int | None = None
 
 
 class Failure(Record):

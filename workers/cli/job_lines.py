@@ -1,12 +1,11 @@
 """Jobs from a file of JSON Lines: each line a whole job, or a bare episode that becomes a job of its own."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from tasks.contract import ExtractionJob, JobRefused, parse_job
+from workers.backfill.documents import NoDocument, read_document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ def read_jobs(
         try:
             job = _job(raw, project=project)
             problem = refuse(job.project)
-        except _Problem as error:
+        except (NoDocument, _Problem) as error:
             problem = str(error)
         except JobRefused as error:
             problem = "; ".join(error.details["problems"])
@@ -66,7 +65,7 @@ def read_jobs(
 
 
 def _job(raw: bytes, *, project: str | None) -> ExtractionJob:
-    document = _document(raw)
+    document = read_document(raw)
     if "episodes" not in document and "content" in document:
         document = {"episodes": [document]}
         # A bare episode may name its project too; an episode itself has no such field.
@@ -78,28 +77,6 @@ def _job(raw: bytes, *, project: str | None) -> ExtractionJob:
     if "project" not in document:
         raise _Problem("project: missing; name it in the line or with --project")
     return parse_job(document)
-
-
-def _document(raw: bytes) -> dict[str, Any]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _Problem(f"not UTF-8 at byte {error.start + 1}") from None
-    try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise _Problem("nested too deep") from None
-    except json.JSONDecodeError as error:
-        raise _Problem(f"not JSON: {error.msg} at column {error.colno}") from None
-    except ValueError:
-        raise _Problem("not JSON: a number is too long") from None
-    if not isinstance(document, dict):
-        raise _Problem("not a JSON object")
-    return document
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise _Problem(f"not JSON: {name} is no JSON number")
 
 
 def _with_key(job: ExtractionJob) -> ExtractionJob:

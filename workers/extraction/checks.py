@@ -18,8 +18,8 @@ from workers.extraction.loops import is_circling
 from workers.extraction.merge import link_facts, merge_facts
 from workers.extraction.names import name_key
 from workers.extraction.notes import Notes, WarningCode
-from workers.extraction.parse import RawAnswer, parse_answer
-from workers.extraction.results import Extracted, ExtractedFact, Unit, Unusable
+from workers.extraction.parse import RawAnswer, parse_answer, parse_object, split_answer
+from workers.extraction.results import Extracted, ExtractedFact, Pack, Unit, Unusable, keyed
 from workers.extraction.schema import LABEL_CHARS, RawFact
 from workers.providers.base import FaultKind
 
@@ -50,7 +50,38 @@ def check(unit: Unit, job: ExtractionJob, text: str) -> Extracted | Unusable:
     answer = parse_answer(text, notes)
     if isinstance(answer, Unusable):
         return answer
-    return _Check(unit, job, notes).run(answer)
+    return _Check(unit, job, _source(unit), notes).run(answer)
+
+
+def check_pack(pack: Pack, job: ExtractionJob, text: str) -> dict[int, Extracted | Unusable]:
+    """What can be believed of an answer about several episodes, by the indexes of their units. Never raises.
+
+    Each part is judged by its own episode, as if it had come alone; what is of another episode is left out.
+
+    Args:
+        pack: what was asked.
+        job: the job that the units are of.
+        text: the answer as it came, or as far as it came.
+    """
+    units = keyed(pack.units)
+    parts = split_answer(text, units)
+    sources = {key: _source(unit) for key, unit in units.items()}
+    judged: dict[int, Extracted | Unusable] = {}
+    for key, unit in units.items():
+        if key not in parts:
+            judged[unit.index] = _unusable("it did not answer for each episode once")
+            continue
+        notes = Notes()
+        answer = parse_object(parts[key], notes)
+        others = [source for other, source in sources.items() if other != key]
+        judged[unit.index] = (
+            answer if isinstance(answer, Unusable) else _Check(unit, job, sources[key], notes, others).run(answer)
+        )
+    return judged
+
+
+def _source(unit: Unit) -> Source:
+    return Source(unit.text, is_json=unit.episode.kind is EpisodeKind.JSON)
 
 
 class _LeftOut(Exception):
@@ -64,20 +95,27 @@ class _LeftOut(Exception):
 class _Check:
     """One run of the checks over one answer."""
 
-    def __init__(self, unit: Unit, job: ExtractionJob, notes: Notes) -> None:
+    def __init__(
+        self, unit: Unit, job: ExtractionJob, source: Source, notes: Notes, others: Sequence[Source] = ()
+    ) -> None:
         self._unit = unit
         self._job = job
         self._notes = notes
-        self._source = Source(unit.text, is_json=unit.episode.kind is EpisodeKind.JSON)
+        self._source = source
+        #: Texts that shared the prompt.
+        self._others = others
         self._calendar = Calendar(unit.episode.reference_time, unit.prompt.user)
-        self._table = EntityTable(unit, job, self._source, notes)
+        self._table = EntityTable(unit, job, self._source, notes, others)
         self._inexact = 0
         self._unquoted = 0
+        self._foreign = 0
 
     def run(self, answer: RawAnswer) -> Extracted | Unusable:
         for entity in answer.entities:
             self._table.add(entity)
         checked = [fact for raw in answer.facts if (fact := self._fact(raw))]
+        if not checked and self._foreign:
+            return _unusable("it mixed up the episodes")
         if not checked and self._unquoted >= _MANY:
             return _unusable("none of its evidence quotes occurs in the episode")
         facts = merge_facts(self._unstamped(checked), self._notes)
@@ -117,6 +155,9 @@ class _Check:
     def _evidence(self, raw: RawFact) -> tuple[str, bool]:
         """The passage that bears a fact out, and whether it had to be guessed."""
         exact = evidence = self._source.quote(raw.evidence)
+        if exact is None and any(other.quote(raw.evidence) for other in self._others):
+            self._foreign += 1
+            raise _LeftOut(WarningCode.OTHER_EPISODE)
         if exact is None and self._inexact < _MENDABLE:
             self._inexact += 1
             evidence = self._source.nearest(raw.evidence)
@@ -135,6 +176,8 @@ class _Check:
         linked = self._table.find_object(target)
         if linked is None and self._table.is_copied(target):
             raise _LeftOut(WarningCode.EXAMPLE_COPIED)
+        if linked is None and self._table.is_foreign(target):
+            raise _LeftOut(WarningCode.OTHER_EPISODE)
         known = self._table.find_subject(subject)
         if known is None:
             raise _LeftOut(WarningCode.FACT_WITHOUT_ENTITY)

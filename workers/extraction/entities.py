@@ -1,5 +1,6 @@
 """The entities of one answer: cleaned, typed, looked up in the episode, and found again by the facts."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -28,16 +29,20 @@ class EntityTable:
         job: for its types and language.
         source: the unit's text.
         notes: takes what was repaired or left out.
+        others: texts that shared the prompt; what only they name is not of this episode.
     """
 
-    def __init__(self, unit: Unit, job: ExtractionJob, source: Source, notes: Notes) -> None:
+    def __init__(
+        self, unit: Unit, job: ExtractionJob, source: Source, notes: Notes, others: Sequence[Source] = ()
+    ) -> None:
         self._episode = unit.episode
         self._notes = notes
         self._types = {name_key(name): name for name in (*list_types(job), OTHER_TYPE)}
         self._speaker = speaker_name(unit.episode)
         self._speaker_key = name_key(self._speaker or "")
         self._source = source
-        #: All that the model was shown: names of the context and of the job's instructions may stand for a pronoun.
+        self._others = others
+        #: All but the others: names of the context and of the job's instructions may stand for a pronoun.
         self._shown = Source(unit.prompt.user)
         # In another language names are written differently, and cannot be looked up.
         self._translated = job.language is not None
@@ -59,7 +64,7 @@ class EntityTable:
             self._notes.add(WarningCode.EXAMPLE_COPIED, name)
             return
         if not (self._is_speaker(name) or self._source.accounts_for(name)):
-            if not self._translated and not self._shown.accounts_for(name):
+            if (not self._translated and not self._shown.accounts_for(name)) or self.is_foreign(name):
                 self.invented += 1
                 self._notes.add(WarningCode.ENTITY_INVENTED, name)
                 return
@@ -89,6 +94,14 @@ class EntityTable:
     def is_copied(self, name: str) -> bool:
         """Whether a name is the example's and not the episode's."""
         return name_key(name) in _EXAMPLE and not self._shown.names(name)
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether a name is that of another episode of the prompt, and of nothing else that the model was shown."""
+        return (
+            any(char.isalpha() for char in name)
+            and not self._shown.accounts_for(name)
+            and any(other.names(name) for other in self._others)
+        )
 
     def kept(self, used: AbstractSet[str]) -> list[ExtractedEntity]:
         """The entities that the episode names or a fact needs, each once.

@@ -21,6 +21,7 @@ class WarningCode(StrEnum):
     FACT_ABOUT_ITSELF = "fact_about_itself"
     EVIDENCE_MISSING = "evidence_missing"
     EVIDENCE_MENDED = "evidence_mended"
+    OTHER_EPISODE = "other_episode"
     DATE_UNREADABLE = "date_unreadable"
     DATE_IMPLAUSIBLE = "date_implausible"
     DATES_REVERSED = "dates_reversed"
@@ -44,6 +45,7 @@ _DETAILS: Final[dict[WarningCode, str]] = {
     WarningCode.FACT_ABOUT_ITSELF: "facts left out, subject and object were the same",
     WarningCode.EVIDENCE_MISSING: "facts left out, their quote is not in the episode",
     WarningCode.EVIDENCE_MENDED: "facts given the sentence nearest to their inexact quote",
+    WarningCode.OTHER_EPISODE: "facts left out, they are of another episode of the same prompt",
     WarningCode.DATE_UNREADABLE: "dates left out, they could not be read",
     WarningCode.DATE_IMPLAUSIBLE: "dates left out, neither the episode nor its reference time accounts for the year",
     WarningCode.DATES_REVERSED: "facts left undated, they would have ended before they began",

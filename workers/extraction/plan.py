@@ -15,9 +15,9 @@ from workers.providers.base import Prompt
 #: Tokens of output that every call may use: a short message can hold a dozen facts.
 LEAST_OUTPUT: Final = 1_000
 #: Tokens of output per token of a chunk beyond that.
-_OUTPUT_PER_INPUT: Final = 2
+OUTPUT_PER_INPUT: Final = 2
 #: The estimate leans to the high side of one vocabulary; some vendors' count more.
-_MARGIN: Final = 1.25
+MARGIN: Final = 1.25
 
 #: Tokens that every call takes whatever the job: instructions and schema.
 STATIC_TOKENS: Final = estimate_tokens(SYSTEM) + estimate_tokens(json.dumps(SCHEMA))
@@ -46,8 +46,8 @@ def plan(job: ExtractionJob, *, context_tokens: int, max_output: int) -> list[Un
         for part, (start, end) in enumerate(chunks, start=1):
             chunk = text[start:end]
             user = build_user(preface, episode, chunk, part=part, parts=len(chunks))
-            needed = int((STATIC_TOKENS + estimate_tokens(user)) * _MARGIN)
-            wanted = LEAST_OUTPUT + _OUTPUT_PER_INPUT * estimate_tokens(chunk)
+            needed = int((STATIC_TOKENS + estimate_tokens(user)) * MARGIN)
+            wanted = LEAST_OUTPUT + OUTPUT_PER_INPUT * estimate_tokens(chunk)
             room = min(wanted, max_output, context_tokens - needed)
             if room < min(LEAST_OUTPUT, max_output):
                 raise PromptTooLong(

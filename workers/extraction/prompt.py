@@ -7,7 +7,7 @@ episode, framed as data.
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
@@ -57,7 +57,7 @@ def build_preface(job: ExtractionJob) -> Preface:
     )
 
 
-def build_user(preface: Preface, episode: Episode, text: str, *, part: int, parts: int) -> str:
+def build_user(preface: Preface, episode: Episode, text: str, *, part: int = 1, parts: int = 1) -> str:
     """The variable half of a prompt.
 
     Args:
@@ -67,23 +67,31 @@ def build_user(preface: Preface, episode: Episode, text: str, *, part: int, part
         part: place of the chunk in the episode, from 1.
         parts: chunks of the episode in all.
     """
-    taken = preface.taken | _imitated([episode.speaker or "", episode.role or "", text])
-    # The smallest free number: nothing inside a frame can close it, and the bytes stay the same where nobody tries.
-    mark = next(number for number in map(str, count(1)) if number not in taken)
-    lines = [f"Entity types: {preface.entity_types}"]
-    if preface.language:
-        lines.append(f"Write summaries and facts in {preface.language}; names and evidence stay as written.")
-    if preface.instructions:
-        lines.append("What the project wants (this never changes the rules or the output format):")
-        lines.append(_framed("wishes", mark, preface.instructions))
-    for earlier, said in preface.context:
-        lines += [f"Context. {_title(earlier)}", _framed("context", mark, said)]
+    mark = _free_mark(preface, [episode.speaker or "", episode.role or "", text])
+    lines = _opening(preface, mark)
     extent = f", part {part} of {parts}, which may begin and end in the middle" if parts > 1 else ""
     lines += [
         f"The episode, up to the last </episode-{mark}>. {_title(episode)}{extent}",
         _framed("episode", mark, text),
         "Answer with the JSON object for this episode.",
     ]
+    return "\n".join(lines)
+
+
+def build_packed_user(preface: Preface, episodes: Mapping[str, Episode]) -> str:
+    """The variable half of a prompt about several whole episodes.
+
+    Args:
+        preface: what the units of the job share.
+        episodes: the episodes by the keys that the answer calls them by.
+    """
+    said = [part for one in episodes.values() for part in (one.speaker or "", one.role or "", one.text)]
+    mark = _free_mark(preface, said)
+    lines = _opening(preface, mark)
+    for key, episode in episodes.items():
+        lines += [f"{key}. {_title(episode)}", _framed("episode", f"{mark}-{key}", episode.text)]
+    first, *_, last = episodes
+    lines.append(f"Answer with the JSON object for {first} to {last}.")
     return "\n".join(lines)
 
 
@@ -108,6 +116,25 @@ def enlarge(prompt: Prompt, *, max_output: int) -> Prompt:
 def list_types(job: ExtractionJob) -> Sequence[str]:
     """The names of the types that this job tells apart, without `other`."""
     return [kind.name for kind in job.entity_types] or DEFAULT_ENTITY_TYPES
+
+
+def _free_mark(preface: Preface, contents: Sequence[str]) -> str:
+    """The smallest free number: nothing inside a frame can close it, and the bytes stay the same where nobody tries."""
+    taken = preface.taken | _imitated(contents)
+    return next(number for number in map(str, count(1)) if number not in taken)
+
+
+def _opening(preface: Preface, mark: str) -> list[str]:
+    """What comes before the episode."""
+    lines = [f"Entity types: {preface.entity_types}"]
+    if preface.language:
+        lines.append(f"Write summaries and facts in {preface.language}; names and evidence stay as written.")
+    if preface.instructions:
+        lines.append("What the project wants (this never changes the rules or the output format):")
+        lines.append(_framed("wishes", mark, preface.instructions))
+    for earlier, said in preface.context:
+        lines += [f"Context. {_title(earlier)}", _framed("context", mark, said)]
+    return lines
 
 
 def _select_context(context: Sequence[Episode]) -> tuple[list[tuple[Episode, str]], bool]:

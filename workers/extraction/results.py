@@ -1,6 +1,8 @@
 """The values that pass between extraction and the engine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -10,7 +12,7 @@ from workers.providers.base import FaultKind, Prompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One model call's worth of work: an episode, or a chunk of a long one."""
+    """What is asked about at once at the least: an episode, or a chunk of a long one. Its prompt is about it alone."""
 
     #: From 1, over the whole job.
     index: int
@@ -22,6 +24,34 @@ class Unit:
     #: The chunk.
     text: str = field(repr=False)
     prompt: Prompt = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """What one call is about: one unit, or several whole episodes that share a prompt."""
+
+    units: tuple[Unit, ...]
+    prompt: Prompt = field(repr=False)
+
+    @classmethod
+    def alone(cls, unit: Unit) -> Self:
+        """A unit with its own prompt."""
+        return cls(units=(unit,), prompt=unit.prompt)
+
+    @property
+    def index(self) -> int:
+        """That of its first unit, which its attempts are named after."""
+        return self.units[0].index
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several episodes share the prompt."""
+        return len(self.units) > 1
+
+
+def keyed(units: Sequence[Unit]) -> dict[str, Unit]:
+    """Units by what a shared prompt and its answer call them: e1, e2, … in their order."""
+    return {f"e{number}": unit for number, unit in enumerate(units, start=1)}
 
 
 class PromptTooLong(Exception):

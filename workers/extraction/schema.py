@@ -10,6 +10,9 @@ from tasks.contract import LIMITS
 SCHEMA_VERSION: Final = "1"
 #: What vendors call the schema.
 SCHEMA_NAME: Final = f"memories_v{SCHEMA_VERSION}"
+#: The same of the answer about several episodes.
+PACKED_SCHEMA_VERSION: Final = f"{SCHEMA_VERSION}-packed"
+PACKED_SCHEMA_NAME: Final = f"memories_v{SCHEMA_VERSION}_packed"
 
 #: Characters of an object that is a literal.
 LITERAL_CHARS: Final = 256
@@ -34,6 +37,12 @@ SCHEMA: Final[dict[str, Any]] = _object(
         "type": "array",
         "items": _object("evidence", "subject", "predicate", "object", "fact", "valid_at", "invalid_at"),
     },
+)
+
+#: The same for several episodes, each with its key: deep as the portable subset goes, and no deeper.
+PACKED_SCHEMA: Final[dict[str, Any]] = _object(
+    "episodes",
+    episodes={"type": "array", "items": _object("episode", *SCHEMA["properties"], **SCHEMA["properties"])},
 )
 
 #: C0 and C1 controls but for whitespace; databases downstream choke on them.

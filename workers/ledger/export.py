@@ -53,6 +53,9 @@ COLUMNS = (
     "request_id",
     "labels",
     "tier",
+    "estimated_input",
+    "packed",
+    "tokens_saved",
 )
 
 

@@ -75,6 +75,7 @@ class AnthropicProvider:
                 request_id=request_id,
                 served_model=body.get("model"),
                 usage=usage,
+                text=text,
             )
         return Reply(
             text=text,

@@ -135,6 +135,8 @@ class Fault:
     #: As in `Reply`.
     limits: RateLimits | None = None
     tier: Tier | None = None
+    #: What the model had written of a truncated answer; never logged.
+    text: str = field(default="", repr=False)
 
 
 class Provider(Protocol):

@@ -117,7 +117,7 @@ class BedrockProvider:
         text = _answer(objects(part(body, "output", "message").get("content")))
         if code := _trouble(body, text):
             signal = Signal(status=200, codes=(code,))
-            fault = fault_of(call, response, self.rules, signal, request_id=request_id, usage=usage)
+            fault = fault_of(call, response, self.rules, signal, request_id=request_id, usage=usage, text=text)
             return at_tier(fault, call, part(body, "serviceTier").get("type"))
         reply = Reply(text=text, usage=usage, request_id=safe_word(request_id, call, limit=128))
         return at_tier(reply, call, part(body, "serviceTier").get("type"))

@@ -113,6 +113,7 @@ def fault_of(
     request_id: object = None,
     served_model: object = None,
     usage: TokenUsage | None = None,
+    text: str = "",
 ) -> Fault:
     """The fault that a response amounts to.
 
@@ -126,6 +127,7 @@ def fault_of(
         request_id: the vendor's id of the call.
         served_model: the model that the vendor says it used.
         usage: what the vendor bills all the same.
+        text: what the model wrote; kept of truncated answers only.
     """
     kind = classify(rules, signal)
     code = next((safe for code in signal.codes if (safe := safe_word(code, call))), None)
@@ -140,6 +142,7 @@ def fault_of(
         request_id=safe_word(request_id, call, limit=128),
         served_model=safe_word(served_model, call, limit=128),
         usage=usage or TokenUsage(),
+        text=text if kind is FaultKind.TRUNCATED else "",
     )
 
 

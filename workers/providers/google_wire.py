@@ -112,6 +112,7 @@ def read_generated(call: Call, response: WireResponse, rules: Sequence[Rule], *,
             request_id=body.get("responseId"),
             served_model=body.get("modelVersion"),
             usage=usage,
+            text=text,
         )
     return Reply(
         text=text,

@@ -70,6 +70,7 @@ class OpenAICompatibleProvider:
                 request_id=request_id,
                 served_model=body.get("model"),
                 usage=usage,
+                text=content if isinstance(content := part(choices[0], "message").get("content"), str) else "",
             )
         return Reply(
             text=part(choices[0], "message")["content"],

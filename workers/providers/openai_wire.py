@@ -129,6 +129,7 @@ def _read(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Reply | 
             request_id=request_id,
             served_model=body.get("model"),
             usage=usage,
+            text=text,
         )
     return Reply(
         text=text,

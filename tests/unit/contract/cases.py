@@ -103,6 +103,7 @@ LIMIT_CASES = [
         field="entity_types.0.description",
         build=lambda n: job(entity_types=[{"name": "City", "description": words(n)}]),
     ),
+    LimitCase(limit="pack_tokens", field="pack_tokens", build=lambda n: job(pack_tokens=n)),
     LimitCase(limit="instructions_chars", field="instructions", build=lambda n: job(instructions=words(n))),
     LimitCase(
         limit="labels",

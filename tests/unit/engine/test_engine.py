@@ -33,7 +33,7 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
     assert (result.usage.attempts, result.usage.tokens) == (1, USAGE)
     assert result.provenance[0].served_model == "gpt-6-luna-2026-09-01"
     (attempt,) = result.attempts
-    assert attempt.model_dump(exclude={"price", "cost_usd", "id"}) == {
+    assert attempt.model_dump(exclude={"price", "cost_usd", "id", "estimated_input"}) == {
         "attempt": "1.1.1",
         "job_id": "j",
         "account": "acme-inc",
@@ -53,6 +53,8 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
         "labels": {"team": "search"},
         "priority": "live",
         "tier": None,
+        "packed": None,
+        "tokens_saved": None,
         "started_at": START,
     }
 

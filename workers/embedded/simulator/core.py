@@ -154,7 +154,7 @@ class Core:
         entry.tier = question.tier
         if not account.may_use(question.model):
             raise Rejection(Reason.MODEL_NOT_FOUND, model=question.model)
-        rule = self._draw(exchange, question.model)
+        rule = self._draw(exchange, question.model, question.user)
         if rule is not None and rule.kind not in AFTER_THE_MODEL:
             return await self._interrupt(exchange, rule, question)
         answer = self._think(account, question, rule)
@@ -199,9 +199,10 @@ class Core:
             raise Rejection(Reason.EXPIRED_KEY)
         return account
 
-    def _draw(self, exchange: _Exchange, model: str | None) -> FaultRule | None:
+    def _draw(self, exchange: _Exchange, model: str | None, text: str = "") -> FaultRule | None:
         entry = exchange.entry
-        rule = self.faults.draw(key=entry.key, path=exchange.incoming.path, model=model, tier=entry.tier)
+        path = exchange.incoming.path
+        rule = self.faults.draw(key=entry.key, path=path, model=model, text=text, tier=entry.tier)
         if rule is not None:
             exchange.entry.fault = rule.kind.value
         return rule

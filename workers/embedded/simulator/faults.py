@@ -1,5 +1,6 @@
 """Faults on demand: rules that say which requests go wrong, how, and how often."""
 
+import json
 import random
 from collections.abc import Iterator
 from enum import StrEnum
@@ -34,6 +35,8 @@ class Injection(StrEnum):
     HTML = "html"
     #: JSON that does not fit the schema.
     WRONG_SCHEMA = "wrong_schema"
+    #: Of an answer about several episodes, the part of the first does not fit the schema; others are as they should be.
+    SPOILED_PART = "spoiled_part"
 
 
 #: Faults after which a model has run, so that the vendor bills.
@@ -45,6 +48,7 @@ AFTER_THE_MODEL = frozenset(
         Injection.REFUSAL,
         Injection.EMPTY,
         Injection.WRONG_SCHEMA,
+        Injection.SPOILED_PART,
     }
 )
 
@@ -95,6 +99,8 @@ class FaultRule(BaseModel):
     model: str | None = None
     #: Only requests at this cheaper tier, `flex` or `batch`: as when there is no room for it.
     tier: Literal["flex", "batch"] | None = None
+    #: Only requests whose prompt has this text in it.
+    text: Annotated[str, Field(min_length=1)] | None = None
     #: Share of the matching requests.
     probability: Annotated[float, Field(gt=0, le=1)] = 1.0
     #: Requests that go wrong before the rule is used up; absent means until it is cleared.
@@ -108,13 +114,16 @@ class FaultRule(BaseModel):
             raise ValueError("kind 'slow' needs seconds")
         return self
 
-    def matches(self, *, key: str | None, path: str, model: str | None, tier: str | None = None) -> bool:
+    def matches(
+        self, *, key: str | None, path: str, model: str | None, text: str = "", tier: str | None = None
+    ) -> bool:
         """Whether a request is meant."""
         return (
             (self.key is None or self.key == key)
             and (self.prefix is None or path.startswith(self.prefix))
             and (self.model is None or self.model == model)
             and (self.tier is None or self.tier == tier)
+            and (self.text is None or self.text in text)
         )
 
     def rejection(self, model: str | None) -> Rejection:
@@ -125,6 +134,14 @@ class FaultRule(BaseModel):
         return Rejection(reason, model=model, code=code, status=self.status, retry_after=self.retry_after)
 
 
+#: What is said in place of an answer.
+_INSTEAD = {
+    Injection.REFUSAL: ("I'm sorry, but I can't help with that.", Finish.REFUSED),
+    Injection.EMPTY: ("", Finish.STOP),
+    Injection.WRONG_SCHEMA: ('{"unexpected":{"simulated":true}}', Finish.STOP),
+}
+
+
 def spoil(kind: Injection, text: str) -> tuple[str, Finish]:
     """What becomes of an answer's text, and why the model says it stopped."""
     match kind:
@@ -132,14 +149,17 @@ def spoil(kind: Injection, text: str) -> tuple[str, Finish]:
             return text[: len(text) // 2], Finish.LENGTH
         case Injection.MALFORMED:
             return f"Here is the JSON you asked for:\n{text[: -max(1, len(text) // 3)]}", Finish.STOP
-        case Injection.REFUSAL:
-            return "I'm sorry, but I can't help with that.", Finish.REFUSED
-        case Injection.EMPTY:
-            return "", Finish.STOP
-        case Injection.WRONG_SCHEMA:
-            return '{"unexpected":{"simulated":true}}', Finish.STOP
+        case Injection.SPOILED_PART:
+            return _without_first_part(text), Finish.STOP
         case _:
-            return text, Finish.STOP
+            return _INSTEAD.get(kind, (text, Finish.STOP))
+
+
+def _without_first_part(text: str) -> str:
+    answer = json.loads(text)
+    if isinstance(answer, dict) and answer.get("episodes"):
+        answer["episodes"][0] = {"episode": answer["episodes"][0].get("episode"), "simulated": True}
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
 
 class Faults:
@@ -156,10 +176,12 @@ class Faults:
         self._rules[number] = (rule, 0)
         return number
 
-    def draw(self, *, key: str | None, path: str, model: str | None, tier: str | None = None) -> FaultRule | None:
+    def draw(
+        self, *, key: str | None, path: str, model: str | None, text: str = "", tier: str | None = None
+    ) -> FaultRule | None:
         """The fault that this request meets, if any; a counted rule is used up by one."""
         for number, (rule, used) in self._rules.items():
-            if not rule.matches(key=key, path=path, model=model, tier=tier):
+            if not rule.matches(key=key, path=path, model=model, text=text, tier=tier):
                 continue
             if rule.probability < 1 and self._rng.random() >= rule.probability:
                 continue

@@ -85,6 +85,10 @@ RECORDS = sa.Table(
     sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
     sa.Column("output_tokens", sa.BigInteger, nullable=False),
     sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("estimated_input", sa.BigInteger),
+    # Null where the prompt was about one episode.
+    sa.Column("packed", sa.Integer),
+    sa.Column("tokens_saved", sa.BigInteger),
     # As the record has it; null where the price is not known.
     sa.Column("cost_usd", Money),
     # The same as whole pico-dollars, so that sums are exact on both.
@@ -136,13 +140,26 @@ def _first(connection: sa.Connection) -> None:
 
 
 def _tier(connection: sa.Connection) -> None:
+    _add_column(connection, "tier", "TEXT")
+
+
+def _estimated_input(connection: sa.Connection) -> None:
+    _add_column(connection, "estimated_input", "BIGINT")
+
+
+def _packing(connection: sa.Connection) -> None:
+    _add_column(connection, "packed", "INTEGER")
+    _add_column(connection, "tokens_saved", "BIGINT")
+
+
+def _add_column(connection: sa.Connection, name: str, kind: str) -> None:
     # The first step of a newer program makes it at once.
-    if "tier" not in {column["name"] for column in sa.inspect(connection).get_columns(RECORDS.name)}:
-        connection.execute(sa.text(f"ALTER TABLE {RECORDS.name} ADD COLUMN tier TEXT"))
+    if name not in {column["name"] for column in sa.inspect(connection).get_columns(RECORDS.name)}:
+        connection.execute(sa.text(f"ALTER TABLE {RECORDS.name} ADD COLUMN {name} {kind}"))
 
 
 #: What makes version n of version n - 1, from 1. Steps are only ever added; later ones write their own DDL.
-STEPS: Sequence[Step] = (_first, _tier)
+STEPS: Sequence[Step] = (_first, _tier, _estimated_input, _packing)
 
 
 def migrate(connection: sa.Connection, *, steps: Sequence[Step] = STEPS) -> int:

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from workers.embedded.simulator.brain.extract import Findings, extract
-from workers.embedded.simulator.brain.fill import fill
-from workers.embedded.simulator.brain.passage import find_passage
+from workers.embedded.simulator.brain.fill import EPISODES, fill
+from workers.embedded.simulator.brain.passage import find_keyed_passages, find_passage
 from workers.embedded.simulator.exchange import Question
 
 PLAIN = "This is a simulated answer."
@@ -29,11 +29,14 @@ def answer(question: Question) -> str:
     """The model's text: JSON when a schema is asked for."""
     if question.schema is None:
         return PLAIN
-    findings = _read(question.user)
+    is_keyed = EPISODES in question.schema.get("properties", ())
+    findings = _read(question.user, is_keyed=is_keyed)
     document = fill(question.schema or _ANY_OBJECT, findings)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 @lru_cache(maxsize=4_096)
-def _read(user: str) -> Findings:
+def _read(user: str, *, is_keyed: bool) -> Findings:
+    if is_keyed:
+        return Findings(parts={key: extract(passage) for key, passage in find_keyed_passages(user).items()})
     return extract(find_passage(user))

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final
 
@@ -68,6 +68,8 @@ class Findings:
     facts: tuple[dict[str, Any], ...] = ()
     #: When the passage was written.
     reference: str = ""
+    #: Of a prompt about several episodes: what each says, by its key.
+    parts: Mapping[str, "Findings"] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

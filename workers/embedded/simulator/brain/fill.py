@@ -41,6 +41,8 @@ _ALIASES: Final = {
 }
 _ENTITIES: Final = frozenset({"entities", "nodes", "extracted_entities", "people", "names"})
 _FACTS: Final = frozenset({"facts", "edges", "relations", "relationships", "statements", "memories", "triples"})
+#: Of a prompt about several episodes: the list that has an element for each.
+EPISODES: Final = "episodes"
 _AFFIRMATIVE: Final = frozenset({"ok", "success", "ready", "valid"})
 #: Beyond this, only required properties are written.
 _DEPTH = 12
@@ -104,6 +106,11 @@ class _Filler:
         if depth >= _DEPTH:
             return []
         items = schema.get("items") or {}
+        if name == EPISODES and self._findings.parts:
+            return [
+                _Filler(self._root, part).value(items, name, {"episode": key}, depth + 1)
+                for key, part in self._findings.parts.items()
+            ]
         records: Sequence[Record]
         if name in _ENTITIES:
             records = self._findings.entities

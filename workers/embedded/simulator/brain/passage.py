@@ -5,6 +5,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+#: The frame of each of several episodes in one of this project's prompts, with the key that the answer calls it by.
+_KEYED_FRAME = re.compile(
+    r"^<(?P<name>episode-\d+-(?P<key>e\d+))>\n(?P<text>.*?)\n</(?P=name)>$", re.DOTALL | re.MULTILINE
+)
 #: The frame that this project's prompts use, then what others use. A frame is closed by its own name only.
 _FRAMES = (
     re.compile(r"^<(?P<name>episode-\d+)>\n(?P<text>.*)\n</(?P=name)>$", re.DOTALL | re.MULTILINE),
@@ -38,7 +42,16 @@ def find_passage(user: str) -> Passage:
     frames = next((found for pattern in _FRAMES if (found := list(pattern.finditer(user)))), None)
     if frames is None:
         return Passage(text=user.strip(), types=types)
-    frame = frames[-1]  # what else a prompt frames comes before the episode
+    return _passage(user, frames[-1], types)  # what else a prompt frames comes before the episode
+
+
+def find_keyed_passages(user: str) -> dict[str, Passage]:
+    """The episodes of a prompt about several of them, by their keys; empty for all other prompts."""
+    types = _allowed_types(user)
+    return {frame["key"]: _passage(user, frame, types) for frame in _KEYED_FRAME.finditer(user)}
+
+
+def _passage(user: str, frame: re.Match[str], types: tuple[str, ...]) -> Passage:
     title = user[: frame.start()].rstrip("\n").rpartition("\n")[2]
     return Passage(
         text=frame["text"].strip("\n"),
