@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from config.connections import EffectiveConnection
 from config.settings import Settings
-from tasks.contract import ExtractionJob, FailureCode
+from tasks.contract import ExtractionJob
 from workers import extraction
 from workers.lanes.header import LaneHeader
-from workers.routing import Route, next_route
+from workers.routing import Route, is_last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +37,23 @@ def address_of(
     effective = next((link for link in chain if link.connection.name == route.connection), None)
     if effective is None:
         return None
-    last = next_route(chain, route, FailureCode.INTERNAL) is None
-    needs = extraction.rough_needs(job)
-    return LaneHeader(
+    last = is_last(chain, route)
+    header = LaneHeader(
         meter=effective.key,
         tenant=effective.tenant,
         project=job.project,
         connection=route.connection,
         priority=job.priority.value,
         weight=effective.profile.weight,
-        input=needs.input_tokens,
-        calls=needs.calls,
+        input=0,
+        calls=1,
         patience=patience.on(last=last),
         fallback=not last,
     )
+    return addressed(header, job)
+
+
+def addressed(header: LaneHeader, job: ExtractionJob) -> LaneHeader:
+    """The header of a job like another one: of its project and class, and with its route."""
+    needs = extraction.rough_needs(job)
+    return header.model_copy(update={"input": needs.input_tokens, "calls": needs.calls})

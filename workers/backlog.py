@@ -29,48 +29,32 @@ def backlog_of(client: redis.Redis, project: str) -> Backlog:
     return Backlog(waiting=Lanes(client).waiting(project), expected_wait=expected_wait(client, project))
 
 
-class Room:
-    """The room that is left for the jobs of one batch. What waits already is asked once for each project.
+def no_room(client: redis.Redis, project: str, *, waiting: int, most: int) -> JobRefused:
+    """The error for a job for which there is no room.
 
-    Several producers that fill up the last room at the same moment may go beyond it, by a batch each at most.
+    Args:
+        client: of the broker.
+        project: whose job it is.
+        waiting: jobs of the project that wait.
+        most: how many of them may.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked.
     """
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        #: Project → jobs that wait, those of the batch included.
-        self._waiting: dict[str, int] = {}
-
-    def left(self, project: str, most: int) -> bool:
-        """Whether one more job may wait where at most `most` may.
-
-        Raises:
-            redis.RedisError: the broker cannot be asked.
-        """
-        if project not in self._waiting:
-            self._waiting[project] = Lanes(self._client).waiting(project)
-        return self._waiting[project] < most
-
-    def take(self, project: str) -> None:
-        """Count a job that is to wait."""
-        if project in self._waiting:
-            self._waiting[project] += 1
-
-    def refusal(self, project: str, most: int) -> JobRefused:
-        """The error for a job for which there is no room."""
-        waiting, wait = self._waiting[project], expected_wait(self._client, project)
-        expected = f" The last of them can be paid for in about {wait_words(wait)}." if wait else ""
-        return JobRefused(
-            f"project '{project}' has {waiting:,} jobs waiting and may have {most:,} (max_waiting).{expected} Send the "
-            f"job again later, raise what its connections may take (byom limits set), or let more of its jobs wait: "
-            f"byom project set --project {project} --max-waiting N",
-            {
-                "code": FailureCode.BACKLOG_FULL.value,
-                "project": project,
-                "waiting": waiting,
-                "max_waiting": most,
-                "expected_wait": wait,
-            },
-        )
+    wait = expected_wait(client, project)
+    expected = f" The last of them can be paid for in about {wait_words(wait)}." if wait else ""
+    return JobRefused(
+        f"project '{project}' has {waiting:,} jobs waiting and may have {most:,} (max_waiting).{expected} Send the "
+        f"job again later, raise what its connections may take (byom limits set), or let more of its jobs wait: "
+        f"byom project set --project {project} --max-waiting N",
+        {
+            "code": FailureCode.BACKLOG_FULL.value,
+            "project": project,
+            "waiting": waiting,
+            "max_waiting": most,
+            "expected_wait": wait,
+        },
+    )
 
 
 def wait_words(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Accepting a job: see that there is room for it, hold its idempotency key, choose its first connection.
+"""Accepting a job: see whether its project can run it, that there is room for it, and that it is new.
 
 Used by the enqueue API before a job is published and by the entry task for jobs that foreign producers published.
 Synchronous: both callers may block.
@@ -7,26 +7,36 @@ Synchronous: both callers may block.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import redis
 
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, StoreError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused
-from workers.address import Patience, address_of
-from workers.backlog import Room
+from workers.address import Patience, address_of, addressed
+from workers.backlog import no_room
+from workers.lanes.control import Lanes
 from workers.lanes.header import LaneHeader
 from workers.routing import Route, first_route
 
-_PUBLISHED = "published"
-_RESERVED = "reserved"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A job that its project can run."""
+
+    job: ExtractionJob
+    route: Route
+    #: The lane in which it is to wait.
+    address: LaneHeader
+    #: Jobs of its project that may wait; None for any number.
+    most: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The job is to be run under `job_id`."""
+    """The job is to be run under the id that it has."""
 
-    job_id: str
     route: Route
     #: The lane in which it waits.
     address: LaneHeader | None
@@ -37,6 +47,15 @@ class Duplicate:
     """Another job holds the idempotency key; nothing is to be run."""
 
     job_id: str
+
+
+class _Examined(NamedTuple):
+    """What holds for all jobs of one project and class, for as long as its connections are the same."""
+
+    chain: list[EffectiveConnection]
+    route: Route
+    #: Of one of them.
+    header: LaneHeader
 
 
 class Intake:
@@ -62,63 +81,59 @@ class Intake:
         """
         self._chain = chain
         self._client = client
+        self._lanes = Lanes(client)
         self._key_ttl = key_ttl
         self._patience = patience
         self._callback_problem = callback_problem
+        #: Project and class → what was found out of them last.
+        self._examined: dict[tuple[str, str], _Examined] = {}
 
-    def accept(self, job: ExtractionJob, *, job_id: str, room: Room | None = None) -> Accepted | Duplicate:
-        """Decide what becomes of a job that wants to run under `job_id`.
-
-        An idempotency key that is reserved but was never published (its producer died in between) is taken up again
-        under the first id: running the same id twice is harmless.
-
-        Args:
-            job: the job.
-            job_id: the id that it is to have.
-            room: of the batch that the job belongs to; a job alone has its own.
+    def examine(self, job: ExtractionJob) -> Offer:
+        """See whether a job's project can run it, and where it goes first; asks the store and nobody else.
 
         Raises:
-            JobRefused: the project is unknown or has no usable primary connection, too many of its jobs wait, or the
-                job's callback could not be delivered.
+            JobRefused: the project is unknown or has no usable primary connection, or the job's callback could not be
+                delivered.
             StoreError: the store cannot be read.
         """
         chain = self.chain(job.project)
         self._check_callback(job)
-        most, room = chain[0].profile.max_waiting, room or Room(self._client)
-        if most is not None and not room.left(job.project, most) and not self._is_known(job, job_id):
-            raise room.refusal(job.project, most)
-        accepted = self._hold_key(job, chain, job_id)
-        if isinstance(accepted, Accepted):
-            room.take(job.project)
-        return accepted
+        like = job.project, job.priority.value
+        found = self._examined.get(like)
+        if found is None or found.chain is not chain:
+            route = first_route(chain)
+            header = address_of(job, chain, route, self._patience)
+            assert header is not None  # noqa: S101 - the route leads onto the chain
+            found = self._examined[like] = _Examined(chain, route, header)
+        return Offer(
+            job=job, route=found.route, address=addressed(found.header, job), most=chain[0].profile.max_waiting
+        )
 
-    def _hold_key(self, job: ExtractionJob, chain: list[EffectiveConnection], job_id: str) -> Accepted | Duplicate:
-        route = first_route(chain)
-        address = address_of(job, chain, route, self._patience)
-        if job.idempotency_key is None:
-            return Accepted(job_id=job_id, route=route, address=address)
-        key = _key(job.project, job.idempotency_key)
-        known = self._client.set(key, f"{job_id} {_RESERVED}", nx=True, get=True, ex=self._key_ttl)
-        if known is None:
-            return Accepted(job_id=job_id, route=route, address=address)
-        owner, _, state = _text(known).partition(" ")
-        if owner == job_id or state == _RESERVED:
-            return Accepted(job_id=owner, route=route, address=address)
-        return Duplicate(job_id=owner)
+    def accept(self, job: ExtractionJob, *, job_id: str) -> Accepted | Duplicate:
+        """Decide what becomes of a job whose message is in hand and stays with the broker until this is settled.
 
-    def _is_known(self, job: ExtractionJob, job_id: str) -> bool:
-        """Whether a job adds nothing to what waits: its key was published before, or is its own."""
-        if job.idempotency_key is None:
-            return False
-        known = self._client.get(_key(job.project, job.idempotency_key))
-        owner, _, state = _text(known or "").partition(" ")
-        return state == _PUBLISHED or owner == job_id
+        Its key is taken before it is published again: the message that is in hand is delivered until it was.
 
-    def published(self, job: ExtractionJob, *, job_id: str) -> None:
-        """Note that the job's message reached the broker."""
-        if job.idempotency_key is not None:
-            key = _key(job.project, job.idempotency_key)
-            self._client.set(key, f"{job_id} {_PUBLISHED}", xx=True, ex=self._key_ttl)
+        Args:
+            job: the job.
+            job_id: the id that it has.
+
+        Raises:
+            JobRefused: as `examine`, or too many jobs of its project wait.
+            StoreError: the store cannot be read.
+            redis.RedisError: Redis does not answer.
+        """
+        offer = self.examine(job)
+        key = job_key(job)
+        if offer.most is not None:
+            waiting = self._lanes.waiting(job.project)
+            if waiting >= offer.most and not (key and self._client.exists(key)):
+                raise no_room(self._client, job.project, waiting=waiting, most=offer.most)
+        if key:
+            known = self._client.set(key, job_id, nx=True, get=True, ex=self._key_ttl)
+            if known is not None and (owner := _text(known).partition(" ")[0]) != job_id:
+                return Duplicate(job_id=owner)
+        return Accepted(route=offer.route, address=offer.address)
 
     def _check_callback(self, job: ExtractionJob) -> None:
         try:
@@ -147,9 +162,11 @@ class Intake:
             raise JobRefused(str(error), {"code": code.value, "project": project}) from None
 
 
-def _key(project: str, idempotency_key: str) -> str:
-    """Redis key; the caller's key is hashed, since it may hold anything."""
-    return f"byom:key:{project}:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+def job_key(job: ExtractionJob) -> str:
+    """Redis key that holds the job's idempotency key; empty if it has none. Hashed, since it may hold anything."""
+    if job.idempotency_key is None:
+        return ""
+    return f"byom:key:{job.project}:{hashlib.sha256(job.idempotency_key.encode()).hexdigest()}"
 
 
 def _text(value: object) -> str:

@@ -1,112 +1,86 @@
 """The typed enqueue API, for code that may import this package."""
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import redis
 from celery import Celery
-from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
 
 from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore, open_store
-from tasks.contract import (
-    ContractError,
-    ExtractionFailed,
-    ExtractionJob,
-    ExtractionResult,
-    FailureCode,
-    JobRefused,
-    parse_job,
-)
+from tasks.contract import ContractError, ExtractionJob, FailureCode, JobRefused, parse_job
 from workers.address import patience_of
 from workers.app import create_app
-from workers.backlog import Backlog, Room, backlog_of
-from workers.clock import SystemClock
-from workers.intake import Accepted, Intake
-from workers.messages import attempt_signature
+from workers.backlog import Backlog, backlog_of
+from workers.clock import Clock, SystemClock
+from workers.handles import JobHandle, Results
+from workers.intake import Intake
+from workers.messages import AttemptMessages
 from workers.notify.callbacks import CallbackCheck
-from workers.task_body import BUDGET_PAUSED, WAITING
+from workers.publishing import Batch, Publisher
 
-#: Messages sent to the broker in one go.
-_BATCH = 200
+__all__ = ["JobHandle", "Payload", "Producer", "WithId"]
 
-_STATES = {
-    "PENDING": "pending",
-    "RECEIVED": "queued",
-    "STARTED": "running",
-    "RETRY": "running",
-    "IGNORED": "running",
-    WAITING: "waiting",
-    BUDGET_PAUSED: "budget_paused",
-    "FAILURE": "failed",
-    "REVOKED": "failed",
-}
+#: Seconds that the configuration of a project is trusted while one stream of jobs goes out.
+_TRUSTED = 1.0
+
+#: As long as Celery's own publishing goes on trying, a restart of the broker passes unnoticed.
+_RETRIES = 20
+_LONGEST_BACKOFF = 2.0
+_FIRST_BACKOFF = 0.2
+
+#: Ids travel in every event and become parts of keys.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+#: A job, or what can be parsed as one.
+Payload = ExtractionJob | Mapping[str, Any]
 
 
-class JobHandle:
-    """A job by its id."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithId:
+    """A job whose id is given: enqueueing it once more is harmless.
 
-    def __init__(self, result: "AsyncResult[Any]", *, duplicate: bool = False) -> None:
-        self._result = result
-        #: Whether the idempotency key was known: the id is then that of the first job.
-        self.duplicate = duplicate
+    The id is remembered as long as an idempotency key is. A job that has both is known by its key.
+    """
 
-    @property
-    def id(self) -> str:
-        """The job's id; the same from enqueue to result, across fallbacks."""
-        return str(self._result.id)
-
-    def state(self) -> str:
-        """Where the job is.
-
-        `pending` (queued, or not known), `running`, `waiting` (for a limit or for a connection to be well again),
-        `budget_paused`, `succeeded`, `partial`, `duplicate` or `failed`.
-        """
-        state = self._result.state
-        if state == "SUCCESS":
-            return ExtractionResult.model_validate(self._result.result).status.value
-        return _STATES.get(state, state.lower())
-
-    def result(self, timeout: float | None = None) -> ExtractionResult:
-        """Wait for the job to end.
-
-        Args:
-            timeout: seconds to wait; None waits for ever.
-
-        Raises:
-            ExtractionFailed: the job ended `failed`; `code` and `details` say why.
-            JobRefused: a worker found the job unacceptable.
-            TimeoutError: it has not ended yet.
-        """
-        try:
-            return ExtractionResult.model_validate(self._result.get(timeout=timeout))
-        except CeleryTimeoutError:
-            raise TimeoutError(
-                f"job {self.id} has not ended after {timeout:g} s; it goes on: ask again with `byom result {self.id}`"
-            ) from None
-        except ContractError:
-            raise
-        except Exception as error:
-            details = {"code": FailureCode.INTERNAL.value, "error": type(error).__name__}
-            raise ExtractionFailed(
-                f"job {self.id} ended with {type(error).__name__}; the worker's log has the traceback", details
-            ) from error
+    job_id: str
+    job: Payload
 
 
 class Producer:
-    """Enqueues jobs."""
+    """Enqueues jobs. Safe for threads."""
 
-    def __init__(self, *, app: Celery, store: ParameterStore, client: redis.Redis, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        app: Celery,
+        store: ParameterStore,
+        client: redis.Redis,
+        settings: Settings,
+        result_client: redis.Redis | None = None,
+    ) -> None:
+        """Take what the producer works with.
+
+        Args:
+            app: whose tasks the jobs become.
+            store: the configuration.
+            client: of the broker.
+            settings: of this process.
+            result_client: of the result store, where that is another server than the broker.
+        """
         self._app = app
         self._client = client
-        self._store = store
-        #: The connections of the projects of one batch, so that the store is not read for each job.
-        self._chains: dict[str, list[EffectiveConnection]] = {}
+        self._result_client = result_client or client
+        self._results = Results(app, self._result_client)
+        self._chains = _Chains(store, SystemClock())
         self._intake = Intake(
-            chain=self._chain,
+            chain=self._chains.of,
             client=client,
             key_ttl=settings.idempotency_ttl,
             patience=patience_of(settings),
@@ -117,15 +91,18 @@ class Producer:
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
+        self._publisher = Publisher(client, messages=AttemptMessages(app), key_ttl=settings.idempotency_ttl)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """A producer with clients of its own; close it."""
+        shared = settings.backend_url == settings.redis_url
         return cls(
             app=create_app(settings),
             store=open_store(settings.store_url, key=settings.store_key),
-            client=redis.Redis.from_url(settings.redis_url),
+            client=_patient_client(settings.redis_url),
             settings=settings,
+            result_client=None if shared else _patient_client(settings.backend_url),
         )
 
     def __enter__(self) -> Self:
@@ -137,30 +114,43 @@ class Producer:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._result_client.close()
         self._app.close()
 
-    def enqueue(self, job: ExtractionJob | Mapping[str, Any]) -> JobHandle:
+    def enqueue(self, job: Payload, *, job_id: str | None = None) -> JobHandle:
         """Publish one job and return at once.
+
+        Args:
+            job: the job.
+            job_id: its id; absent: a new one. A job whose id is known is not published again, see `WithId`.
 
         Raises:
             JobRefused: the payload or its project is not acceptable, or too many of the project's jobs wait; nothing
                 was published.
+            BrokerFull: the broker takes no more messages; nothing was published.
+            redis.RedisError: the broker does not answer.
         """
-        return next(self.enqueue_many([job]))
+        [handle] = self.enqueue_many([job if job_id is None else WithId(job_id=job_id, job=job)])
+        return handle
 
-    def enqueue_many(self, jobs: Iterable[ExtractionJob | Mapping[str, Any]]) -> Iterator[JobHandle]:
+    def enqueue_many(self, jobs: Iterable[Payload | WithId]) -> Iterator[JobHandle]:
         """Publish many jobs, in batches; yields a handle per job, in order, once its batch is with the broker.
+
+        A batch goes out in one step, and all of it or nothing is with the broker whatever breaks.
 
         Raises:
             JobRefused: a payload or its project is not acceptable, or too many jobs of its project wait
                 (`ProjectProfile.max_waiting`); the jobs before it are published, and none after it.
+            BrokerFull: the broker takes no more messages; jobs without a handle are not published.
+            redis.RedisError: the broker does not answer; jobs without a handle may be published or not.
         """
-        batch: list[ExtractionJob] = []
+        self._chains.forget()
+        batch = Batch()
         try:
-            for payload in jobs:
-                batch.append(parse_job(payload))
-                if len(batch) == _BATCH:
-                    full, batch = batch, []
+            for item in jobs:
+                self._add(batch, item)
+                if batch.is_full:
+                    full, batch = batch, Batch()
                     yield from self._publish(full)
         except ContractError:
             yield from self._publish(batch)
@@ -177,43 +167,68 @@ class Producer:
 
     def handle(self, job_id: str) -> JobHandle:
         """The handle of a job that was enqueued earlier, by anybody."""
-        return JobHandle(self._app.AsyncResult(job_id))
+        return JobHandle(job_id, self._results)
 
-    def _chain(self, project: str) -> list[EffectiveConnection]:
-        if project not in self._chains:
-            self._chains[project] = effective_chain(self._store, project)
-        return self._chains[project]
+    def _add(self, batch: Batch, item: Payload | WithId) -> None:
+        """Examine a job and add it to a batch.
 
-    def _publish(self, jobs: list[ExtractionJob]) -> Iterator[JobHandle]:
-        """Publish jobs up to the first that is refused.
+        Raises:
+            JobRefused: it is not acceptable.
+        """
+        given = item.job_id if isinstance(item, WithId) else None
+        if given is not None and not _ID.fullmatch(given):
+            problem = "job_id: must be letters, digits, '.', '_' and '-', begin with one of the first two, at most 128"
+            raise JobRefused(
+                f"The job was refused: {problem}.", {"code": FailureCode.INVALID_JOB.value, "problems": [problem]}
+            )
+        offer = self._intake.examine(parse_job(item.job if isinstance(item, WithId) else item))
+        batch.add(self._publisher.entry(offer, job_id=given or str(uuid.uuid4()), given=given is not None))
+
+    def _publish(self, batch: Batch) -> Iterator[JobHandle]:
+        """Publish a batch up to the first job that is refused.
 
         Raises:
             JobRefused: one was refused; the handles of those before it come first.
         """
-        self._chains.clear()
-        room = Room(self._client)
-        refused: JobRefused | None = None
-        handles: list[JobHandle] = []
-        published: list[tuple[ExtractionJob, str]] = []
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(_BATCH):  # type: ignore[attr-defined]  # new in kombu 5.7
-            for job in jobs:
-                try:
-                    accepted = self._intake.accept(job, job_id=str(uuid.uuid4()), room=room)
-                except JobRefused as error:
-                    refused = error
-                    break
-                if isinstance(accepted, Accepted):
-                    payload = job.model_dump(mode="json", exclude_unset=True)
-                    signature = attempt_signature(
-                        self._app, payload, accepted.route, accepted.address, job_id=accepted.job_id
-                    )
-                    signature.apply_async(producer=producer, task_id=accepted.job_id)
-                    published.append((job, accepted.job_id))
-                handles.append(
-                    JobHandle(self._app.AsyncResult(accepted.job_id), duplicate=not isinstance(accepted, Accepted))
-                )
-        for job, job_id in published:
-            self._intake.published(job, job_id=job_id)
-        yield from handles
-        if refused is not None:
-            raise refused
+        published = self._publisher.publish(batch)
+        for entry, known in zip(batch.entries, published.known, strict=False):
+            yield JobHandle(known or entry.job_id, self._results, duplicate=known is not None)
+        if published.refused is not None:
+            raise published.refused
+
+
+class _Chains:
+    """The connections of projects, so that the store is not read for each job. One instance serves many threads."""
+
+    def __init__(self, store: ParameterStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: dict[str, tuple[float, list[EffectiveConnection]]] = {}
+
+    def of(self, project: str) -> list[EffectiveConnection]:
+        """The connections of a project.
+
+        Raises:
+            ConfigError: there is no such project, it has none, or the store cannot be read.
+        """
+        now = self._clock.monotonic()
+        read_at, chain = self._known.get(project, (float("-inf"), []))
+        if now - read_at > _TRUSTED:
+            chain = effective_chain(self._store, project)
+            self._known[project] = (now, chain)
+        return chain
+
+    def forget(self) -> None:
+        """Read everything anew."""
+        self._known.clear()
+
+
+def _patient_client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=15,
+        socket_connect_timeout=5,
+        retry=Retry(ExponentialWithJitterBackoff(base=_FIRST_BACKOFF, cap=_LONGEST_BACKOFF), _RETRIES),
+        # A failover shows as an error of its own.
+        retry_on_error=[redis.ReadOnlyError],
+    )

@@ -60,6 +60,12 @@ def first_route(chain: Sequence[EffectiveConnection]) -> Route:
     return Route.to(chain[0])
 
 
+def is_last(chain: Sequence[EffectiveConnection], route: Route) -> bool:
+    """Whether there is no connection of the chain left to try after that of a route."""
+    tried = {route.connection, *(hop.connection for hop in route.history)}
+    return all(effective.connection.name in tried for effective in chain)
+
+
 def next_route(chain: Sequence[EffectiveConnection], route: Route, code: FailureCode) -> Route | None:
     """The route onto the first connection of the chain that was not tried yet, or None."""
     history = route.given_up(code)

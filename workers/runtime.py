@@ -178,15 +178,12 @@ class Runtime:
             JobRefused: its project cannot run it.
         """
         try:
-            accepted = self._intake.accept(job, job_id=job_id)
+            return self._intake.accept(job, job_id=job_id)
         except JobRefused as error:
             # A callback that is refused itself is not posted.
             heard = job.model_copy(update={"callback_url": None}) if error.details.get("problems") else job
             self.failed(heard, job_id, Failure.model_validate({"message": error.message, **error.details}))
             raise
-        if isinstance(accepted, Accepted):
-            self._intake.published(job, job_id=job_id)
-        return accepted
 
     def failed(self, job: ExtractionJob, job_id: str, failure: Failure) -> None:
         """Tell of the end of a job that failed outside of the engine.

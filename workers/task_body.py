@@ -109,14 +109,8 @@ def _conclude(
             task.update_state(state=state, meta={"reason": reason.value, "seconds": round(seconds, 3)})
             # Any value does as the reason; the stubs know of texts and errors only.
             raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)  # type: ignore[arg-type]
-        case HandOff(route=route, address=address):
+        case HandOff(route=route, address=address) | Accepted(route=route, address=address):
             raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
-        case Accepted(job_id=first, route=route, address=address) if first == job_id:
-            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
-        case Accepted(job_id=first, route=route, address=address):
-            # The key's first producer died before it published. Its id is taken up again, never a second one.
-            attempt_signature(task.app, job, route, address, job_id=first).apply_async(task_id=first)
-            return _duplicate(task, job, job_id=job_id, first=first)
         case Duplicate(job_id=first):
             return _duplicate(task, job, job_id=job_id, first=first)
     if outcome.result is not None:

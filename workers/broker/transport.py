@@ -27,6 +27,7 @@ from workers.broker.qos import QoS
 from workers.broker.renewal import Renewal
 from workers.broker.unacked import KEYS, Keys, Place, Unacked
 from workers.lanes.control import WAKE_KEY, Lanes
+from workers.lanes.entering import Entry
 from workers.lanes.header import LaneHeader
 
 _log = structlog.get_logger(__name__)
@@ -305,7 +306,9 @@ class Channel(stock.Channel):
         batch = kwargs.get("_publish_batch")
         header = LaneHeader.of(message, queue=queue)
         if header is not None:
-            self.lanes.put(header, queue, message["properties"]["delivery_tag"], dumps(message), batch=batch)
+            tag, job_id = message["properties"]["delivery_tag"], str(message["headers"].get("id"))
+            entry = Entry(header=header, queue=queue, tag=tag, message=dumps(message), job_id=job_id)
+            self.lanes.put(entry, batch=batch)
             return
         if batch is not None:
             super()._put(queue, message, **kwargs)

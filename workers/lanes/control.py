@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from workers.lanes.header import LaneHeader
+from workers.lanes.entering import Entrance, Entry, Put
 from workers.lanes.keys import ALL, PAUSED, WAITING, WEIGHTS, LaneName, pause_field, queue_state
 from workers.lanes.scripts import LANES
 from workers.lua import lua
@@ -67,29 +67,22 @@ class Lanes:
         self._client = client
         self._clock = clock
         self._wake_key = wake_key
-        self._put = client.register_script(lua("workers.lanes", "enqueue", uses=(LANES,)))
+        self._entrance = Entrance(client, wake_key=wake_key, clock=clock)
         self._hold = client.register_script(lua("workers.lanes", "hold", uses=(LANES,)))
         self._clear = client.register_script(lua("workers.lanes", "clear", uses=(LANES,)))
 
-    def put(self, header: LaneHeader, queue: str, tag: str, message: str, *, batch: Any | None = None) -> None:
+    def put(self, entry: Entry, *, batch: Any | None = None) -> None:
         """Put a job into its lane.
 
         Args:
-            header: whose job it is and what it will take.
-            queue: which queue the lane belongs to.
-            tag: delivery tag of the message.
-            message: kombu's message as JSON.
+            entry: the job.
             batch: kombu's batch of publications, which sends it with others.
         """
-        weight = "" if header.weight is None else header.weight
-        arguments = [str(header.lane(queue)), header.label(tag), message, header.connection, weight, self._clock()]
-        if batch is None:
-            self._put(keys=[self._wake_key], args=arguments)
-        elif batch._buffered:  # noqa: SLF001 - kombu has no other word for whether a batch has just begun
-            batch.add("evalsha", self._put.sha, 1, self._wake_key, *arguments)
-        else:
-            # The first of those that are sent together brings the script along.
-            batch.add("eval", self._put.script, 1, self._wake_key, *arguments)
+        self._entrance.put(entry, batch=batch)
+
+    def put_all(self, entries: Sequence[Entry], *, key_ttl: int) -> Put:
+        """Put jobs into their lanes in one step, up to the first that is refused: see `Entrance.put_all`."""
+        return self._entrance.put_all(entries, key_ttl=key_ttl)
 
     def names(self, which: Which = EVERY) -> list[LaneName]:
         """The lanes in which jobs wait, in order of their names."""

@@ -24,6 +24,9 @@ a *line*, which is where the meters of one class and queue stand, is named by qu
     byom:lanes:weights            hash  project → weight, where it is not 1
     byom:lanes:paused             hash  project, tab, class, tab, queue or nothing for all → when
 
+    byom:id:<job>                 text  a job whose id was given is known: its id, tab, its project
+    byom:batch:<name>             text  what was answered to a batch, for whoever sends it again
+
 The label is `since input output calls patience fallback tag`: seconds of the server's clock, tokens, tokens, a number,
 seconds, 0 or 1, and the message's delivery tag.
 
@@ -40,6 +43,9 @@ ALL = f"{PREFIX}all"
 WAITING = f"{PREFIX}waiting"
 WEIGHTS = f"{PREFIX}weights"
 PAUSED = f"{PREFIX}paused"
+
+#: Keys of jobs whose ids were given.
+GIVEN = "byom:id:"
 
 _SEPARATOR = "\t"
 

@@ -7,6 +7,7 @@ from typing import Any
 from workers.broker.parked import Parked
 from workers.broker.unacked import KEYS, Place, Unacked
 from workers.lanes.control import Lanes
+from workers.lanes.entering import Entry
 from workers.lanes.header import HEADER, LaneHeader
 
 QUEUE = "q"
@@ -62,7 +63,8 @@ class LaneBench:
         }
         header = LaneHeader.of(message, queue=queue)
         assert header is not None
-        self.lanes.put(header, queue, message["properties"]["delivery_tag"], json.dumps(message))
+        tag = message["properties"]["delivery_tag"]
+        self.lanes.put(Entry(header=header, queue=queue, tag=tag, message=json.dumps(message), job_id=name))
         return name
 
     def put_many(self, count: int, project: str, **fields: Any) -> None:

@@ -26,6 +26,7 @@ from workers.alerts import MemoryAlerts
 from workers.effect import put_into_force
 from workers.embedded.valkey import EmbeddedValkey
 from workers.lanes.control import Lanes
+from workers.lanes.entering import Entry
 from workers.lanes.header import LaneHeader
 from workers.lanes.keys import LaneName
 from workers.lanes.views import list_lanes
@@ -86,7 +87,7 @@ def put(client: redis.Redis, effective: EffectiveConnection, tag: str) -> LaneNa
         calls=1,
         patience=3_600,
     )
-    Lanes(client).put(header, "extract.openai", tag, "{}")
+    Lanes(client).put(Entry(header=header, queue="extract.openai", tag=tag, message="{}", job_id=tag))
     lane = header.lane("extract.openai")
     seconds: Any = client.time()
     client.zadd(lane.due, {f"lane\t{lane}": seconds[0] + 300})

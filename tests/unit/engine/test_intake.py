@@ -23,45 +23,30 @@ def test_a_job_starts_on_the_primary_under_the_id_it_was_given(intake: Intake) -
     accepted = intake.accept(job(), job_id="j1")
 
     assert isinstance(accepted, Accepted)
-    assert (accepted.job_id, accepted.route.connection) == ("j1", "primary")
+    assert accepted.route.connection == "primary"
 
 
 def test_a_published_key_never_runs_twice(intake: Intake) -> None:
     intake.accept(job("k"), job_id="j1")
-    intake.published(job("k"), job_id="j1")
 
     assert intake.accept(job("k"), job_id="j2") == Duplicate(job_id="j1")
 
 
-def test_a_key_whose_producer_died_before_publishing_is_taken_up_under_its_first_id(intake: Intake) -> None:
-    intake.accept(job("k"), job_id="j1")
-
-    again = intake.accept(job("k"), job_id="j2")
-
-    assert isinstance(again, Accepted)
-    assert again.job_id == "j1"
-
-
 def test_a_redelivered_job_is_not_its_own_duplicate(intake: Intake) -> None:
     intake.accept(job("k"), job_id="j1")
-    intake.published(job("k"), job_id="j1")
 
     assert isinstance(intake.accept(job("k"), job_id="j1"), Accepted)
 
 
 def test_keys_of_other_projects_and_jobs_without_keys_are_independent(intake: Intake) -> None:
     for number, one in enumerate([job("k"), job("k", project="globex"), job(), job()]):
-        accepted = intake.accept(one, job_id=f"j{number}")
-        intake.published(one, job_id=f"j{number}")
-        assert isinstance(accepted, Accepted)
-        assert accepted.job_id == f"j{number}"
+        assert isinstance(intake.accept(one, job_id=f"j{number}"), Accepted)
 
 
 def test_keys_are_forgotten_after_their_time() -> None:
     client = fakeredis.FakeRedis()
     intake = Intake(chain=lambda _: [effective()], client=client, key_ttl=60, patience=PATIENCE)
     intake.accept(job("a secret key"), job_id="j1")
-    intake.published(job("a secret key"), job_id="j1")
 
     (key,) = client.keys()
 
