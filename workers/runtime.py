@@ -27,13 +27,15 @@ from workers.changes import Change, Follower
 from workers.clock import Clock, SystemClock
 from workers.delivery import Delivery
 from workers.directory import Directory
+from workers.economy.opening import build_keeper, terms_of
+from workers.economy.redis import RedisPool
 from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
 from workers.monitoring.metrics.serve import measured
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
-from workers.providers.registry import build_providers
+from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
 from workers.verification import Verification
@@ -119,6 +121,19 @@ class Runtime:
             patience=patience_of(settings),
             ended=events.job_ended,
         )
+        keeper = build_keeper(
+            pool=RedisPool(self._client),
+            directory=directory,
+            catalogue=load_catalogue(),
+            providers=build_batches(clock=clock),
+            transport=self._transport,
+            jobs=jobs,
+            budgets=limiter,
+            alerts=events,
+            clock=clock,
+            terms=terms_of(settings),
+        )
+        self._keeping = asyncio.create_task(keeper.run_forever())
         self._verifier = Verifier(
             self._store,
             providers=providers,

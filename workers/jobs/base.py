@@ -58,6 +58,8 @@ class Claimed:
     units: dict[int, str] = field(default_factory=dict)
     #: Attempts made so far, in the order in which they were settled.
     attempts: tuple[AttemptRecord, ...] = ()
+    #: Whether the job has been through a batch, or was found not to fit one.
+    batched: bool = False
 
 
 Claim = Claimed | Busy | HandedOver | Ended
@@ -84,6 +86,9 @@ class JobStore(Protocol):
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
+
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:
+        """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

@@ -15,6 +15,7 @@ class _Job:
     attempts: dict[str, AttemptRecord] = field(default_factory=dict)
     route: Route | None = None
     ending: Ending | None = None
+    batched: bool = False
     owner: str | None = None
     lease_until: float = 0
 
@@ -44,7 +45,7 @@ class MemoryJobs:
             return HandedOver(route=job.route)
         job.owner, job.lease_until = owner, now + lease
         attempts = sorted(job.attempts.values(), key=lambda record: record.started_at)
-        return Claimed(units=dict(job.units), attempts=tuple(attempts))
+        return Claimed(units=dict(job.units), attempts=tuple(attempts), batched=job.batched)
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -62,6 +63,10 @@ class MemoryJobs:
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
         self._job(job_id).units.setdefault(unit, outcome)
+
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:  # noqa: ARG002 - forgets nothing anyway
+        """Note that the job is to wait for no batch any more."""
+        self._job(job_id).batched = True
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

@@ -45,6 +45,7 @@ class RedisJobs:
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
         self._keep = Script(pipelining, lua("workers.jobs", "keep"))
         self._end = Script(pipelining, lua("workers.jobs", "end"))
+        self._mark = Script(pipelining, lua("workers.jobs", "mark_batched"))
         self._lease = Script(pipelining, lua("workers.jobs", "lease"))
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
@@ -59,6 +60,7 @@ class RedisJobs:
                 return Busy(seconds=max(values[0], 0) / 1000)
             case b"handed":
                 return HandedOver(route=Route.model_validate_json(values[0]))
+        batched = False
         units: dict[int, str] = {}
         attempts: list[AttemptRecord] = []
         for field, value in zip(values[::2], values[1::2], strict=True):
@@ -67,7 +69,10 @@ class RedisJobs:
                 units[int(name)] = value.decode()
             elif kind == "attempt":
                 attempts.append(AttemptRecord.model_validate_json(value))
-        return Claimed(units=units, attempts=tuple(sorted(attempts, key=lambda record: record.started_at)))
+            elif kind == "batched":
+                batched = True
+        in_order = tuple(sorted(attempts, key=lambda record: record.started_at))
+        return Claimed(units=units, attempts=in_order, batched=batched)
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -95,6 +100,10 @@ class RedisJobs:
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
         await self._keep(keys=[job_key(job_id)], args=[unit, outcome, self._state_ttl])
+
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:
+        """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
+        await self._mark(keys=[job_key(job_id)], args=[kept])
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

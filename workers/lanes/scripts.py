@@ -5,3 +5,5 @@ BUCKET = ("workers.admission", "bucket")
 LANES = ("workers.lanes", "lanes")
 #: Registering what was taken out.
 HAND_OUT = ("workers.broker", "hand_out")
+#: Jobs that wait for a batch; needs the lanes.
+POOL = ("workers.economy", "pool")
