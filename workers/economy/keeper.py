@@ -21,6 +21,8 @@ _log = structlog.get_logger(__name__)
 #: Seconds that a keeper has a line in hand without renewing. What it does longer than that is safe: nobody turns to a
 #: batch that is being sent, and all else may be done twice.
 _LEASE = 60.0
+#: Seconds between two rounds that fail, at most.
+_LONGEST_PAUSE = 30.0
 #: Lines that are looked after at once.
 _AT_ONCE = 8
 
@@ -42,10 +44,13 @@ class Keeper:
 
     async def run_forever(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Look after all lines, round after round; run it beside the engine and cancel it at the end."""
+        pause = self._tick
         while True:
-            await sleep(self._tick)
+            await sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
             try:
                 await self.round()
+                pause = self._tick
             except (RedisError, StoreError) as error:
                 _log.warning("batches_not_looked_after", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - whatever it was, the next round must still come

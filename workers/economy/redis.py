@@ -85,10 +85,9 @@ class RedisPool:
     async def count(self, line: Line) -> tuple[int, float | None]:
         """How many jobs wait, and since when the first does."""
         key = waiting_key(line)
-        number, first = await asyncio.gather(
-            self._execute("ZCARD", key), self._execute("ZRANGE", key, 0, 0, "WITHSCORES")
-        )
-        return int(number), float(first[1]) if first else None
+        number, first = await asyncio.gather(self._execute("ZCARD", key), self._execute("ZRANGE", key, 0, 0))
+        since = await self._execute("ZSCORE", key, first[0]) if first else None
+        return int(number), None if since is None else float(since)
 
     async def job(self, job_id: str, *, batch_id: str) -> Waiting | None:
         """A job of a batch; None if it was given back."""
