@@ -1,4 +1,4 @@
-"""Economy jobs on a whole pool: from enqueue to result through a vendor's batch, with real workers and the simulator."""
+"""Economy jobs on a whole pool: from enqueue to result through a batch, with real workers and the simulator."""
 
 import uuid
 from collections.abc import Iterator
