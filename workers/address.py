@@ -56,4 +56,4 @@ def address_of(
 def addressed(header: LaneHeader, job: ExtractionJob) -> LaneHeader:
     """The header of a job like another one: of its project and class, and with its route."""
     needs = extraction.rough_needs(job)
-    return header.model_copy(update={"input": needs.input_tokens, "calls": needs.calls})
+    return header.model_copy(update={"input": needs.input_tokens, "calls": needs.calls, "session": job.session})

@@ -13,7 +13,7 @@ from workers.lanes.views import expected_wait
 class Backlog:
     """What of a project waits."""
 
-    #: Jobs in its lanes.
+    #: Jobs in its lanes, and behind others of their sessions.
     waiting: int
     #: Seconds until the last of them can be paid for at the declared limits, were nothing else to come in; None when
     #: no meter of theirs has a declared limit.

@@ -316,8 +316,12 @@ class Engine:
 
 
 def _waits_for_a_batch(subject: Subject, claimed: Claimed) -> bool:
-    """Once in a job's life: what a batch did not yield is worked live."""
-    return subject.job.economy and not claimed.batched and Tier.BATCH in subject.model.economy
+    """Once in a job's life: what a batch did not yield is worked live.
+
+    Jobs of a session go one after another, and each would wait up to a day for its own batch: they are worked live.
+    """
+    fits = subject.job.economy and subject.job.session is None and Tier.BATCH in subject.model.economy
+    return fits and not claimed.batched
 
 
 async def _all(todo: Iterable[Awaitable[None]]) -> None:

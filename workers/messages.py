@@ -90,7 +90,7 @@ class AttemptMessages:
             key: see `Entry`.
             most: see `Entry`.
         """
-        way, tag = self._way_of(route), f"{self._tags}.{next(self._count)}"
+        way, tag = self._way_of(route), address.tag(f"{self._tags}.{next(self._count)}")
         shown = {"job": {"project": job.project, "episodes": job.episodes}, "route": way.document}
         body = self._body.filled({_Blank.JOB: job.model_dump_json(exclude_unset=True), _Blank.ROUTE: way.json})
         values = {

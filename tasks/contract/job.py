@@ -109,6 +109,8 @@ class ExtractionJob(Payload):
     episodes: Annotated[list[Episode], Field(min_length=1, max_length=LIMITS.episodes)]
     #: The same key of the same project never runs twice.
     idempotency_key: Name | None = None
+    #: Jobs of the same session of a project run one after another, in the order in which they were enqueued.
+    session: Name | None = None
     #: `live`, or `backfill` for what can wait.
     priority: Priority = Priority.LIVE
     #: Whether it may take the vendor's cheaper, slower ways, up to a day; where there are none, it is worked as others.

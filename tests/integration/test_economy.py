@@ -1,5 +1,6 @@
 """Economy jobs on a whole pool: from enqueue to result through a batch, with real workers and the simulator."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -21,7 +22,7 @@ _MODELS = {"anthropic": "claude-haiku-5-5", "gemini": "gemini-3.5-flash-lite"}
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     with running_pool(tmp_path_factory.mktemp("economy")) as running:
-        running.extra = {"BYOM_ECONOMY_GATHER": "0.2", "BYOM_ECONOMY_LOOK": "0.2"}
+        running.extra = {"BYOM_ECONOMY_GATHER": "0.5", "BYOM_ECONOMY_LOOK": "0.2"}
         running.max_wait = 30
         for vendor, model in _MODELS.items():
             base_url = running.simulator.base_urls[vendor]
@@ -56,20 +57,21 @@ def results(handles: list[JobHandle]) -> list[ExtractionResult]:
     return [handle.result(timeout=60) for handle in handles]
 
 
-def sent(pool: Pool, number: int = 1) -> None:
-    """Wait until vendors have so many batches."""
-    wait_until(lambda: sum(_is_new(entry) for entry in pool.simulator.books().entries) >= number)
+def sent(pool: Pool, number: int) -> None:
+    """Wait until vendors have batches of so many jobs in all; how many batches that are is a matter of luck."""
+    with redis.Redis.from_url(pool.valkey.url) as client:
+        wait_until(lambda: sum(batch["jobs"] for batch in _batches(client, "open")) == number)
 
 
-def _is_new(entry: Any) -> bool:
-    made = entry.path.endswith(("/batches", ":batchGenerateContent"))
-    return made and entry.tier is None and entry.status == 200 and not entry.path.endswith("gemini/v1beta/batches")
+def _batches(client: redis.Redis, state: str) -> list[dict[str, Any]]:
+    found = [json.loads(client.hget(key, "batch") or "{}") for key in client.scan_iter(match="byom:economy:batch:*")]
+    return [batch for batch in found if batch.get("state") == state]
 
 
 @pytest.mark.parametrize("vendor", _MODELS)
 def test_jobs_go_through_a_batch_at_half_the_price(pool: Pool, producer: Producer, vendor: str) -> None:
     handles = list(producer.enqueue_many(jobs(vendor, 5)))
-    sent(pool)
+    sent(pool, 5)
     assert {handle.state() for handle in handles} == {"waiting"}
 
     pool.simulator.end_batches()
@@ -92,20 +94,21 @@ def test_jobs_go_through_a_batch_at_half_the_price(pool: Pool, producer: Produce
 def test_what_a_batch_does_not_yield_is_worked_live_on_the_same_connection(pool: Pool, producer: Producer) -> None:
     pool.simulator.add_fault(FaultRule(kind=Injection.STATUS, status=500, tier="batch", count=1))
     handles = list(producer.enqueue_many(jobs("anthropic", 4)))
-    sent(pool)
+    sent(pool, 4)
 
+    # One of each batch fails, one is answered, and the vendor does not come to the others.
     pool.simulator.end_batches(done=2)
     ended = results(handles)
 
     assert {result.status for result in ended} == {JobStatus.SUCCEEDED}
-    tiers = sorted([attempt.tier or "standard" for attempt in result.attempts] for result in ended)
-    assert tiers == [["batch"], ["batch", "standard"], ["batch", "standard"], ["batch", "standard"]]
+    tiers = [[attempt.tier or "standard" for attempt in result.attempts] for result in ended]
+    assert set(map(tuple, tiers)) == {("batch",), ("batch", "standard")}
     assert all(attempt.connection == "primary" for result in ended for attempt in result.attempts)
 
 
 def test_a_worker_that_is_killed_loses_no_batch(pool: Pool, producer: Producer) -> None:
     handles = list(producer.enqueue_many(jobs("gemini", 3)))
-    sent(pool)
+    sent(pool, 3)
     for worker in pool.workers:
         worker.kill()
         worker.wait()
@@ -122,7 +125,7 @@ def test_a_worker_that_is_killed_loses_no_batch(pool: Pool, producer: Producer) 
 def test_a_batch_whose_sending_broke_off_is_found_again_and_not_sent_twice(pool: Pool, producer: Producer) -> None:
     # The connection breaks when the vendor has taken the batch.
     pool.simulator.add_fault(FaultRule(kind=Injection.RESET, billed=True, prefix="/gemini/v1beta/models/", count=1))
-    handles = list(producer.enqueue_many(jobs("gemini", 2)))
+    handles = list(producer.enqueue_many(jobs("gemini", 1)))
     with redis.Redis.from_url(pool.valkey.url) as client:
         batch = wait_until(lambda: _sending(client))
         # As if that had been long ago: what is still under way is left alone for minutes.
@@ -132,15 +135,15 @@ def test_a_batch_whose_sending_broke_off_is_found_again_and_not_sent_twice(pool:
     pool.simulator.end_batches()
     ended = results(handles)
 
-    assert [len(result.attempts) for result in ended] == [1, 1]
-    assert pool.simulator.books().served == 2
+    assert [len(result.attempts) for result in ended] == [1]
+    assert pool.simulator.books().served == 1
 
 
 def _sending(client: redis.Redis) -> str | None:
     for key in client.scan_iter(match="byom:economy:batch:*"):
         text = client.hget(key, "batch") or b""
         if b'"state":"sending"' in text and b'"trouble":"' in text:
-            return key.decode()
+            return str(key.decode())
     return None
 
 
@@ -155,7 +158,7 @@ def test_flex_serves_economy_jobs_of_vendors_that_have_no_batches(pool: Pool, pr
 
 def test_nothing_is_left_behind(pool: Pool, producer: Producer) -> None:
     handles = list(producer.enqueue_many(jobs("anthropic", 2)))
-    sent(pool)
+    sent(pool, 2)
     pool.simulator.end_batches()
     results(handles)
 
@@ -173,4 +176,4 @@ def test_nothing_is_left_behind(pool: Pool, producer: Producer) -> None:
 
 def _is_deletion(entry: Any) -> bool:
     # Looks at results have a path of their own, and looks at the batch come before it has ended.
-    return entry.path.startswith("/anthropic/v1/messages/batches/msgbatch_") and entry.status == 200
+    return bool(entry.path.startswith("/anthropic/v1/messages/batches/msgbatch_") and entry.status == 200)

@@ -19,16 +19,16 @@ import redis
 import structlog
 from kombu.transport import redis as stock
 from kombu.transport import virtual
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import loads
 from redis.exceptions import NoScriptError
 
 from workers.broker.parked import Collected, Parked
 from workers.broker.qos import QoS
 from workers.broker.renewal import Renewal
 from workers.broker.unacked import KEYS, Keys, Place, Unacked
-from workers.lanes.control import WAKE_KEY, Lanes
+from workers.lanes.control import Lanes
 from workers.lanes.entering import Entry
-from workers.lanes.header import LaneHeader
+from workers.lanes.keys import WAKE_KEY
 
 _log = structlog.get_logger(__name__)
 
@@ -150,7 +150,9 @@ class Channel(stock.Channel):
         # lost are acknowledged through it.
         self._commands: redis.Redis = self._create_client()
         self.unacked = Unacked(
-            self._commands, Keys(unacked=self.unacked_key, index=self.unacked_index_key, malformed=self.malformed_key)
+            self._commands,
+            Keys(unacked=self.unacked_key, index=self.unacked_index_key, malformed=self.malformed_key),
+            wake_key=self.wake_key,
         )
         self.lanes = Lanes(self._commands, wake_key=self.wake_key)
 
@@ -308,10 +310,8 @@ class Channel(stock.Channel):
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
         """Publish to the lane of the message on this queue, if it names one, else to the queue itself."""
         batch = kwargs.get("_publish_batch")
-        header = LaneHeader.of(message, queue=queue)
-        if header is not None:
-            tag, job_id = message["properties"]["delivery_tag"], str(message["headers"].get("id"))
-            entry = Entry(header=header, queue=queue, tag=tag, message=dumps(message), job_id=job_id)
+        entry = Entry.of(message, queue=queue)
+        if entry is not None:
             self.lanes.put(entry, batch=batch)
             return
         if batch is not None:

@@ -8,8 +8,9 @@ import redis
 
 from workers.broker.parked import Collected, Parked
 from workers.economy.keys import STATE_KEPT, Line
-from workers.lanes.header import LaneHeader
-from workers.lanes.scripts import BUCKET, HAND_OUT, LANES, POOL
+from workers.lanes.header import LaneHeader, is_of_session
+from workers.lanes.keys import WAKE_KEY
+from workers.lanes.scripts import BUCKET, HAND_OUT, LANES, POOL, SESSIONS
 from workers.lua import lua
 
 #: Entries that one look at the expired messages brings back; each may hold a whole job.
@@ -73,7 +74,9 @@ class Unacked:
     All methods raise `redis.RedisError` when the server cannot be asked.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, *, bucket: tuple[str, str] = BUCKET) -> None:
+    def __init__(
+        self, client: redis.Redis, keys: Keys, *, wake_key: str = WAKE_KEY, bucket: tuple[str, str] = BUCKET
+    ) -> None:
         """Take the client of the broker; `bucket` is the file with the meters."""
         self.keys = keys
         self.fetch_script = client.register_script(lua("workers.broker", "fetch", uses=(bucket, LANES, HAND_OUT)))
@@ -84,6 +87,8 @@ class Unacked:
         self._park = client.register_script(lua("workers.broker", "park", uses=(LANES, HAND_OUT)))
         self._collect = client.register_script(lua("workers.broker", "collect", uses=(LANES, HAND_OUT, POOL)))
         self._quarantine = client.register_script(lua("workers.broker", "quarantine"))
+        self._leave = client.register_script(lua("workers.broker", "leave", uses=(LANES, SESSIONS, HAND_OUT)))
+        self._leave_keys = [keys.unacked, keys.index, wake_key, keys.malformed]
         self._client = client
 
     def fetch_arguments(
@@ -101,9 +106,17 @@ class Unacked:
         arguments = (part for name, acked in queues for part in (name, "ack" if acked else "no_ack"))
         return (len(keys), *keys, backfill_floor, now, *arguments)
 
-    def settle(self, tags: Sequence[str]) -> None:
-        """Forget messages that are done with."""
-        self._settle(keys=[self.keys.unacked, self.keys.index], args=tags)
+    def settle(self, tags: Sequence[str], *, now: str = "") -> None:
+        """Forget messages that are done with; where a session has a next job, it goes to its lane in the same step.
+
+        Args:
+            tags: their delivery tags.
+            now: seconds of the clock, for tests; empty for the server's.
+        """
+        if plain := [tag for tag in tags if not is_of_session(tag)]:
+            self._settle(keys=[self.keys.unacked, self.keys.index], args=plain)
+        if of_sessions := [tag for tag in tags if is_of_session(tag)]:
+            self._leave(keys=self._leave_keys, args=[now, "", *of_sessions])
 
     def renew(self, tags: Sequence[str]) -> None:
         """Keep messages from expiring; those that were settled or put back meanwhile stay so."""
@@ -173,4 +186,7 @@ class Unacked:
 
     def quarantine(self, tag: str, message: bytes) -> None:
         """Set a message aside that no worker can read."""
+        if is_of_session(tag):
+            self._leave(keys=self._leave_keys, args=["", message, tag])
+            return
         self._quarantine(keys=[self.keys.unacked, self.keys.index, self.keys.malformed], args=[tag, message])

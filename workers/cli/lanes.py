@@ -26,7 +26,8 @@ from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, RequiredProject, identifier
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
-from workers.lanes.ending import cancel, move
+from workers.lanes.ending import cancel, move, moved_message
+from workers.lanes.sessions import empty_behind, rewrite_behind
 from workers.lanes.views import LaneView, list_lanes
 
 app = typer.Typer(help="See and control where jobs wait for their connection.", no_args_is_help=True)
@@ -155,7 +156,8 @@ def drain(
         def handle(taken: Taken) -> None:
             cancel(celery, taken, client=client, state_ttl=settings.job_state_ttl)
 
-        ended = empty_lanes(client, which, handle)
+        # First those behind, so that none follows the one that ends before it.
+        ended = empty_behind(client, which, handle) + empty_lanes(client, which, handle)
     if as_json:
         print_json({"project": project, "ended": ended})
     else:
@@ -193,7 +195,8 @@ def move_command(
             move(celery, taken, destination, chain)
 
         try:
-            moved = empty_lanes(client, which, handle)
+            moved = rewrite_behind(client, which, lambda taken: moved_message(taken, destination, chain))
+            moved += empty_lanes(client, which, handle)
         except ValueError as error:
             raise CommandError(
                 f"a job in the lane is not one that can be moved ({error}); it is still there. "
@@ -243,7 +246,7 @@ def _confirm(client: redis.Redis, which: Which, question: str, *, yes: bool, as_
         return
     if as_json:
         raise CommandError("this needs --yes with --json", code=ExitCode.USAGE)
-    waiting = sum(lane.depth for lane in list_lanes(client, which))
+    waiting = sum(lane.depth + lane.behind for lane in list_lanes(client, which))
     typer.confirm(f"{waiting:,} jobs of project '{which.project}' wait. {question}", abort=True, err=True)
 
 
@@ -266,9 +269,21 @@ def _watch(client: redis.Redis, which: Which, *, seconds: float) -> None:
 
 def lanes_table(lanes: Sequence[LaneView]) -> Table:
     """A table of lanes, those with the oldest jobs first."""
-    columns = ("PROJECT", "CONNECTION", "CLASS", "PROVIDER", "JOBS", "TOKENS", "OLDEST", "NEXT", "WAITS FOR", "WEIGHT")
+    columns = (
+        "PROJECT",
+        "CONNECTION",
+        "CLASS",
+        "PROVIDER",
+        "JOBS",
+        "BEHIND",
+        "TOKENS",
+        "OLDEST",
+        "NEXT",
+        "WAITS FOR",
+        "WEIGHT",
+    )
     ordered = sorted(lanes, key=lambda lane: -lane.oldest_age)
-    return table(columns, map(_row, ordered), right=("JOBS", "TOKENS", "OLDEST", "NEXT", "WEIGHT"))
+    return table(columns, map(_row, ordered), right=("JOBS", "BEHIND", "TOKENS", "OLDEST", "NEXT", "WEIGHT"))
 
 
 def _row(lane: LaneView) -> list[str]:
@@ -278,6 +293,7 @@ def _row(lane: LaneView) -> list[str]:
         lane.priority,
         lane.queue.rpartition(".")[2],
         f"{lane.depth:,}",
+        f"{lane.behind:,}" if lane.behind else "",
         f"{lane.tokens:,}",
         _span(lane.oldest_age),
         "" if lane.next_release is None else "now" if not lane.next_release else _span(lane.next_release),

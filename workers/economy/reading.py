@@ -180,7 +180,9 @@ class Reader:
             return
         counts: Counter[str] = Counter()
         cost = 0
-        for job_id, of_job in groupby(items, key=lambda item: item.job_id):
+        jobs = [(job_id, list(of_job)) for job_id, of_job in groupby(items, key=lambda item: item.job_id)]
+        # The last first: each goes to the head of its lane.
+        for job_id, of_job in reversed(jobs):
             await asyncio.sleep(0)
             came = [(item, outcomes.get(item.id, view.missing)) for item in of_job]
             for _, outcome in came:

@@ -20,7 +20,7 @@ from workers.economy.keys import (
     open_key,
     waiting_key,
 )
-from workers.lanes.control import WAKE_KEY
+from workers.lanes.keys import WAKE_KEY
 from workers.lanes.scripts import LANES, POOL
 from workers.lua import lua
 from workers.pipelining import Pipelining, Script

@@ -35,7 +35,8 @@ class Undoer:
         """
         batch = held.batch
         _log.warning("batch_undone", batch=batch.id, project=batch.project, jobs=batch.jobs, why=why)
-        for job_id in dict.fromkeys(item.job_id for item in await self._pool.items(batch.id)):
+        # The last first: each goes to the head of its lane.
+        for job_id in reversed(dict.fromkeys(item.job_id for item in await self._pool.items(batch.id))):
             await self.give_back(batch, job_id, again=again, done=False)
         await self.put_right(batch, cost=0)
         over = {"state": State.CLOSED, "trouble": why, "ended_at": await self._pool.now()}

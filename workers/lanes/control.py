@@ -8,16 +8,13 @@ from typing import Any
 import redis
 
 from workers.lanes.entering import Entrance, Entry, Put
-from workers.lanes.keys import ALL, PAUSED, WAITING, WEIGHTS, LaneName, pause_field, queue_state
-from workers.lanes.scripts import LANES
+from workers.lanes.keys import ALL, PAUSED, WAITING, WAKE_KEY, WEIGHTS, LaneName, pause_field, queue_state
+from workers.lanes.scripts import LANES, SESSIONS
 from workers.lua import lua
 
 #: Lanes that one script looks at, and jobs that one throws away: the server does nothing else meanwhile.
 _LANES_AT_ONCE = 200
 _JOBS_AT_ONCE = 1_000
-
-#: The list that wakes a worker which waits for messages.
-WAKE_KEY = "byom.wake"
 
 #: What scripts take for "by your own clock".
 SERVER_CLOCK: Callable[[], str] = str
@@ -69,7 +66,7 @@ class Lanes:
         self._wake_key = wake_key
         self._entrance = Entrance(client, wake_key=wake_key, clock=clock)
         self._hold = client.register_script(lua("workers.lanes", "hold", uses=(LANES,)))
-        self._clear = client.register_script(lua("workers.lanes", "clear", uses=(LANES,)))
+        self._clear = client.register_script(lua("workers.lanes", "clear", uses=(LANES, SESSIONS)))
 
     def put(self, entry: Entry, *, batch: Any | None = None) -> None:
         """Put a job into its lane.
@@ -142,11 +139,15 @@ class Lanes:
             self._client.hset(WEIGHTS, project, str(weight))
 
     def clear(self, queue: str) -> int:
-        """Throw away all that waits in the lanes of a queue; how many jobs."""
+        """Throw away all that waits in the lanes of a queue, and what comes into them from behind; how many jobs."""
         gone = 0
-        for lane in self.names(Which(queue=queue)):
-            while found := int(self._clear(args=[str(lane), _JOBS_AT_ONCE])):
-                gone += found
+        while lanes := self.names(Which(queue=queue)):
+            before = gone
+            for lane in lanes:
+                while found := int(self._clear(args=[str(lane), _JOBS_AT_ONCE, self._clock()])):
+                    gone += found
+            if gone == before:
+                break
         return gone
 
     def _look(self, which: Which, what: str, reason: str | None = None) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Ending jobs that wait, and sending them to another lane: what `empty_lanes` hands them to."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,18 +52,20 @@ def cancel(app: Celery, taken: Taken, *, client: redis.Redis, state_ttl: int) ->
         app.backend.mark_as_failure(taken.job_id, (ending.failure or failure).as_error(), request=request)
 
 
-def move(app: Celery, taken: Taken, effective: EffectiveConnection, chain: Sequence[EffectiveConnection]) -> None:
-    """Publish a job that waits anew, to the lane of another connection; its id, callbacks and chord go with it.
+def moved_message(
+    taken: Taken, effective: EffectiveConnection, chain: Sequence[EffectiveConnection]
+) -> tuple[str, dict[str, Any]]:
+    """The queue and the message of a job that waits, as they are in the lane of another connection.
+
+    Its id, callbacks and chord go with it.
 
     Args:
-        app: publishes.
         taken: the job.
         effective: the connection that it is to wait for from now on.
         chain: all connections of its project.
 
     Raises:
         ValueError: it is no attempt of an extraction job.
-        kombu.exceptions.OperationalError: the broker cannot be reached.
     """
     args, kwargs, embedded = taken.arguments()
     try:
@@ -86,13 +89,35 @@ def move(app: Celery, taken: Taken, effective: EffectiveConnection, chain: Seque
         "kwargsrepr": describe(name, taken.job_id, args, kwargs),
         HEADER: header,
     }
-    properties = _mapping(taken.message.get("properties"))
+    queue, properties = provider_queue(route.provider), _mapping(taken.message.get("properties"))
+    message = {
+        **taken.message,
+        "body": base64.b64encode(json.dumps([args, kwargs, embedded]).encode()).decode(),
+        "headers": headers,
+        "properties": {
+            **properties,
+            "body_encoding": "base64",
+            "delivery_info": {"exchange": "", "routing_key": queue},
+        },
+    }
+    return queue, message
+
+
+def move(app: Celery, taken: Taken, effective: EffectiveConnection, chain: Sequence[EffectiveConnection]) -> None:
+    """Publish a job that waits anew, to the lane of another connection; see `moved_message`.
+
+    Raises:
+        ValueError: it is no attempt of an extraction job.
+        kombu.exceptions.OperationalError: the broker cannot be reached.
+    """
+    queue, message = moved_message(taken, effective, chain)
+    properties = message["properties"]
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
-            json.dumps([args, kwargs, embedded]),
-            routing_key=provider_queue(route.provider),
+            base64.b64decode(message["body"]).decode(),
+            routing_key=queue,
             exchange="",
-            headers=headers,
+            headers=message["headers"],
             content_type="application/json",
             content_encoding="utf-8",
             retry=True,

@@ -6,7 +6,8 @@
 -- ARGV  1 seconds of the clock or '', 2 seconds that the batch is remembered (whoever sends it again is answered alike),
 --       or '' for not at all, 3 seconds that keys are remembered, 4 how many lanes;
 --       of each lane: name, connection, weight or '', jobs of its project that may wait or '';
---       of each job: place of its lane among these from 1, label without the time, id, key or '', length of its message;
+--       of each job: place of its lane among these from 1, label without the time, id, key or '', session or '', length of its
+--       message;
 --       all messages, one behind the other: clients send one long argument in one go, and many in many
 -- Returns -1; or what ended the batch before a job: -2 where its key is held for another project, else how many jobs
 -- of its project wait, for which there is no room. Then of each job before that one '', or the id that holds its key
@@ -45,7 +46,7 @@ local reply, put, messages, read = {-1}, 0, ARGV[#ARGV], 0
 while position < #ARGV do
   local lane, id, key = lanes[tonumber(ARGV[position])], ARGV[position + 2], ARGV[position + 3]
   local begin = read + 1
-  read = read + tonumber(ARGV[position + 4])
+  read = read + tonumber(ARGV[position + 5])
   local known, project = holder(key)
   if project and project ~= lane.project then
     reply[1] = -2
@@ -61,13 +62,16 @@ while position < #ARGV do
     if key ~= '' then
       redis.call('SET', key, string.sub(key, 1, #GIVEN) == GIVEN and id .. '\t' .. lane.project or id, 'EX', ARGV[3])
     end
-    lane_push(lane, {
-      since = now, rest = ARGV[position + 1], message = string.sub(messages, begin, read), connection = lane.connection
-    }, now)
+    local rest, session, message = ARGV[position + 1], ARGV[position + 4], string.sub(messages, begin, read)
+    if session == '' or session_enter(session, id, string.match(rest, '%S+$')) then
+      lane_push(lane, {since = now, rest = rest, message = message, connection = lane.connection}, now)
+    else
+      session_follow(session, lane, {id = id, rest = rest, message = message})
+    end
     put = put + 1
   end
   reply[#reply + 1] = known or ''
-  position = position + 5
+  position = position + 6
 end
 if put > 0 then
   redis.call('LPUSH', KEYS[1], '')

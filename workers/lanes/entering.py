@@ -1,15 +1,16 @@
-"""Putting jobs into their lanes: one as kombu publishes it, or many in one step. Knows Redis, not kombu."""
+"""Putting jobs into their lanes: one as kombu publishes it, or many in one step. Knows kombu's messages, and Redis."""
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import redis
+from kombu.utils.json import dumps
 
 from workers.lanes.header import LaneHeader
 from workers.lanes.keys import GIVEN
-from workers.lanes.scripts import LANES
+from workers.lanes.scripts import LANES, SESSIONS
 from workers.lua import lua
 
 #: Seconds that the answer to a batch is kept for whoever sends it again; longer than anybody goes on trying.
@@ -34,6 +35,18 @@ class Entry:
     key: str = ""
     #: Jobs of its project that may wait; None for any number.
     most: int | None = None
+
+    @classmethod
+    def of(cls, message: dict[str, Any], *, queue: str) -> Self | None:
+        """The entry of a kombu message that goes to `queue`, by its header; None if it belongs in no lane."""
+        header = LaneHeader.of(message, queue=queue)
+        if header is None:
+            return None
+        properties = message["properties"]
+        properties["delivery_tag"] = tag = header.tag(properties["delivery_tag"])
+        return cls(
+            header=header, queue=queue, tag=tag, message=dumps(message), job_id=str(message["headers"].get("id"))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +82,7 @@ class Entrance:
         """
         self._clock = clock
         self._wake_key = wake_key
-        self._script = client.register_script(lua("workers.lanes", "enqueue", uses=(LANES,)))
+        self._script = client.register_script(lua("workers.lanes", "enqueue", uses=(LANES, SESSIONS)))
 
     def put(self, entry: Entry, *, batch: Any | None = None) -> None:
         """Put one job into its lane, however many wait.
@@ -126,7 +139,7 @@ def _arguments(entries: Sequence[Entry]) -> Iterator[str | bytes | int | float]:
         )
         place = places.setdefault(lane, len(places) + 1)
         message = entry.message.encode()
-        jobs += (place, header.label(entry.tag), entry.job_id, entry.key, len(message))
+        jobs += (place, header.label(entry.tag), entry.job_id, entry.key, header.session_name, len(message))
         messages.append(message)
     yield len(places)
     for lane in places:

@@ -16,8 +16,16 @@ _Tokens = Annotated[int, Field(ge=0, le=1_000_000_000)]
 #: A year; nobody waits longer.
 _LONGEST = 31_536_000.0
 
+#: What delivery tags of sessions begin with, so that all others cost no look.
+_OF_SESSION = "session-"
+
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 _TAG = re.compile(r"[!-~]{1,255}")
+
+
+def is_of_session(tag: str) -> bool:
+    """Whether the message with this delivery tag is of a session."""
+    return tag.startswith(_OF_SESSION)
 
 
 class LaneHeader(BaseModel):
@@ -40,6 +48,8 @@ class LaneHeader(BaseModel):
     patience: Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
     #: Whether there is another connection to go on to when this one is ill.
     fallback: bool = False
+    #: Jobs of one session go one after another.
+    session: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
 
     @classmethod
     def of(cls, message: Any, *, queue: str) -> Self | None:
@@ -56,6 +66,15 @@ class LaneHeader(BaseModel):
     def as_headers(self) -> dict[str, Any]:
         """The headers of a message that belongs in this lane."""
         return {HEADER: self.model_dump(exclude_none=True)}
+
+    @property
+    def session_name(self) -> str:
+        """The session as the scripts know it; empty where there is none."""
+        return "" if self.session is None else f"{self.project}\t{self.session}"
+
+    def tag(self, tag: str) -> str:
+        """The delivery tag of a message that has this header: it says whether the message is of a session."""
+        return tag if self.session is None or is_of_session(tag) else f"{_OF_SESSION}{tag}"
 
     def lane(self, queue: str) -> LaneName:
         """The lane on a queue."""

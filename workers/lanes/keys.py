@@ -2,7 +2,8 @@
 
 A *lane* holds the waiting jobs of one project on one meter, in one class (`live` or `backfill`) and one queue. Its name
 is these, separated by tabs: queue, class, tenant, meter, project. A *meter's* name is the same without the project, and
-a *line*, which is where the meters of one class and queue stand, is named by queue and class.
+a *line*, which is where the meters of one class and queue stand, is named by queue and class. A *session's* name is its
+project, a tab, and what the project calls it.
 
     byom:lanes:all                set   lanes in which jobs wait
     byom:lanes:jobs:<lane>        list  entries, the first one on the right: label, newline, message
@@ -20,7 +21,14 @@ a *line*, which is where the meters of one class and queue stand, is named by qu
                                         late_last (one past its patience was handed out last)
     byom:lanes:due:<queue>        zset  what waits: `lane` or `meter`, tab, name → when that ends, on the server's clock
 
-    byom:lanes:waiting            hash  project → jobs
+    byom:lanes:session:<session>  hash  head (id of the one job of it that is in a lane or in hand), messages (of it)
+    byom:lanes:behind:<session>   list  entries of the jobs behind that, the first one on the right: lane, connection,
+                                        label without the time, id, message, with newlines between
+    byom:lanes:members            hash  delivery tag of a message of such a head → session
+    byom:lanes:sessions           set   sessions in which jobs wait behind
+    byom:lanes:behinds            hash  lane → jobs that wait behind and will go there
+
+    byom:lanes:waiting            hash  project → jobs, in lanes and behind
     byom:lanes:weights            hash  project → weight, where it is not 1
     byom:lanes:paused             hash  project, tab, class, tab, queue or nothing for all → when
 
@@ -41,8 +49,13 @@ PREFIX = "byom:lanes:"
 
 ALL = f"{PREFIX}all"
 WAITING = f"{PREFIX}waiting"
+SESSIONS = f"{PREFIX}sessions"
+BEHINDS = f"{PREFIX}behinds"
 WEIGHTS = f"{PREFIX}weights"
 PAUSED = f"{PREFIX}paused"
+
+#: The list that wakes a worker which waits for messages.
+WAKE_KEY = "byom.wake"
 
 #: Keys of jobs whose ids were given.
 GIVEN = "byom:id:"
@@ -106,6 +119,11 @@ def due(queue: str) -> str:
 def queue_state(queue: str) -> str:
     """Key of a queue's counters."""
     return f"{PREFIX}queue:{queue}"
+
+
+def behind(session: str) -> str:
+    """Key of what waits behind the head of a session."""
+    return f"{PREFIX}behind:{session}"
 
 
 def pause_field(project: str, priority: str, queue: str | None) -> str:

@@ -3,6 +3,7 @@
 #: The meters, as admission keeps them.
 BUCKET = ("workers.admission", "bucket")
 LANES = ("workers.lanes", "lanes")
+SESSIONS = ("workers.lanes", "sessions")
 #: Registering what was taken out.
 HAND_OUT = ("workers.broker", "hand_out")
 #: Jobs that wait for a batch; needs the lanes.

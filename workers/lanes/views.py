@@ -1,12 +1,14 @@
 """What operators, pages and producers may know of the lanes. An answer costs a few commands per lane, sent together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
 from workers.lanes.control import EVERY, Lanes, Which
-from workers.lanes.keys import PAUSED, WEIGHTS, LaneName, pause_field
+from workers.lanes.keys import BEHINDS, PAUSED, WEIGHTS, LaneName, pause_field
+
+_SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +29,24 @@ class LaneView:
     #: nobody can say.
     oldest_age: float
     next_release: float | None
-    #: What it waits for: a `workers.admission.Reason`, or nothing.
+    #: What it waits for: a `workers.admission.Reason`, `session` (earlier jobs of the same session), or nothing.
     why: str | None
     paused: bool
     weight: float
+    #: Jobs that come into the lane when the job before them in their session has ended; not among `depth`.
+    behind: int = 0
     #: Tokens that the meter gains per second, where a limit is declared.
     refill: float | None = None
 
 
 def list_lanes(client: redis.Redis, which: Which = EVERY) -> list[LaneView]:
-    """All lanes in which jobs wait, in order of their names.
+    """All lanes in which jobs wait, or to which they come from behind others, in order of their names.
 
     Raises:
         redis.RedisError: the server cannot be asked.
     """
-    lanes = Lanes(client).names(which)
+    behind = {LaneName.parse(_text(name) or ""): int(count) for name, count in client.hgetall(BEHINDS).items()}
+    lanes = sorted({*Lanes(client).names(which), *filter(which.fits, behind)})
     seconds, micros = client.time()
     now = seconds + micros / 1e6
     weights = client.hgetall(WEIGHTS)
@@ -59,12 +64,13 @@ def list_lanes(client: redis.Redis, which: Which = EVERY) -> list[LaneView]:
     for position, lane in enumerate(lanes):
         depth, *rest = answers[position * 6 : position * 6 + 6]
         # One that ended between the two trips is no lane any more.
-        if depth:
+        if depth or lane in behind:
             held = not paused.isdisjoint(
                 pause_field(lane.project, lane.priority, queue) for queue in (None, lane.queue)
             )
             weight = float(weights.get(lane.project.encode(), 1))
-            views.append(_view(lane, depth, rest, paused=held, weight=weight, now=now))
+            view = _view(lane, depth, rest, paused=held, weight=weight, now=now)
+            views.append(replace(view, behind=behind.get(lane, 0)))
     return views
 
 
@@ -91,14 +97,15 @@ def expected_wait(client: redis.Redis, project: str) -> float | None:
 def _view(lane: LaneName, depth: int, answers: list[Any], *, paused: bool, weight: float, now: float) -> LaneView:
     (head, tokens, connection, why), lane_due, meter_due, meter_why, refill = answers
     waits = [(due, _text(reason)) for due, reason in ((lane_due, why), (meter_due, meter_why)) if due is not None]
-    until, reason = max(waits, default=(now, None))
+    # Where none is in the lane, all that come to it wait for jobs that are in workers' hands.
+    until, reason = max(waits, default=(now, None if depth else _SESSION))
     return LaneView(
         **lane._asdict(),
         connection=_text(connection) or "",
         depth=depth,
         tokens=round(float(tokens or 0)),
         oldest_age=max(0.0, now - _since(head, now)),
-        next_release=None if paused else max(0.0, until - now),
+        next_release=None if paused or not depth else max(0.0, until - now),
         why="paused" if paused else reason,
         paused=paused,
         weight=weight,

@@ -64,6 +64,14 @@ def hold(job: dict[str, Any]) -> None:
     traces.hincrby("test.ended", job["project"], 1)
 
 
+@app.task(name="test.step")
+def step(job: dict[str, Any]) -> None:
+    """Note when a job of a session began and ended, and last a moment."""
+    traces.rpush(f"test.steps:{job['project']}", f"begin {job['number']}")
+    time.sleep(job["seconds"])
+    traces.rpush(f"test.steps:{job['project']}", f"end {job['number']}")
+
+
 @app.task(name="test.extract")
 def extract(job: dict[str, Any]) -> Receipt:
     """Return what was said, as the real tasks do."""

@@ -8,7 +8,7 @@ from workers.broker.parked import Parked
 from workers.broker.unacked import KEYS, Place, Unacked
 from workers.lanes.control import Lanes
 from workers.lanes.entering import Entry
-from workers.lanes.header import HEADER, LaneHeader
+from workers.lanes.header import HEADER
 
 QUEUE = "q"
 
@@ -52,19 +52,18 @@ class LaneBench:
             **fields,
         }
 
-    def put(self, project: str, *, queue: str = QUEUE, body: str = "", **fields: Any) -> str:
-        """One job; its name begins with the project."""
+    def put(self, project: str, *, queue: str = QUEUE, body: str = "", name: str = "", **fields: Any) -> str:
+        """One message; the name of its job begins with the project, and is a new one unless it is given."""
         self.count += 1
-        name = f"{project}/{self.count}"
+        name = name or f"{project}/{self.count}"
         message: dict[str, Any] = {
             "body": body or name,
             "headers": {"id": name, HEADER: self.header(project, **fields)},
-            "properties": {"delivery_tag": name.replace("/", "-"), "delivery_info": {}},
+            "properties": {"delivery_tag": f"{project}-{self.count}", "delivery_info": {}},
         }
-        header = LaneHeader.of(message, queue=queue)
-        assert header is not None
-        tag = message["properties"]["delivery_tag"]
-        self.lanes.put(Entry(header=header, queue=queue, tag=tag, message=json.dumps(message), job_id=name))
+        entry = Entry.of(message, queue=queue)
+        assert entry is not None
+        self.lanes.put(entry)
         return name
 
     def put_many(self, count: int, project: str, **fields: Any) -> None:
@@ -107,7 +106,7 @@ class LaneBench:
         return found
 
     def ack(self, fetched: Fetched) -> None:
-        self.unacked.settle([fetched.tag])
+        self.unacked.settle([fetched.tag], now=str(self.now))
 
     def place(self, fetched: Fetched) -> Place:
         since = fetched.told["since"] if fetched.told else None

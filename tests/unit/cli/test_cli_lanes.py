@@ -112,6 +112,7 @@ def test_lanes_are_listed_with_what_they_wait_for(
         "why": None,
         "paused": False,
         "weight": 1.0,
+        "behind": 0,
         "refill": 1_500.0,
     }
     assert (backfill["depth"], backfill["paused"], backfill["why"], backfill["next_release"]) == (
@@ -123,7 +124,7 @@ def test_lanes_are_listed_with_what_they_wait_for(
     assert [lane["priority"] for lane in listed(byom, "--priority", "live")] == ["live"]
     assert listed(byom, "--project", "other") == listed(byom, "--provider", "gemini") == []
     head, first, second = byom("lanes", "list").stdout.splitlines()
-    assert head.split()[:6] == ["PROJECT", "CONNECTION", "CLASS", "PROVIDER", "JOBS", "TOKENS"]
+    assert head.split()[:7] == ["PROJECT", "CONNECTION", "CLASS", "PROVIDER", "JOBS", "BEHIND", "TOKENS"]
     assert sorted(line.split()[2:6] for line in (first, second)) == [
         ["backfill", "openai", "1", "2,000"],
         ["live", "openai", "3", "6,000"],

@@ -1,53 +1,24 @@
 """A project that has too many jobs waiting is told so by whoever takes jobs, and nothing is lost or run twice."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from pydantic import SecretStr
 
-from config.connections import ProjectProfile, effective_chain, project_path, save_connection, write_project
+from config.connections import ProjectProfile, effective_chain, write_project
 from config.settings import Settings
 from config.store import FileStore
 from tasks.contract import ExtractionJob, FailureCode, JobRefused, parse_job
+from tests.unit.producer.conftest import job
 from workers.address import patience_of
 from workers.backlog import Backlog, wait_words
-from workers.embedded.valkey import EmbeddedValkey
 from workers.intake import Accepted, Duplicate, Intake
 from workers.lanes.control import Lanes
 from workers.producer import JobHandle, Producer
 from workers.publishing import BATCH_JOBS
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    """`acme` may have three jobs waiting, `free` as many as it likes."""
-    store = FileStore(tmp_path / "store.json")
-    connection = {"name": "primary", "provider": "openai", "model": "gpt-6-luna", "credential": "key"}
-    for project, profile in {"acme": ProjectProfile(max_waiting=3), "free": ProjectProfile()}.items():
-        write_project(store, project, profile)
-        save_connection(store, project_path(project), connection)
-    return store
-
-
-@pytest.fixture
-def settings(valkey: EmbeddedValkey, store: FileStore) -> Settings:
-    return Settings(broker_url=SecretStr(valkey.url), store_url=f"file:{store.path}")
-
-
-@pytest.fixture
-def producer(settings: Settings) -> Iterator[Producer]:
-    with Producer.from_settings(settings) as producer:
-        yield producer
-
-
-def job(name: str, *, project: str = "acme", key: str | None = None) -> dict[str, Any]:
-    document = {"project": project, "episodes": [{"id": name, "content": "said"}]}
-    return document | ({"idempotency_key": key} if key else {})
 
 
 def parsed(document: dict[str, Any]) -> ExtractionJob:
