@@ -13,6 +13,7 @@ from workers.cli import (
     credential,
     demo,
     doctor,
+    economy,
     enqueue,
     events,
     flower,
@@ -105,6 +106,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(economy.app, name="economy")
 app.add_typer(project.app, name="project")
 app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)
