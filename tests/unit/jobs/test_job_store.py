@@ -139,6 +139,18 @@ async def test_the_next_holder_finds_finished_units_and_settled_attempts(subject
     assert claim == Claimed(units={2: '{"extracted":{}}'}, attempts=(record("c1", seconds=1), record("c2", seconds=5)))
 
 
+async def test_that_a_job_is_to_wait_for_no_batch_shows_to_every_later_delivery(subject: Subject) -> None:
+    await subject.jobs.mark_batched("j", kept=60)
+    await subject.jobs.mark_batched("j", kept=60)
+
+    first = await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.jobs.release("j", owner="a")
+
+    assert first == Claimed(batched=True)
+    assert await subject.jobs.claim("j", hop=2, owner="b", lease=15) == Claimed(batched=True)
+    assert await subject.jobs.claim("other", hop=1, owner="a", lease=15) == Claimed()
+
+
 async def test_a_call_is_counted_once(subject: Subject) -> None:
     assert await subject.jobs.settle(record("c1")) is True
     assert await subject.jobs.settle(record("c1")) is False
