@@ -30,7 +30,7 @@ from tasks.contract import AttemptRecord, ProviderKind, Role, TokenUsage
 from workers.app import create_app
 from workers.embedded.valkey import EmbeddedValkey
 from workers.ledger.amounts import Amounts
-from workers.ledger.sums import Increment
+from workers.ledger.sums import Increment, failed_key
 from workers.monitoring.process import MAX_TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,10 @@ _PROVIDERS = ("openai", "gemini", "anthropic", "bedrock")
 
 
 def fill_ledger(client: redis.Redis, *, projects: int, days: int) -> None:
-    """A month of usage: every project in every hour, on its primary, and one in four on its fallback, too."""
+    """A month of usage: every project in every hour, on its primary, and one in four on its fallback, too.
+
+    One attempt of each failed in each hour.
+    """
     now = datetime.now(UTC)
     amounts = Amounts(10**9, 40, 1, 0, 36_000, 9_000, 0, 8_400, 0, 25_000, 7_000).pack()
     fields = [
@@ -54,11 +57,18 @@ def fill_ledger(client: redis.Redis, *, projects: int, days: int) -> None:
         for role in (Role.PRIMARY, *([Role.FALLBACK] if number % 4 == 0 else []))
     ]
     table = dict.fromkeys(fields, amounts)
+    one = Amounts(attempts=1, failed=1).pack()
+    failures = {
+        Increment.of(_record(number, Role.PRIMARY, now, status="rate_limited")).failed: one
+        for number in range(projects)
+    }
     for hour in range(days * 24):
-        client.hset(Increment.of(_record(0, Role.PRIMARY, now - timedelta(hours=hour))).hour, mapping=table)
+        key = Increment.of(_record(0, Role.PRIMARY, now - timedelta(hours=hour))).hour
+        client.hset(key, mapping=table)
+        client.hset(failed_key(key), mapping=failures)
 
 
-def _record(number: int, role: Role, at: datetime) -> AttemptRecord:
+def _record(number: int, role: Role, at: datetime, *, status: str = "ok") -> AttemptRecord:
     provider = ProviderKind(_PROVIDERS[number % len(_PROVIDERS)])
     return AttemptRecord(
         id="x",
@@ -71,8 +81,8 @@ def _record(number: int, role: Role, at: datetime) -> AttemptRecord:
         role=role,
         model="gpt-6-luna",
         credential_version=2,
-        status="ok",
-        action="done",
+        status=status,
+        action="done" if status == "ok" else "retry",
         usage=TokenUsage(),
         latency_ms=600,
         started_at=at,
@@ -133,6 +143,29 @@ def ask(client: httpx.Client, path: str) -> float:
     return time.perf_counter() - began
 
 
+def first_sight(options: argparse.Namespace, valkey: EmbeddedValkey) -> None:
+    """How long the first page takes of a Flower that has just been started, and when all of it is there."""
+    for span in ("24h", "7d", "30d"):
+        with (
+            flower(valkey, options.max_tasks),
+            httpx.Client(base_url=f"http://127.0.0.1:{PORT}", auth=LOGIN, timeout=60) as web,
+        ):
+            began = time.perf_counter()
+            takes: list[float] = []
+            missing = True
+            while missing:
+                asked = time.perf_counter()
+                page = web.get("/usage", params={"span": span}).raise_for_status()
+                takes.append(time.perf_counter() - asked)
+                missing = "still being read" in page.text
+                time.sleep(_GATHER * missing)
+            complete = time.perf_counter() - began
+            print(
+                f"first sight of {span:>3}: {takes[0]:.2f} s, worst {max(takes):.2f} s; "
+                f"complete after {complete:.1f} s, then {takes[-1]:.2f} s"
+            )
+
+
 def main() -> None:
     """Run it and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,6 +177,7 @@ def main() -> None:
     options = parser.parse_args()
     with EmbeddedValkey() as valkey, redis.Redis.from_url(valkey.url) as client:
         fill_ledger(client, projects=options.projects, days=options.days)
+        first_sight(options, valkey)
         with (
             flower(valkey, options.max_tasks) as process,
             httpx.Client(base_url=f"http://127.0.0.1:{PORT}", auth=LOGIN, timeout=60) as web,
@@ -155,7 +189,6 @@ def run(
     options: argparse.Namespace, valkey: EmbeddedValkey, process: subprocess.Popen[bytes], web: httpx.Client
 ) -> None:
     """Send events, and watch."""
-    print(f"first page of usage, nothing read before: {ask(web, '/usage'):.2f} s")
     pages = ("/usage", "/usage?by=provider&span=7d", "/usage?span=30d", "/providers", "/lanes", "/metrics")
     times: dict[str, list[float]] = {page: [] for page in pages}
     sent, spent = 0, cpu(process)

@@ -66,6 +66,11 @@ class CredentialDisabled(CredentialMissing):
 class CredentialRefused(ConfigError):
     """The provider refused the active version of a credential a short while ago."""
 
+    def __init__(self, message: str, version: int | None = None) -> None:
+        """`version` is the one that was refused."""
+        super().__init__(message)
+        self.version = version
+
 
 class InvalidCredential(ConfigError):
     """What was asked for does not fit the state that a credential is in."""

@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -42,6 +43,12 @@ def _decoded_list(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         raise ValueError("must be a JSON array of numbers, such as [30, 120]") from None
+
+
+def _http_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"https?://[^/]", value.get_secret_value()):
+        raise ValueError("must be an http or https URL, such as http://collector:4318")
+    return value
 
 
 _VALKEY_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
@@ -121,6 +128,9 @@ class Settings(BaseSettings):
     #: Where a worker serves its metrics; absent: nowhere. Each worker of a machine needs a port of its own.
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     metrics_address: str = "127.0.0.1"
+    #: Where traces are sent as OTLP over HTTP, such as `http://collector:4318`; needs the extra `otel`. May hold a
+    #: password.
+    otlp_endpoint: Annotated[SecretStr, AfterValidator(_http_url)] | None = None
     #: Allow provider endpoints on private and link-local addresses.
     allow_private_endpoints: bool = False
     #: Where service accounts get their access tokens. The operator's to set, never a customer's: it sees signed claims.
@@ -139,6 +149,16 @@ class Settings(BaseSettings):
     webhook_failed_kept: Annotated[int, Field(ge=0)] = 10_000
     #: Bytes of the largest callback of a job; a larger one is sent without the result.
     callback_max_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
+    #: Seconds that a job which failed is kept for a replay, with what it was asked to extract.
+    dead_letter_ttl: Annotated[int, Field(ge=60)] = 2_592_000
+    #: Failed jobs kept, and their bytes in Redis; the oldest give way.
+    dead_letters_kept: Annotated[int, Field(ge=0)] = 100_000
+    dead_letters_bytes: Annotated[int, Field(ge=0)] = 536_870_912
+    #: What failed jobs are encrypted with while they are kept: 32 bytes as base64. Several are separated by commas: the
+    #: first one encrypts, all decrypt. Absent: they are kept in the clear.
+    dead_letter_key: SecretStr | None = None
+    #: Workers that may die with a job in hand; the last try is made in a process of the job's own.
+    max_crashes: Annotated[int, Field(ge=2, le=100)] = 3
     #: `text` for people, `json` for machines.
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

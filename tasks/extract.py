@@ -19,7 +19,7 @@ from workers.task_body import carry_out
 def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
     """Accept a job that a foreign producer published, and send it to the queue of its project's provider."""
     here = runtime()
-    return carry_out(self, job, here.accept, pause=here.pause, failed=here.failed)
+    return carry_out(self, job, here.accept, pause=here.pause, failed=here.failed, tracing=here.tracing)
 
 
 def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any]) -> Any:
@@ -30,7 +30,7 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
         delivery = Delivery.of(getattr(self.request, "byom", None), now=datetime.now(UTC))
         return here.attempt(parsed, job_id, Route.model_validate(route), delivery)
 
-    return carry_out(self, job, step, pause=here.pause, failed=here.failed)
+    return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 
 
 #: One task per provider, so that rate limits, filters and metrics speak of providers.

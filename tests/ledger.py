@@ -37,8 +37,7 @@ def usage_record(call: str, **changes: object) -> AttemptRecord:
         "priority": "live",
         "tier": "flex",
         "estimated_input": 1_100,
-        "packed": 4,
-        "tokens_saved": 900,
+        "estimated_text": 60,
         "started_at": NOW,
     }
     return AttemptRecord.model_validate(fields | changes)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,16 +18,24 @@ from tornado.testing import bind_unused_port
 
 from config.prices import PICO
 from tests.support import START, ManualClock
+from workers.dead.shelf import Census
 from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
 from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes
 from workers.monitoring.pool.meters import Limit, MemoryMeters, MeterBoard, MeterReading
+from workers.monitoring.pool.webhooks import MemoryWebhooks, WebhookBoard
 from workers.monitoring.server import build_flower
 from workers.monitoring.usage.book import HOUR, UsageBook, hour_of
-from workers.monitoring.usage.causes import Causes, Failures, causes_of
-from workers.monitoring.usage.query import UsageQuery
-from workers.monitoring.usage.sums import Combination, HourlyUsage, MemoryHours, Sums, Table
+from workers.monitoring.usage.sums import (
+    Combination,
+    FailedKind,
+    HourlyFailures,
+    HourlyUsage,
+    MemoryHours,
+    Sums,
+    Table,
+)
 
 LOGIN = ("operator", "pass:word")
 
@@ -35,33 +43,34 @@ LOGIN = ("operator", "pass:word")
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-class MemoryFailures:
-    """Usage records in a list."""
+class MemoryLetters:
+    """A count of dead letters."""
 
-    def __init__(self, records: Sequence[bytes] = ()) -> None:
-        self.records = records
-
-    def recent(self, query: UsageQuery, *, since: datetime) -> Causes:
-        return causes_of(self.records, query, since=since)
+    def census(self) -> Census:
+        return Census(letters=3, causes={"rate_limited": 2}, bytes=900, dropped=5, expired=7)
 
 
 def boards(
     hours: HourlyUsage | Mapping[datetime, Table] | None = None,
     *,
-    failures: Failures | None = None,
+    failures: HourlyFailures | Mapping[datetime, Mapping[FailedKind, Sums]] | None = None,
     meters: MeterBoard | None = None,
     lanes: LaneBoard | None = None,
+    webhooks: WebhookBoard | None = None,
     clock: ManualClock | None = None,
 ) -> Boards:
     """Sources in memory; what is not given is empty."""
     clock = clock or ManualClock()
     source = MemoryHours(hours) if hours is None or isinstance(hours, Mapping) else hours
+    failed = MemoryHours(failures) if failures is None or isinstance(failures, Mapping) else failures
     return Boards(
         hours=source,
         book=UsageBook(source, clock=clock, monotonic=clock.monotonic),
-        failures=failures or MemoryFailures(),
+        failures=UsageBook(failed, clock=clock, monotonic=clock.monotonic),
         meters=meters or MemoryMeters(),
         lanes=lanes or MemoryLanes(),
+        webhooks=webhooks or MemoryWebhooks(),
+        letters=MemoryLetters(),
         clock=clock,
     )
 
@@ -208,6 +217,19 @@ def busy_hours(*, hours: int = 24 * 31) -> dict[datetime, Table]:
                     )
                 ] = _calls(failed, failed=0, price=1)
         found[start] = table
+    return found
+
+
+def busy_failures() -> dict[datetime, dict[FailedKind, Sums]]:
+    """Why attempts of `busy_hours` failed: the vendor was down where a fallback stepped in, else a limit was met."""
+    found: dict[datetime, dict[FailedKind, Sums]] = {}
+    for start, table in busy_hours().items():
+        down = any(kind.role == "fallback" for kind in table)
+        for kind, sums in table.items():
+            if sums.failed:
+                is_down = down and kind.provider == "openai"
+                cause = ("provider_unavailable", "fall_back") if is_down else ("rate_limited", "wait")
+                found.setdefault(start, {})[FailedKind(*cause, kind)] = Sums(attempts=sums.failed, failed=sums.failed)
     return found
 
 

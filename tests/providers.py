@@ -42,6 +42,7 @@ def make_call(
     tags: Mapping[str, str] | None = None,
     max_output_tokens: int = 1_200,
     tier: Tier | None = None,
+    schema: Mapping[str, Any] = SCHEMA,
     **settings: Any,
 ) -> Call:
     """A call of one model; without `secret`, one without a credential. `settings` are the connection's."""
@@ -54,7 +55,7 @@ def make_call(
             system=system,
             user=user,
             schema_name="extraction",
-            schema=SCHEMA,
+            schema=schema,
             version="extract-v1",
             max_output_tokens=max_output_tokens,
         ),

@@ -17,6 +17,8 @@ class AlertKind(StrEnum):
     BUDGET_PAUSED = "byom.budget_paused"
     CREDENTIAL_REFUSED = "byom.credential_refused"
     WEBHOOK_DISABLED = "byom.webhook_disabled"
+    JOB_QUARANTINED = "byom.job_quarantined"
+    DEAD_LETTERS_DROPPED = "byom.dead_letters_dropped"
 
 
 class Alert(BaseModel):

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import structlog
 from celery import Celery, signals
 
 from config.celeryconfig import celery_config
 from config.settings import Settings, load_settings
 from workers.log import configure_logging
 from workers.monitoring.metrics.serve import serve_when_ready
+from workers.tracing.opening import tracing_problem
+
+_log = structlog.get_logger(__name__)
 
 #: The app of this process, built from its settings when it is first asked for.
 app: Celery
@@ -35,6 +39,7 @@ def __getattr__(name: str) -> Celery:
     if name != "app":
         raise AttributeError(name)
     settings = load_settings()
+    untraced = tracing_problem(settings)
 
     def set_up_logging(**_options: Any) -> None:
         configure_logging(settings.log_format, settings.log_level)
@@ -44,6 +49,8 @@ def __getattr__(name: str) -> Celery:
         from workers.runtime import runtime  # noqa: PLC0415 - most that ask for the app run no jobs
 
         runtime()
+        if untraced is not None:
+            _log.error("traces_not_sent", found=untraced.found, mend=untraced.mend)
 
     created = create_app(settings)
     created.set_default()

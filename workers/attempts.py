@@ -27,11 +27,13 @@ from workers.alerts import Alert, AlertKind, Alerts
 from workers.clock import Clock
 from workers.delivery import Reservation
 from workers.directory import Directory
+from workers.flex import AT_STANDARD, Flex
 from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
-from workers.records import Done, record_of, tags_of
+from workers.records import Done, about, record_of, tags_of
+from workers.tracing import NO_TRACING, Tracing
 from workers.trouble import Subject, Trouble
 from workers.verdict import judge
 
@@ -56,11 +58,6 @@ _WAITS = frozenset({Action.RETRY, Action.FALL_BACK})
 
 #: Tries of one unit on one connection, whatever goes wrong with each.
 _TRIES_IN_ALL = 6
-
-#: Faults of a call at a cheaper tier after which the standard one is asked.
-_AT_STANDARD = frozenset({FaultKind.TIER_UNAVAILABLE, FaultKind.TIMEOUT})
-#: Seconds that no flex is asked for where there was no room for it.
-_FLEX_REST = 60.0
 
 
 class Sender(Protocol):
@@ -115,6 +112,7 @@ class Attempts:
         jobs: JobStore,
         alerts: Alerts,
         clock: Clock,
+        tracing: Tracing = NO_TRACING,
         max_calls: int,
         call_timeout: float,
         flex_timeout: float,
@@ -132,6 +130,7 @@ class Attempts:
             jobs: keeps what is settled.
             alerts: takes what an operator must know.
             clock: dates attempts.
+            tracing: traces them.
             max_calls: calls in flight at once in this process.
             call_timeout: seconds of one call.
             flex_timeout: the same at the flex tier, which is served when the vendor has room.
@@ -146,11 +145,11 @@ class Attempts:
         self._jobs = jobs
         self._alerts = alerts
         self._clock = clock
+        self._tracing = tracing
         self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
         self._flex_timeout = max(flex_timeout, call_timeout)
-        #: Meter → until when no flex is asked for.
-        self._no_flex: dict[str, float] = {}
+        self._flex = Flex(clock=clock)
         self._patience = patience
         self._sleep = sleep
         self._jitter = jitter
@@ -189,7 +188,7 @@ class Attempts:
             credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
-            tier=self._tier(subject),
+            tier=self._flex.tier(subject),
         )
         done = await self._try(work, records)
         if done.again:
@@ -200,13 +199,6 @@ class Attempts:
             return Trouble.of_refusal(done.refusal, subject)
         assert done.fault is not None and done.decision is not None  # noqa: S101, PT018 - the other half of _Try
         return Trouble.of_fault(done.fault, done.decision, subject)
-
-    def _tier(self, subject: Subject) -> Tier | None:
-        """The cheaper tier that a job's calls are asked for at."""
-        if not subject.job.economy or Tier.FLEX not in subject.model.economy:
-            return None
-        rests = self._no_flex.get(subject.effective.key, 0.0) > self._clock.monotonic()
-        return None if rests else Tier.FLEX
 
     async def give_back(self, effective: EffectiveConnection, reservation: str) -> None:
         """Give back what was set aside for a job that made no call.
@@ -258,13 +250,19 @@ class Attempts:
         model = answer.served_model or connection.model
         cost = price(connection.provider, model, usage=answer.usage, at=started_at, tier=answer.tier)
         pico = cost.pico_usd if cost else None
-        await self._settle(lease, observe(answer, provider=connection.provider, cost=pico, tier=call.tier))
+        observation = observe(answer, provider=connection.provider, cost=pico, tier=call.tier)
+        await self._settle(lease, observation, attempt=attempt)
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
             call,
             attempt=attempt,
-            done=_done(work.pack, done, answer),
+            done=about(
+                work.pack,
+                Done(decision=done.decision, again=done.again, split=done.split),
+                answer=answer,
+                yielded=done.extracted or (),
+            ),
             sent=sent,
             cost=cost,
             started_at=started_at,
@@ -272,16 +270,18 @@ class Attempts:
         await self._jobs.settle(record)
         records.append(record)
         await self._alerts.attempt_made(record)
-        _log.info("attempt", **record.model_dump(mode="json", exclude={"usage", "price", "labels"}, exclude_none=True))
+        self._tracing.attempted(record, max_output_tokens=call.prompt.max_output_tokens, server=sent.server)
+        # The record as the ledger has it.
+        _log.info("attempt", **record.model_dump(mode="json", exclude_none=True))
         return done
 
     @staticmethod
-    async def _settle(lease: Lease, observation: Observation) -> None:
+    async def _settle(lease: Lease, observation: Observation, *, attempt: str) -> None:
         """Tell the meter; an answer that is paid for must not be lost because the meter cannot be told."""
         try:
             await lease.settle(observation)
         except RedisError as error:
-            _log.warning("lease_not_settled", error=type(error).__name__)
+            _log.warning("lease_not_settled", attempt=attempt, error=type(error).__name__)
 
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""
@@ -314,10 +314,9 @@ class Attempts:
         fault = verdict.fault
         if fault is None:
             return _Try(extracted=verdict.extracted)
-        if fault.kind in _AT_STANDARD and work.tier is not None:
+        if fault.kind in AT_STANDARD and work.tier is not None:
             work.tier = None
-            if fault.kind is FaultKind.TIER_UNAVAILABLE:
-                self._no_flex[work.subject.effective.key] = self._clock.monotonic() + _FLEX_REST
+            self._flex.failed(work.subject, fault.kind)
         if verdict.split:
             return _Try(extracted=verdict.extracted, decision=None if verdict.extracted else decide(fault), split=True)
         decision = decide(fault)
@@ -394,19 +393,6 @@ class Attempts:
         if done.fault is not None and done.fault.retry_after is not None:
             return done.fault.retry_after
         return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
-
-
-def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
-    if not pack.is_shared:
-        return Done(decision=done.decision, again=done.again)
-    took_nothing = isinstance(answer, Fault) and not answer.usage.total
-    return Done(
-        decision=done.decision,
-        again=done.again,
-        split=done.split,
-        packed=len(pack.units),
-        tokens_saved=0 if took_nothing else extraction.tokens_saved(pack, done.extracted or ()),
-    )
 
 
 def _outcome(state: RetryCallState) -> _Try:

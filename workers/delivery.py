@@ -28,19 +28,26 @@ class Delivery:
     impatient: bool = False
     #: What was set aside at the meter for the job's first call, by name.
     reservation: str | None = None
+    #: Workers that vanished with the job in hand.
+    crashes: int = 0
 
     @classmethod
     def of(cls, told: Mapping[str, Any] | None, *, now: datetime) -> Self:
         """What the broker told of a delivery; None when the message came past all lanes.
 
         Args:
-            told: `since` (seconds of the broker's clock), `impatient` and `reservation`.
+            told: `since` (seconds of the broker's clock), `impatient` and `reservation`, of one from a lane; `crashes`,
+                where there were any.
             now: by this machine's clock; the broker's may differ a little.
         """
         if not told:
             return cls()
+        crashes = told.get("crashes", 0)
+        if "since" not in told:
+            return cls(crashes=crashes)
         return cls(
             waited=max(0.0, now.timestamp() - float(told["since"])),
             impatient=bool(told["impatient"]),
             reservation=told["reservation"] or None,
+            crashes=crashes,
         )

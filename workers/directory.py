@@ -105,7 +105,7 @@ class Directory:
             self._credentials, path, lambda: read_credential(self._store, effective), scopes=frozenset(scopes)
         )
         if credential is not None and self._is_refused(path, credential.version):
-            raise CredentialRefused(_refusal(effective, credential.version))
+            raise CredentialRefused(_refusal(effective, credential.version), credential.version)
         return credential
 
     def refuse(self, effective: EffectiveConnection, version: int) -> bool:

@@ -8,13 +8,15 @@ from tasks.contract import (
     ExtractionJob,
     ExtractionResult,
     Failure,
+    FailureCode,
     JobStatus,
     Provenance,
     TokenUsage,
     UsageTotals,
 )
 from workers import extraction
-from workers.jobs import Ending
+from workers.jobs import Claimed, Ending
+from workers.routing import Route
 
 
 def ending_of(
@@ -61,6 +63,33 @@ def ending_of(
             provenance=_provenance(ordered),
         )
     )
+
+
+def quarantined(job: ExtractionJob, *, job_id: str, route: Route, crashes: int, claimed: Claimed) -> Ending:
+    """The ending of a job of which workers die.
+
+    Args:
+        job: the job.
+        job_id: its id.
+        route: where it was.
+        crashes: workers that died with it in hand, the last one with it alone.
+        claimed: what is kept of it.
+    """
+    message = (
+        f"project '{job.project}', connection '{route.connection}' ({route.provider.value}, {route.model}): {crashes} "
+        "processes died with this job in hand, the last one with no other; it is not run any more. Look for its id in "
+        f"the workers' logs; once that is mended: byom dead replay --id {job_id}"
+    )
+    failure = Failure(
+        code=FailureCode.QUARANTINED,
+        message=message,
+        project=job.project,
+        provider=route.provider,
+        connection=route.connection,
+        model=route.model,
+        attempts=list(claimed.attempts),
+    )
+    return Ending(failure=failure, replays=max(claimed.replays, route.replays))
 
 
 def totals(records: Sequence[AttemptRecord]) -> UsageTotals:

@@ -23,7 +23,7 @@ from workers.admission import Reason
 from workers.attempts import Attempts
 from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
-from workers.endings import ending_of
+from workers.endings import ending_of, quarantined
 from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
 from workers.kept import Kept, read_kept
 from workers.lanes.header import LaneHeader
@@ -136,10 +136,35 @@ class Engine:
         finally:
             if unused := reservation.take():
                 await self._give_back(job, route, unused)
+        await self._tell(job, job_id, outcome)
+        return outcome
+
+    async def quarantine(self, job: ExtractionJob, *, job_id: str, route: Route, crashes: int) -> Outcome:
+        """End a job that workers die of, without running it; one that has ended or gone on already is let be.
+
+        Raises:
+            StoreError: the configuration cannot be read; the job is as it was and may be delivered again.
+            redis.RedisError: the working state cannot be read or written; likewise.
+        """
+        owner = uuid.uuid4().hex
+        # Waits until the lease of whoever died has run out.
+        async with self._leases.hold(job_id, hop=route.hop, owner=owner) as claim:
+            match claim:
+                case Ended(ending=ending):
+                    outcome: Outcome = ending
+                case HandedOver(route=onward):
+                    return await self._hand_off(job, onward)
+                case Claimed():
+                    ending = quarantined(job, job_id=job_id, route=route, crashes=crashes, claimed=claim)
+                    outcome = await self._jobs.end(job_id, owner=owner, ending=ending)
+                    self._leases.gone(job_id, owner=owner)
+        await self._tell(job, job_id, outcome)
+        return outcome
+
+    async def _tell(self, job: ExtractionJob, job_id: str, outcome: Outcome) -> None:
         if self._ended is not None and isinstance(outcome, Ending):
             # Of each delivery that finds the end: whoever wrote it may have died before it could tell.
             await self._ended(job, job_id, outcome)
-        return outcome
 
     async def _claim(
         self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery, reservation: Reservation
@@ -234,7 +259,10 @@ class Engine:
             extracted=progress.extracted,
             failures=failures,
             records=progress.records,
-        )
+        ).model_copy(update={"replays": max(claimed.replays, route.replays)})
+        if not ending.whole:
+            # A replay is not to pay for them again.
+            await self._keep(job_id, progress)
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
         self._leases.gone(job_id, owner=owner)
         return stands

@@ -56,6 +56,9 @@ _SECRET_MARK = re.compile(
     r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|whsec_|bearer |basic |-----begin|://|api-key: |secretaccesskey"
 )
 
+#: Where Celery says how tasks ended.
+_CELERY_TRACE = "celery.app.trace"
+
 #: Nesting that is looked into; what lies deeper is shown as text.
 _DEPTH = 8
 
@@ -64,6 +67,7 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     """Send all logging of the process to `stream` (stderr), as JSON lines or as text for people."""
     stream = stream or sys.stderr
     shared: list[Processor] = [
+        # Whose line it is: job and trace, bound while a worker has a delivery in hand.
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -79,7 +83,7 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=["job_id"]), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.StackInfoRenderer(),
@@ -94,7 +98,8 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     root.setLevel(level)
     for name, floor in _FLOORS.items():
         logging.getLogger(name).setLevel(max(floor, logging.getLevelNamesMapping()[level]))
-    logging.getLogger("celery.app.trace").addFilter(_is_news)
+    logging.getLogger(_CELERY_TRACE).addFilter(_is_news)
+    logging.getLogger(_CELERY_TRACE).addFilter(_name_job)
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[
@@ -106,6 +111,13 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _name_job(record: logging.LogRecord) -> bool:
+    """Celery says how each task ended, when our hands are off it; that line, too, is to be found by the job's id."""
+    if isinstance(record.args, Mapping) and isinstance(record.args.get("id"), str):
+        record.job_id = record.args["id"]
+    return True
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -1,11 +1,13 @@
 """Lua scripts as they stand in the tree, each with the functions that it shares with others."""
 
+from functools import cache
 from importlib.resources import files
 
 #: A script that begins so says how the server is to run it; that line must stay the first.
 _SHEBANG = "#!"
 
 
+@cache
 def lua(package: str, name: str, *, uses: tuple[tuple[str, str], ...] = ()) -> str:
     """The source of `<name>.lua` of a package.
 

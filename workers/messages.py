@@ -15,10 +15,12 @@ from celery.canvas import Signature
 from celery.utils.nodenames import anon_nodename
 
 from tasks.contract import ExtractionJob, provider_queue, provider_task
+from workers.broker.crashes import CRASHES
 from workers.broker.describe import describe
 from workers.lanes.entering import Entry
 from workers.lanes.header import LaneHeader
 from workers.routing import Route
+from workers.tracing import TraceContext
 
 #: What Celery is to do after a job that nobody chained anything to.
 _NOTHING_AFTER = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -27,17 +29,32 @@ _NOTHING_AFTER = {"callbacks": None, "errbacks": None, "chain": None, "chord": N
 _PERSISTENT = 2
 
 
-def attempt_headers(address: LaneHeader | None) -> dict[str, Any]:
+def attempt_headers(
+    address: LaneHeader | None, *, trace: TraceContext | None = None, crashes: int = 0
+) -> dict[str, Any]:
     """What the message of an attempt says beside what Celery does; the one place where that is made."""
-    return address.as_headers() if address else {}
+    headers = address.as_headers() if address else {}
+    if trace:
+        headers |= trace.as_headers()
+    if crashes:
+        headers[CRASHES] = crashes
+    return headers
 
 
 def attempt_signature(
-    app: Celery, job: dict[str, Any], route: Route, address: LaneHeader | None, *, job_id: str
+    app: Celery,
+    job: dict[str, Any],
+    route: Route,
+    address: LaneHeader | None,
+    *,
+    job_id: str,
+    trace: TraceContext | None = None,
+    crashes: int = 0,
 ) -> "Signature[Any]":
     """The message that puts a job into its lane on the queue of its route's provider.
 
-    Without an address it goes to the queue itself, past all lanes.
+    Without an address it goes to the queue itself, past all lanes. `crashes` is how many workers vanished with the job
+    in hand so far.
 
     Both reprs are given, so that Celery never makes its own of the payload: they are what Flower shows, and the
     payload holds what customers said.
@@ -50,7 +67,7 @@ def attempt_signature(
         queue=provider_queue(route.provider),
         argsrepr="()",
         kwargsrepr=describe(name, job_id, (), kwargs),
-        headers=attempt_headers(address) or None,
+        headers=attempt_headers(address, trace=trace, crashes=crashes) or None,
     )
 
 
@@ -79,6 +96,7 @@ class AttemptMessages:
         job_id: str,
         key: str = "",
         most: int | None = None,
+        trace: TraceContext | None = None,
     ) -> Entry:
         """The message of an attempt, on its way to its lane.
 
@@ -89,6 +107,7 @@ class AttemptMessages:
             job_id: its id.
             key: see `Entry`.
             most: see `Entry`.
+            trace: what enqueued it.
         """
         way, tag = self._way_of(route), address.tag(f"{self._tags}.{next(self._count)}")
         shown = {"job": {"project": job.project, "episodes": job.episodes}, "route": way.document}
@@ -102,7 +121,9 @@ class AttemptMessages:
             {
                 **values,
                 _Blank.BODY: f'"{base64.b64encode(body.encode()).decode()}"',
-                _Blank.HEADERS: _joined(self._headers.filled(values), json.dumps(attempt_headers(address))),
+                _Blank.HEADERS: _joined(
+                    self._headers.filled(values), json.dumps(attempt_headers(address, trace=trace))
+                ),
                 _Blank.REPLY_TO: _quoted(self._app.thread_oid),
                 _Blank.QUEUE: _quoted(way.queue),
                 _Blank.TAG: _quoted(tag),

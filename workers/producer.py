@@ -24,6 +24,7 @@ from workers.intake import Intake
 from workers.messages import AttemptMessages
 from workers.notify.callbacks import CallbackCheck
 from workers.publishing import Batch, Publisher
+from workers.tracing import NO_TRACING, Tracing, open_tracing
 
 __all__ = ["JobHandle", "Payload", "Producer", "WithId"]
 
@@ -64,6 +65,7 @@ class Producer:
         client: redis.Redis,
         settings: Settings,
         result_client: redis.Redis | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """Take what the producer works with.
 
@@ -73,8 +75,10 @@ class Producer:
             client: of the broker.
             settings: of this process.
             result_client: of the result store, where that is another server than the broker.
+            tracing: traces jobs from here on.
         """
         self._app = app
+        self._tracing = tracing
         self._client = client
         self._result_client = result_client or client
         self._results = Results(app, self._result_client)
@@ -91,7 +95,9 @@ class Producer:
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
-        self._publisher = Publisher(client, messages=AttemptMessages(app), key_ttl=settings.idempotency_ttl)
+        self._publisher = Publisher(
+            client, messages=AttemptMessages(app), key_ttl=settings.idempotency_ttl, tracing=tracing
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -103,6 +109,7 @@ class Producer:
             client=_patient_client(settings.redis_url),
             settings=settings,
             result_client=None if shared else _patient_client(settings.backend_url),
+            tracing=open_tracing(settings, service="byom-producer"),
         )
 
     def __enter__(self) -> Self:
@@ -116,6 +123,7 @@ class Producer:
         self._client.close()
         self._result_client.close()
         self._app.close()
+        self._tracing.close()
 
     def enqueue(self, job: Payload, *, job_id: str | None = None) -> JobHandle:
         """Publish one job and return at once.

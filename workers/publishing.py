@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import redis
 
-from tasks.contract import FailureCode, JobRefused
+from tasks.contract import FailureCode, JobRefused, provider_queue
 from workers.backlog import no_room
 from workers.intake import Offer, job_key
 from workers.lanes.control import Lanes
 from workers.lanes.entering import Entry, Put, given_key
 from workers.messages import AttemptMessages
+from workers.tracing import NO_TRACING, Tracing
 
 #: Jobs and characters of one batch: the broker does nothing else while it takes them in.
 BATCH_JOBS = 200
@@ -51,17 +52,21 @@ class Published:
 class Publisher:
     """Puts accepted jobs into their lanes. Safe for threads, as its client is."""
 
-    def __init__(self, client: redis.Redis, *, messages: AttemptMessages, key_ttl: int) -> None:
+    def __init__(
+        self, client: redis.Redis, *, messages: AttemptMessages, key_ttl: int, tracing: Tracing = NO_TRACING
+    ) -> None:
         """Take what it works with.
 
         Args:
             client: of the broker. It may send anything twice.
             messages: makes the messages.
             key_ttl: how long idempotency keys and given ids are remembered, in seconds.
+            tracing: traces jobs from here on.
         """
         self._client = client
         self._messages = messages
         self._key_ttl = key_ttl
+        self._tracing = tracing
         self._lanes = Lanes(client)
 
     def entry(self, offer: Offer, *, job_id: str, given: bool = False) -> Entry:
@@ -79,6 +84,9 @@ class Publisher:
             job_id=job_id,
             key=job_key(offer.job) or (given_key(job_id) if given else ""),
             most=offer.most,
+            trace=self._tracing.created(
+                job_id=job_id, project=offer.job.project, queue=provider_queue(offer.route.provider)
+            ),
         )
 
     def publish(self, batch: Batch) -> Published:

@@ -1,16 +1,16 @@
 """What is written down of an attempt, and what its request is tagged with. Pure."""
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from config.prices import Cost
 from tasks.contract import AttemptRecord
-from workers.extraction import prompt_tokens
+from workers.extraction import Pack, prompt_tokens, text_tokens, tokens_saved
 from workers.outcome import Action, Decision
-from workers.providers.base import Call, Reply
+from workers.providers.base import Call, Fault, Reply
 from workers.providers.transport import Sent
 from workers.trouble import Subject
 
@@ -33,6 +33,26 @@ class Done:
     #: Of a shared prompt: its episodes, and the input tokens that it saved.
     packed: int | None = None
     tokens_saved: int | None = None
+    #: Estimated tokens of the episodes' own text, where they are known.
+    estimated_text: int | None = None
+
+
+def about(pack: Pack, done: Done, *, answer: Reply | Fault, yielded: Collection[int]) -> Done:
+    """What a try came to, with what is known of its prompt.
+
+    Args:
+        pack: what was asked.
+        done: what it came to.
+        answer: what came.
+        yielded: indexes of the units that it yielded memories of.
+    """
+    text = text_tokens(pack)
+    if not pack.is_shared:
+        return replace(done, estimated_text=text)
+    taken = answer.usage.total - answer.usage.output
+    is_free = isinstance(answer, Fault) and not taken
+    saved = 0 if is_free else tokens_saved(pack, yielded, taken=taken)
+    return replace(done, packed=len(pack.units), estimated_text=text, tokens_saved=saved)
 
 
 def tags_of(subject: Subject, attempt: str) -> Mapping[str, str]:
@@ -83,6 +103,7 @@ def record_of(
         tokens_saved=done.tokens_saved,
         usage=answer.usage,
         estimated_input=prompt_tokens(call.prompt),
+        estimated_text=done.estimated_text,
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
         # Of a call that nothing was billed for: what was asked.

@@ -31,6 +31,8 @@ class Route(BaseModel):
     role: Role
     #: Connections given up so far, oldest first.
     history: Annotated[tuple[Hop, ...], Field(max_length=64)] = ()
+    #: How often the job was replayed.
+    replays: int = 0
 
     @property
     def hop(self) -> int:
@@ -38,7 +40,7 @@ class Route(BaseModel):
         return len(self.history) + 1
 
     @classmethod
-    def to(cls, effective: EffectiveConnection, *, history: tuple[Hop, ...] = ()) -> Self:
+    def to(cls, effective: EffectiveConnection, *, history: tuple[Hop, ...] = (), replays: int = 0) -> Self:
         """The route onto one connection."""
         connection = effective.connection
         return cls(
@@ -47,6 +49,7 @@ class Route(BaseModel):
             model=connection.model,
             role=connection.role,
             history=history,
+            replays=replays,
         )
 
     def given_up(self, code: FailureCode) -> tuple[Hop, ...]:
@@ -72,5 +75,5 @@ def next_route(chain: Sequence[EffectiveConnection], route: Route, code: Failure
     tried = {hop.connection for hop in history}
     for effective in chain:
         if effective.connection.name not in tried:
-            return Route.to(effective, history=history)
+            return Route.to(effective, history=history, replays=route.replays)
     return None

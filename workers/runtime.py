@@ -13,18 +13,22 @@ from typing import Any, Self, TypeVar
 
 import redis
 import redis.asyncio
-from celery import signals
+from celery import current_app, signals
 
 from config.catalogue import load_catalogue
 from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob, Failure, JobRefused, VerificationRequest
+from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
+from workers.alerts import Alert, AlertKind
 from workers.attempts import Attempts
 from workers.changes import Change, Follower
 from workers.clock import Clock, SystemClock
+from workers.dead.sealing import Sealing
+from workers.dead.shelf import Limits as LetterLimits
+from workers.dead.writer import Writer
 from workers.delivery import Delivery
 from workers.directory import Directory
 from workers.economy.opening import build_keeper, terms_of
@@ -33,11 +37,14 @@ from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
-from workers.monitoring.metrics.serve import measured
+from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.solitary.cells import Cells
+from workers.solitary.trial import Trials
+from workers.tracing import open_tracing
 from workers.verification import Verification
 from workers.verification.service import Verifier
 
@@ -60,6 +67,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self._closing = threading.Event()
+        self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
@@ -96,6 +104,16 @@ class Runtime:
         events = self._open_notify(settings, subscriptions, clock)
         limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
         jobs, admission = measured(settings, stored, limiter)
+        self._jobs = jobs
+        self._letters = Writer(
+            self._client,
+            jobs=jobs,
+            directory=directory,
+            sealing=Sealing.of(settings.dead_letter_key),
+            limits=LetterLimits(settings.dead_letter_ttl, settings.dead_letters_kept, settings.dead_letters_bytes),
+            alerts=events,
+            clock=clock,
+        )
         leases = Leases(jobs, seconds=_LEASE)
         self._transport = build_transport(settings)
         providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
@@ -107,6 +125,7 @@ class Runtime:
             jobs=jobs,
             alerts=events,
             clock=clock,
+            tracing=self.tracing,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
             flex_timeout=settings.flex_timeout,
@@ -119,7 +138,7 @@ class Runtime:
             attempts=attempts,
             leases=leases,
             patience=patience_of(settings),
-            ended=events.job_ended,
+            ended=self._ended,
         )
         keeper = build_keeper(
             pool=RedisPool(self._client),
@@ -134,6 +153,8 @@ class Runtime:
             terms=terms_of(settings),
         )
         self._keeping = asyncio.create_task(keeper.run_forever())
+        cells = Cells(modules=lambda: sorted(current_app.conf.include))
+        self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(
             self._store,
             providers=providers,
@@ -171,7 +192,7 @@ class Runtime:
             remembered=settings.job_state_ttl,
             callback_max_bytes=settings.callback_max_bytes,
         )
-        self._poster = build_poster(settings)
+        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
         deliverer = Deliverer(
             events=events,
             outbox=outbox,
@@ -197,7 +218,8 @@ class Runtime:
         except JobRefused as error:
             # A callback that is refused itself is not posted.
             heard = job.model_copy(update={"callback_url": None}) if error.details.get("problems") else job
-            self.failed(heard, job_id, Failure.model_validate({"message": error.message, **error.details}))
+            failure = Failure.model_validate({"message": error.message, **error.details})
+            self._run(self._fail(job, job_id, failure, heard=heard)).result()
             raise
 
     def failed(self, job: ExtractionJob, job_id: str, failure: Failure) -> None:
@@ -206,10 +228,48 @@ class Runtime:
         Raises:
             redis.RedisError: it cannot be told.
         """
-        self._run(self._events.job_ended(job, job_id, Ending(failure=failure))).result()
+        self._run(self._fail(job, job_id, failure, heard=job)).result()
+
+    async def _fail(self, job: ExtractionJob, job_id: str, failure: Failure, *, heard: ExtractionJob) -> None:
+        """Tell of a job that failed outside of the engine; whoever is told hears of it as `heard`."""
+        kept = await self._jobs.kept(job_id)
+        ending = Ending(failure=failure, replays=kept.replays)
+        await self._letters.job_ended(job, job_id, ending)
+        await self._events.job_ended(heard, job_id, ending)
+
+    async def _ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
+        """Keep what failed, then tell of it: whoever hears of a failure finds it kept."""
+        await self._letters.job_ended(job, job_id, ending)
+        await self._events.job_ended(job, job_id, ending)
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.
+
+        One of which workers may have died is taken through it in a process of its own, and ends if that dies.
+
+        Raises:
+            concurrent.futures.CancelledError: the worker stops and has waited long enough.
+            NoChild: there is no process to run it in.
+        """
+        if not self._trials.are_due(delivery):
+            return self.attempt_here(job, job_id, route, delivery)
+        outcome = self._trials.attempt(job, job_id, route, delivery)
+        if outcome is None:
+            outcome = self._run(self._quarantine(job, job_id, route, delivery.crashes + 1)).result()
+        return outcome
+
+    async def _quarantine(self, job: ExtractionJob, job_id: str, route: Route, crashes: int) -> Outcome:
+        outcome = await self._engine.quarantine(job, job_id=job_id, route=route, crashes=crashes)
+        failure = outcome.failure if isinstance(outcome, Ending) else None
+        if failure is not None and failure.code == FailureCode.QUARANTINED:
+            about = failure.model_dump(include={"message", "project", "provider", "connection", "model", "code"})
+            await self._events.raise_alert(
+                Alert.model_validate({**about, "kind": AlertKind.JOB_QUARANTINED, "at": SystemClock().now()})
+            )
+        return outcome
+
+    def attempt_here(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
+        """As `attempt`, in this process whatever happens to it.
 
         Raises:
             concurrent.futures.CancelledError: the worker stops and has waited long enough.
@@ -234,6 +294,7 @@ class Runtime:
 
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""
+        self._cells.stop()
         for future in list(self._in_hand):
             future.cancel()
 
@@ -247,11 +308,13 @@ class Runtime:
     def close(self) -> None:
         """Close clients and end the loop; jobs still in hand are cancelled and will be delivered again."""
         self._closing.set()
+        self._cells.stop()
         self._run(self._close()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._sync_client.close()
+        self.tracing.close()
 
     async def _close(self) -> None:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

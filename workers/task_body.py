@@ -23,10 +23,14 @@ from tasks.contract import (
 )
 from workers.admission import Reason
 from workers.broker.parked import Collected, Parked
+from workers.conclusions import conclusion_of, ended_unexpectedly, put_back, refused
 from workers.engine import Collect, HandOff, Outcome, Park
 from workers.intake import Accepted, Duplicate
+from workers.lanes.header import HEADER
 from workers.messages import attempt_signature
 from workers.receipt import Receipt
+from workers.solitary.cells import NoChild
+from workers.tracing import NO_TRACING, Conclusion, Delivered, TraceContext, Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +49,9 @@ def carry_out(
     *,
     pause: Callable[[], None],
     failed: Callable[[ExtractionJob, str, Failure], None],
+    tracing: Tracing = NO_TRACING,
 ) -> Receipt:
-    """Run one step of a job as a Celery task.
+    """Run one step of a job as a Celery task, in a trace, with its ids on all that is logged meanwhile.
 
     Args:
         task: the bound task.
@@ -54,29 +59,55 @@ def carry_out(
         step: what to do with it.
         pause: waits a moment; called before a job goes back to its queue because Redis or the store is away.
         failed: told of a job that ends by an unforeseen error.
+        tracing: traces it.
 
     Raises:
         celery.exceptions.Ignore: the job goes on under another task.
         celery.exceptions.Reject: the job is back on its queue.
         ContractError: the job was refused, or failed; typed.
     """
-    job_id = str(task.request.id)
+    job_id, carried = str(task.request.id), TraceContext.of(task.request)
+    with tracing.delivery(job_id=job_id, task=task.name, carried=carried) as delivered:
+        trace = {} if delivered.context is None else {"trace_id": delivered.context.trace_id}
+        with structlog.contextvars.bound_contextvars(job_id=job_id, **trace):
+            return _carry_out(task, job, step, job_id=job_id, pause=pause, failed=failed, delivered=delivered)
+
+
+def _carry_out(
+    task: "Task[Any, Any]",
+    job: dict[str, Any],
+    step: Step,
+    *,
+    job_id: str,
+    pause: Callable[[], None],
+    failed: Callable[[ExtractionJob, str, Failure], None],
+    delivered: Delivered,
+) -> Receipt:
+    parsed: ExtractionJob | None = None
+    conclusion: Conclusion | None = None
     try:
-        return _conclude(task, job, step(parse_job(job), job_id), job_id=job_id)
-    except (ContractError, Ignore, Reject):
+        parsed = parse_job(job)
+        outcome = step(parsed, job_id)
+        conclusion = conclusion_of(parsed, outcome)
+        return _conclude(task, job, outcome, job_id=job_id, trace=delivered.context)
+    except (Ignore, Reject):
         raise
-    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+    except ContractError as error:
+        conclusion = conclusion or refused(parsed, error)
+        raise
+    except (redis.ConnectionError, redis.TimeoutError, StoreError, NoChild) as error:
         # Nothing is wrong with the job. It must not fail because a server is away for a while.
-        _log.warning("job_put_back", job=job_id, task=task.name, error=type(error).__name__)
+        conclusion = put_back(type(error).__name__, is_trouble=True)
         pause()
         raise Reject(type(error).__name__, requeue=True) from None
     except CancelledError:
-        _log.info("job_put_back", job=job_id, task=task.name, error="the worker stops")
+        conclusion = put_back("the worker stops")
         raise Reject("the worker stops", requeue=True) from None
     except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
+        conclusion = ended_unexpectedly(parsed)
         # The message of an unforeseen error may quote the payload: the type and the lines of code must do.
         where = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("job_failed_unexpectedly", job=job_id, error=type(error).__name__, traceback=where)
+        _log.error("job_failed_unexpectedly", error=type(error).__name__, traceback=where)
         message = (
             f"job {job_id} met an unforeseen {type(error).__name__}; the worker's log says where. "
             "Please report it; the job can be enqueued again."
@@ -84,6 +115,10 @@ def carry_out(
         _tell(failed, job, job_id, message)
         details = {"code": FailureCode.INTERNAL.value, "message": type(error).__name__}
         raise ExtractionFailed(message, details) from None
+    finally:
+        if conclusion is not None:
+            delivered.concluded(conclusion)
+            _log.log(conclusion.level, conclusion.event, task=task.name, **conclusion.facts)
 
 
 def _tell(
@@ -93,13 +128,18 @@ def _tell(
     try:
         failed(parse_job(job), job_id, Failure(code=FailureCode.INTERNAL, message=message))
     except Exception as error:  # noqa: BLE001 - the job fails with what came first
-        _log.warning("failure_not_told", job=job_id, error=type(error).__name__)
+        _log.warning("failure_not_told", error=type(error).__name__)
 
 
 def _conclude(
-    task: "Task[Any, Any]", job: dict[str, Any], outcome: Outcome | Accepted | Duplicate, *, job_id: str
+    task: "Task[Any, Any]",
+    job: dict[str, Any],
+    outcome: Outcome | Accepted | Duplicate,
+    *,
+    job_id: str,
+    trace: TraceContext | None,
 ) -> Receipt:
-    """End a task as its outcome says.
+    """End a task as its outcome says; messages that follow from it carry `trace`.
 
     A job that goes on is replaced: its id, callbacks and place in a chord go with it, and Celery sees one job.
     """
@@ -114,7 +154,10 @@ def _conclude(
             collected = Collected(job_id=job_id, project=str(job["project"]), connection=connection)
             raise Reject(collected, requeue=True)  # type: ignore[arg-type]  # as above
         case HandOff(route=route, address=address) | Accepted(route=route, address=address):
-            raise task.replace(attempt_signature(task.app, job, route, address, job_id=job_id))
+            crashes = (getattr(task.request, HEADER, None) or {}).get("crashes", 0)
+            raise task.replace(
+                attempt_signature(task.app, job, route, address, job_id=job_id, trace=trace, crashes=crashes)
+            )
         case Duplicate(job_id=first):
             return _duplicate(task, job, job_id=job_id, first=first)
     if outcome.result is not None:

@@ -38,6 +38,8 @@ class FailureCode(StrEnum):
     CONTENT_REFUSED = "content_refused"
     OUTPUT_TRUNCATED = "output_truncated"
     OUTPUT_UNUSABLE = "output_unusable"
+    #: Workers that tried it died of it, again and again.
+    QUARANTINED = "quarantined"
     INTERNAL = "internal"
 
 

@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     BUDGET_PAUSED = "byom.budget_paused"
     CREDENTIAL_REFUSED = "byom.credential_refused"
     WEBHOOK_DISABLED = "byom.webhook_disabled"
+    JOB_QUARANTINED = "byom.job_quarantined"
+    DEAD_LETTERS_DROPPED = "byom.dead_letters_dropped"
     #: Per job.
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
@@ -136,6 +138,8 @@ DATA: dict[EventKind, type[Record]] = {
     EventKind.BUDGET_PAUSED: Happening,
     EventKind.CREDENTIAL_REFUSED: Happening,
     EventKind.WEBHOOK_DISABLED: Happening,
+    EventKind.JOB_QUARANTINED: Happening,
+    EventKind.DEAD_LETTERS_DROPPED: Happening,
     EventKind.JOB_COMPLETED: JobEnded,
     EventKind.JOB_FAILED: JobEnded,
     EventKind.BACKFILL_COMPLETED: BackfillCompleted,

@@ -119,16 +119,18 @@ class AttemptRecord(Record):
     action: str
     #: Episodes that shared the prompt; absent when it was about one.
     packed: int | None = None
-    #: Estimated input tokens that prompts of their own would have taken for those of them that it yielded memories of,
-    #: less those that it took: negative when it was in vain. Absent when it was about one.
+    #: Input tokens that prompts of their own would have taken, by estimate, for those of them that it yielded memories
+    #: of, less those that it took: negative when it was in vain. Absent when it was about one.
     tokens_saved: int | None = None
     usage: TokenUsage = TokenUsage()
     #: USD as a decimal string; absent when the price is unknown.
     cost_usd: str | None = None
     #: The prices used, USD per million tokens, and where they come from; absent when unknown.
     price: dict[str, Any] | None = None
-    #: Input tokens of the prompt as they were estimated before the call; absent in older records.
+    #: Input tokens of the prompt as they were estimated before the call, and those of them that are the text of the
+    #: episodes themselves; absent in older records.
     estimated_input: int | None = None
+    estimated_text: int | None = None
     latency_ms: int
     #: From joining the lane of this connection to the delivery that made the call; absent in older records.
     queue_wait_ms: int | None = None

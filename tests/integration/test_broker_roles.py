@@ -118,6 +118,8 @@ def test_a_pipeline_of_another_code_base_sends_and_reads_with_plain_celery(guard
         ["lanes", "pause", "--project", "solo"],
         ["lanes", "resume", "--project", "solo"],
         ["verify", "--project", "acme"],
+        ["dead", "list"],
+        ["dead", "replay", "--all", "--yes"],
         ["doctor"],
     ],
     ids=" ".join,

@@ -10,6 +10,7 @@ import redis
 
 from tests.integration.support.inbox import INDEX, UNACKED, Inbox, age, connected, publish, sweep
 from workers.broker.amqp import Connection
+from workers.broker.crashes import crashes_of
 from workers.broker.qos import QoS
 from workers.embedded.valkey import EmbeddedValkey
 
@@ -195,3 +196,29 @@ def test_an_acknowledgement_that_redis_missed_is_sent_again_when_it_is_back(tmp_
 
         with redis.Redis.from_url(valkey.url) as client:
             assert not client.exists(UNACKED, INDEX, "q")
+
+
+def test_only_a_worker_that_is_gone_is_counted_and_no_orderly_way_back(
+    connection: Connection, valkey_client: redis.Redis
+) -> None:
+    publish(connection, "m")
+    inbox = Inbox(connection)
+    inbox.drain(1)
+    inbox.messages[0].reject(requeue=True)
+    inbox.drain(1)
+    inbox.channel.close()
+    again = Inbox(connection)
+    again.drain(1)
+    assert crashes_of(again.messages[0].headers) == 0
+
+    for crashes in (1, 2):
+        message = again.messages[-1]
+        age(valkey_client, message.delivery_tag, 61)
+        again.qos._held.pop(message.delivery_tag)
+        sweep(again.qos)
+        again.drain(1)
+        assert crashes_of(again.messages[-1].headers) == crashes
+    # Nor does what is put back in good order forget.
+    again.messages[-1].reject(requeue=True)
+    again.drain(1)
+    assert crashes_of(again.messages[-1].headers) == 2

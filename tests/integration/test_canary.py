@@ -98,6 +98,10 @@ COMMANDS: dict[str, str] = {
     "usage export --format csv": "openai-fine",
     "events": "openai-http-401",
     "webhook list": "ops",
+    "dead list": "crash",
+    "dead list --by project": "crash",
+    "dead export --payload": "crash",
+    "dead replay --all --dry-run": "internal",
     "doctor": "openai-fine",
     "store info": "store.json",
     "account show --account canaries": "canaries",
@@ -401,6 +405,7 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
             for _ in range(5):
                 producer.enqueue(job(project="crowded"))
             processes = b"\n".join(of_process(one.pid) for one in (workers[1], flower.process))
+            wait_until(lambda: holds(pool.everything_in_valkey(), "byom:dead:project:crash"))
             with commands_on(pool) as byom:
                 rotation = rotate(pool, byom)
                 handles += [producer.enqueue(job(project="openai-fine")) for _ in range(3)]

@@ -3,7 +3,6 @@
 With `BYOM_SCREENSHOTS=DIRECTORY` the pictures are kept there.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,8 +14,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Request, ViewportSize, expect, sync_playwright
 
-from tests.monitoring import LOGIN, MemoryFailures, Site, boards, busy_hours, busy_lanes, busy_meters, site
-from tests.support import START
+from tests.monitoring import LOGIN, Site, boards, busy_failures, busy_hours, busy_lanes, busy_meters, site
 from workers.monitoring.pool.lanes import MemoryLanes, Pause
 from workers.monitoring.pool.meters import MemoryMeters
 
@@ -81,15 +79,8 @@ class Show:
 
 @pytest.fixture(scope="module")
 def show(browser: Browser) -> Iterator[Show]:
-    known = {"project": "hooli", "provider": "openai", "model": "m", "role": "primary", "started_at": START.isoformat()}
-    endings = (("ok", "done", 480), ("provider_unavailable", "fall_back", 22), ("rate_limited", "wait", 7))
-    records = [
-        json.dumps({**known, "status": status, "action": action}).encode()
-        for status, action, count in endings
-        for _ in range(count)
-    ]
     lanes = MemoryLanes(busy_lanes())
-    given = boards(busy_hours(), meters=MemoryMeters(busy_meters()), lanes=lanes, failures=MemoryFailures(records))
+    given = boards(busy_hours(), meters=MemoryMeters(busy_meters()), lanes=lanes, failures=busy_failures())
     # As far back as credentials are told to be used.
     given.book.span(timedelta(days=7))
     with site(given) as started:

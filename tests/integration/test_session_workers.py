@@ -69,7 +69,7 @@ def assert_in_order(taken: Sequence[str]) -> None:
 def test_sessions_keep_their_order_through_kills_and_a_restart_of_the_broker(tmp_path: Path) -> None:
     projects = [f"p{number}" for number in range(5)]
     with EmbeddedValkey(data_dir=tmp_path / "data") as valkey, bench_on(valkey, tmp_path) as bench:
-        worker = bench.start_worker(visibility=2, concurrency=8)
+        worker = bench.start_worker(visibility=4, concurrency=8)
         for project in projects:
             send_steps(bench, project)
 
@@ -80,10 +80,10 @@ def test_sessions_keep_their_order_through_kills_and_a_restart_of_the_broker(tmp
             wait_for(lambda count=count: done(count), bench.logs)  # type: ignore[misc]  # mypy cannot type a lambda's default
             worker.kill()
             worker.wait()
-            worker = bench.start_worker(visibility=2, concurrency=8)
+            worker = bench.start_worker(visibility=4, concurrency=8)
         wait_for(lambda: done(45), bench.logs)
         valkey.restart()
-        wait_for(lambda: not bench.client.exists("byom:lanes:members", "byom.unacked"), bench.logs, timeout=60)
+        wait_for(lambda: not bench.client.exists("byom:lanes:members", "byom.unacked"), bench.logs, timeout=90)
 
         for project in projects:
             assert_in_order(steps(bench, project))

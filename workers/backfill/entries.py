@@ -16,7 +16,7 @@ EXTRACTED: Final = ("project", "episodes", "context", "entity_types", "instructi
 #: Fields of a bare episode; all others of its line are the job's.
 _EPISODE_FIELDS: Final = frozenset(Episode.model_fields)
 #: Where a bare episode stands in its job.
-_BARE: Final = "episodes.0."
+_BARE: Final = "episodes.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +70,8 @@ def parse_line(line: Line, defaults: Defaults) -> Entry | BadLine:
     except (NoDocument, _OtherProject) as error:
         return BadLine(number=line.number, problems=[str(error)])
     except JobRefused as error:
-        problems = [problem.removeprefix(_BARE) if bare else problem for problem in error.details["problems"]]
-        return BadLine(number=line.number, problems=problems)
+        problems = map(_of_bare, error.details["problems"]) if bare else error.details["problems"]
+        return BadLine(number=line.number, problems=list(problems))
     return Entry(number=line.number, id=entry_id(job), job=job)
 
 
@@ -84,6 +84,11 @@ def entry_id(job: ExtractionJob) -> str:
 
 class _OtherProject(Exception):
     """The line belongs to another project."""
+
+
+def _of_bare(problem: str) -> str:
+    """A problem of a bare episode by the names that its line uses."""
+    return problem.removeprefix(f"{_BARE}.") if problem.startswith(f"{_BARE}.") else problem.removeprefix(f"{_BARE}: ")
 
 
 def _whole(document: dict[str, Any]) -> dict[str, Any]:

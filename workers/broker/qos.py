@@ -11,6 +11,7 @@ from kombu.transport import redis as stock
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
+from workers.broker.crashes import crashed_once_more
 from workers.broker.parked import Collected, Parked
 from workers.broker.unacked import Place, Unacked
 
@@ -156,6 +157,9 @@ class QoS(stock.QoS):
             message, exchange, routing_key = loads(entry)
             since = message.pop(SINCE, None)
             _mark_redelivered(message)
+            if unrenewed_for is not None:
+                # Whoever had it is gone, and may have died of it.
+                message["headers"] = crashed_once_more(message["headers"])
             # A queue that was unbound meanwhile is no reason to lose what came from it.
             queues = self._channel._lookup(exchange, routing_key) or [routing_key]  # noqa: SLF001 - a part of the channel
             priority = self._channel._get_message_priority(message)  # noqa: SLF001 - as above

@@ -12,6 +12,7 @@ from celery import Task
 from celery.exceptions import InvalidTaskError, Reject
 from celery.worker import request as stock
 
+from workers.broker.crashes import crashes_of
 from workers.broker.describe import UNREADABLE, describe
 from workers.broker.parked import Collected, Parked
 from workers.lanes.header import HEADER
@@ -45,7 +46,10 @@ class Request(stock.Request):
         self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
         # In place of what the producer wrote there: what the broker says of this delivery.
         told = getattr(message, "told", None)
-        self.request_dict[HEADER] = told and {**told, "redelivered": bool(self.delivery_info["redelivered"])}
+        crashes = crashes_of(message.headers)
+        if told:
+            told = {**told, "redelivered": bool(self.delivery_info["redelivered"])}
+        self.request_dict[HEADER] = {**(told or {}), "crashes": crashes} if crashes else told
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
         """The task did not return; one that parked its job goes back to its lane, or into the pool."""

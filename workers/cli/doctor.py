@@ -26,6 +26,7 @@ from workers.cli.checks.consumers import check_consumers, check_depths, check_st
 from workers.cli.checks.flower import check_flower
 from workers.cli.checks.local import check_packages, check_python
 from workers.cli.checks.projects import check_project, check_store
+from workers.cli.checks.tracing import check_tracing
 from workers.cli.console import JsonFlag, out, print_json
 from workers.cli.context import connect
 from workers.cli.errors import ExitCode
@@ -78,6 +79,7 @@ def _examine(flower_url: str) -> Iterator[Check]:
         yield from checks
     yield from _check_broker(settings, used)
     with httpx.Client(timeout=2) as client:
+        yield from check_tracing(client, settings)
         yield check_flower(client, flower_url)
 
 

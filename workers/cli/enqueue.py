@@ -19,7 +19,7 @@ from config.connections import effective_chain
 from config.errors import ConfigError, StoreError
 from config.settings import Settings, load_settings
 from config.store import open_store
-from tasks.contract import ExtractionJob, JobRefused
+from tasks.contract import LIMITS, ExtractionJob, JobRefused
 from workers.backlog import wait_words
 from workers.cli.console import JsonFlag, err, out, print_json, progress
 from workers.cli.context import open_producer
@@ -35,6 +35,7 @@ EXAMPLES = examples(
     "byom enqueue examples/conversations.jsonl --project acme --wait --json > memories.jsonl",
     "zcat archive.jsonl.gz | byom enqueue - --project acme --idempotent --skip-invalid",
     "byom enqueue archive.jsonl --project acme --economy",
+    "byom enqueue notes.jsonl --project acme --pack 1000",
     notes="Each line is a whole job (see `byom schema extraction-job.v1`) or a bare episode.\n"
     "The whole file is checked first; one bad line refuses all, unless --skip-invalid is given.\n"
     "Ends with 1 when a job failed, was done in part only, or had not ended in time.",
@@ -77,13 +78,30 @@ def enqueue(
     economy: Annotated[
         bool, typer.Option("--economy", help="Take the vendor's cheaper, slower ways where there are any: up to a day.")
     ] = False,
+    pack: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LIMITS.pack_tokens,
+            metavar="TOKENS",
+            help="Let small episodes share prompts of so many tokens together.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Enqueue the jobs of a JSON Lines file."""
     settings = load_settings()
     with _opened(file) as source, open_producer(settings) as producer:
         refuse = _Refusals(settings)
-        read = partial(read_jobs, source, project=project, idempotent=idempotent, refuse=refuse, economy=economy)
+        read = partial(
+            read_jobs,
+            source,
+            project=project,
+            idempotent=idempotent,
+            refuse=refuse,
+            economy=economy,
+            pack_tokens=pack,
+        )
         total = _check(read(), skip_invalid=skip_invalid)
         source.seek(0)
         sent: list[Sent] = []

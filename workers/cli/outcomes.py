@@ -50,10 +50,11 @@ class Outcome:
         hops = len({(attempt.connection, attempt.model) for attempt in result.attempts})
         cost = f"${result.usage.cost_usd}" if result.usage.cost_usd is not None else "cost unknown"
         mark = "[green]✓[/]" if self.good else "[yellow]~[/]"
+        saved = f", {result.usage.tokens_saved:,} saved by packing" if result.usage.tokens_saved else ""
         fell_back = ", [yellow]by fallback[/]" if hops > 1 else ""
         return (
             f"{mark} {self.job_id}  {result.status.value}: {facts} facts, "
-            f"{result.usage.tokens.total:,} tokens, {cost}{fell_back}"
+            f"{result.usage.tokens.total:,} tokens{saved}, {cost}{fell_back}"
         )
 
 

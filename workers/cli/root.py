@@ -8,9 +8,11 @@ import typer
 from workers.cli import (
     account,
     audit,
+    backfill,
     config_file,
     connection,
     credential,
+    dead,
     demo,
     doctor,
     economy,
@@ -96,6 +98,7 @@ app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=flower.EXAMPLES)(flower.flower)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(usage.app, name="usage")
 app.command(epilog=events.EXAMPLES)(events.events)
 app.add_typer(webhook.app, name="webhook")
@@ -107,6 +110,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
 app.add_typer(lanes.app, name="lanes")
 app.add_typer(economy.app, name="economy")
+app.add_typer(dead.app, name="dead")
 app.add_typer(project.app, name="project")
 app.add_typer(config_file.app, name="config")
 app.command(epilog=verify.EXAMPLES)(verify.verify)

@@ -11,6 +11,7 @@ from workers.cli.context import environment, put_flags
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.embedded.stack import worker_command
+from workers.tracing.opening import tracing_problem
 
 EXAMPLES = examples(
     "byom worker",
@@ -38,6 +39,7 @@ def worker(
     """Run a worker: takes jobs from the queues and calls the providers."""
     put_flags(concurrency=concurrency)
     settings = load_settings()
+    tracing_problem(settings)
     command = worker_command(concurrency=settings.concurrency, name=name, queues=queue_names(queues))
     # The worker takes this process's place, so that signals and exit codes are Celery's own.
     os.execve(command[0], command, environment(settings))  # noqa: S606 - our own interpreter, no shell wanted

@@ -30,7 +30,7 @@ from workers.outcome import decide
 from workers.providers.base import Fault, FaultKind, Reply
 from workers.providers.batches import BatchView, Outcome, Undone
 from workers.providers.transport import Sent
-from workers.records import Done, record_of
+from workers.records import Done, about, record_of
 from workers.verdict import judge
 
 _log = structlog.get_logger(__name__)
@@ -237,14 +237,11 @@ class Reader:
             done = Done(decision=decision, again=True)
             if verdict.split:
                 done = Done(decision=None if verdict.extracted else decision, again=False, split=True)
-        if pack.is_shared:
-            saved = extraction.tokens_saved(pack, verdict.extracted or ()) if answer.usage.total else 0
-            done = replace(done, packed=len(pack.units), tokens_saved=saved)
         record = record_of(
             subject_of(parcel, reached, now=await self._pool.now()),
             call_of(parcel, reached, pack, item.attempt),
             attempt=item.attempt,
-            done=done,
+            done=about(pack, done, answer=answer, yielded=verdict.extracted),
             sent=Sent(answer=answer, latency=0),
             cost=self._price(batch, answer),
             started_at=self._clock.now(),

@@ -8,10 +8,10 @@ results of the job's episodes.
 from .checks import check, check_pack
 from .instructions import PACKED_PROMPT_VERSION, PROMPT_VERSION
 from .merge import assemble
-from .needs import Needs, prompt_tokens, rough_needs, tokens_saved
+from .needs import Needs, prompt_tokens, rough_needs, text_tokens, tokens_saved
 from .notes import WarningCode
 from .packs import MOST_EPISODES, pack
-from .plan import plan
+from .plan import has_room, plan
 from .prompt import enlarge, remind
 from .results import Extracted, ExtractedEntity, ExtractedFact, Pack, PromptTooLong, Unit, Unusable
 from .schema import PACKED_SCHEMA_VERSION, SCHEMA_VERSION
@@ -37,10 +37,12 @@ __all__ = [
     "check_pack",
     "enlarge",
     "estimate_tokens",
+    "has_room",
     "pack",
     "plan",
     "prompt_tokens",
     "remind",
     "rough_needs",
+    "text_tokens",
     "tokens_saved",
 ]

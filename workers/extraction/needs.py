@@ -29,7 +29,7 @@ class Needs:
 
 
 def rough_needs(job: ExtractionJob) -> Needs:
-    """Calls and input tokens of a job, without building its prompts; a few percent off what `plan` comes to."""
+    """Calls and input tokens of a job, without building its prompts; a few percent off the plan."""
     shared = min(CONTEXT_TOKENS, sum(estimate_tokens(episode.text) for episode in job.context))
     shared += estimate_tokens(job.instructions) if job.instructions else 0
     shared += sum(estimate_tokens(f"{kind.name} {kind.description}") for kind in job.entity_types)
@@ -53,14 +53,22 @@ def prompt_tokens(prompt: Prompt) -> int:
     return static + estimate_tokens(prompt.user)
 
 
-def tokens_saved(pack: Pack, yielded: Collection[int]) -> int:
-    """Estimated input tokens of the separate prompts that a shared one made needless, less its own.
+def text_tokens(pack: Pack) -> int:
+    """Estimated tokens of what a call is about, without all that stands around it."""
+    return sum(estimate_tokens(unit.text) for unit in pack.units)
+
+
+def tokens_saved(pack: Pack, yielded: Collection[int], *, taken: int) -> int:
+    """Input tokens of the separate prompts that a shared one made needless, less those that it took.
 
     Negative where it was in vain: what it did not yield takes a prompt of its own after all.
 
     Args:
         pack: what was asked.
         yielded: indexes of the units that it yielded memories of.
+        taken: input tokens of the shared prompt as the vendor counted them, which tells how far its count differs from
+            the estimate; 0 where it does not say.
     """
+    estimated = prompt_tokens(pack.prompt)
     spared = sum(prompt_tokens(unit.prompt) for unit in pack.units if unit.index in yielded)
-    return spared - prompt_tokens(pack.prompt)
+    return spared - estimated if not taken else round(spared * taken / estimated) - taken

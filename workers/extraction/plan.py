@@ -46,15 +46,16 @@ def plan(job: ExtractionJob, *, context_tokens: int, max_output: int) -> list[Un
         for part, (start, end) in enumerate(chunks, start=1):
             chunk = text[start:end]
             user = build_user(preface, episode, chunk, part=part, parts=len(chunks))
-            needed = int((STATIC_TOKENS + estimate_tokens(user)) * MARGIN)
-            wanted = LEAST_OUTPUT + OUTPUT_PER_INPUT * estimate_tokens(chunk)
-            room = min(wanted, max_output, context_tokens - needed)
-            if room < min(LEAST_OUTPUT, max_output):
+            tokens = STATIC_TOKENS + estimate_tokens(user)
+            needed = int(tokens * MARGIN)
+            if not has_room(tokens, context_tokens=context_tokens, max_output=max_output):
                 raise PromptTooLong(
                     f"project '{job.project}': episode '{episode.id}' needs about {needed} tokens for the prompt and "
                     f"{LEAST_OUTPUT} for the answer, and the model takes {context_tokens}; choose a model with a "
                     "larger context, or shorten the job's context, instructions and entity types"
                 )
+            wanted = LEAST_OUTPUT + OUTPUT_PER_INPUT * estimate_tokens(chunk)
+            room = min(wanted, max_output, context_tokens - needed)
             prompt = Prompt(
                 system=SYSTEM,
                 user=user,
@@ -67,3 +68,8 @@ def plan(job: ExtractionJob, *, context_tokens: int, max_output: int) -> list[Un
                 Unit(index=len(units) + 1, episode=episode, part=part, parts=len(chunks), text=chunk, prompt=prompt)
             )
     return units
+
+
+def has_room(tokens: int, *, context_tokens: int, max_output: int) -> bool:
+    """Whether a model takes a prompt of so many estimated tokens, and the least that its answer may need."""
+    return context_tokens - int(tokens * MARGIN) >= min(LEAST_OUTPUT, max_output)

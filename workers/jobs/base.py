@@ -6,11 +6,12 @@ not call for them again; an attempt's usage is counted once; the first ending st
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contract import AttemptRecord, ExtractionResult, Failure
+from tasks.contract import AttemptRecord, ExtractionResult, Failure, JobStatus
 from workers.routing import Route
 
 
@@ -21,6 +22,13 @@ class Ending(BaseModel):
 
     result: ExtractionResult | None = None
     failure: Failure | None = None
+    #: How often the job had been replayed when it ended.
+    replays: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the job is left to be done."""
+        return self.result is not None and self.result.status is not JobStatus.PARTIAL
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -51,15 +59,36 @@ class HandedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """The caller has the job in hand."""
+class Kept:
+    """What is kept of a job."""
 
     #: Unit index → what an earlier delivery or hop stored for it.
     units: dict[int, str] = field(default_factory=dict)
     #: Attempts made so far, in the order in which they were settled.
     attempts: tuple[AttemptRecord, ...] = ()
+    #: How often the job was replayed.
+    replays: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Kept):
+    """The caller has the job in hand."""
+
     #: Whether the job has been through a batch, or was found not to fit one.
     batched: bool = False
+
+
+class Reopening(StrEnum):
+    """What came of the wish to replay a job."""
+
+    #: It is open: whoever delivers it runs it.
+    OPENED = "opened"
+    #: It was open already for this replay; another message of it may be under way, which is harmless.
+    OPEN = "open"
+    #: This replay has been and has ended without success.
+    ENDED = "ended"
+    #: Nothing of it is left to be done.
+    SUCCEEDED = "succeeded"
 
 
 Claim = Claimed | Busy | HandedOver | Ended
@@ -94,7 +123,26 @@ class JobStore(Protocol):
         """Note that the job goes on to `route`, and give the lease back."""
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
-        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+        """Note how the job ended and give the lease back; returns the ending that stands.
+
+        The parts of a job of which nothing is left to be done are dropped.
+        """
 
     async def release(self, job_id: str, *, owner: str) -> None:
         """Give the lease back without an ending."""
+
+    async def kept(self, job_id: str) -> Kept:
+        """What is kept of a job, whoever has it in hand."""
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """Open a job that ended without success, for its next replay.
+
+        Its ending is dropped, and it begins with its first connection again. What it has paid for stays, so that
+        nothing is paid for twice and attempts go on counting.
+
+        Args:
+            job_id: the job.
+            kept: what was kept of it at its end, which may be forgotten here; `replays` is how often it had been
+                replayed by then. The same again changes nothing.
+            ttl: seconds that it is kept until its next attempt.
+        """

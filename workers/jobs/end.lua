@@ -1,6 +1,7 @@
 -- Note how a job ended, or that it goes on to its next hop; the first ending stands.
 -- KEYS  1 job hash, 2 lease
--- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route
+-- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route,
+--       6 '1' if nothing of the job is left to be done
 -- Returns the ending that stood already, or '' when there was none
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
@@ -16,12 +17,15 @@ if ARGV[3] == 'route' then
   redis.call('EXPIRE', KEYS[1], ARGV[2])
   return ''
 end
--- The parts are in the ending now; attempts stay, so that a late settlement still finds that it was counted.
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 5) == 'unit:' then
-    redis.call('HDEL', KEYS[1], field)
+-- The parts are in the ending now, unless it may be replayed; attempts stay, so that a late settlement still finds that
+-- it was counted.
+if ARGV[6] == '1' then
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if string.sub(field, 1, 5) == 'unit:' then
+      redis.call('HDEL', KEYS[1], field)
+    end
   end
 end
-redis.call('HSET', KEYS[1], 'ending', ARGV[4])
+redis.call('HSET', KEYS[1], 'ending', ARGV[4], 'whole', ARGV[6])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return ''

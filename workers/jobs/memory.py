@@ -6,7 +6,7 @@ from tasks.contract import AttemptRecord
 from workers.clock import Clock
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class _Job:
     batched: bool = False
     owner: str | None = None
     lease_until: float = 0
+    replays: int = 0
 
 
 class MemoryJobs:
@@ -44,8 +45,7 @@ class MemoryJobs:
             job.owner = None
             return HandedOver(route=job.route)
         job.owner, job.lease_until = owner, now + lease
-        attempts = sorted(job.attempts.values(), key=lambda record: record.started_at)
-        return Claimed(units=dict(job.units), attempts=tuple(attempts), batched=job.batched)
+        return Claimed(units=dict(job.units), attempts=_ordered(job), replays=job.replays, batched=job.batched)
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -76,17 +76,36 @@ class MemoryJobs:
             job.route = route
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
-        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
+        """Note how the job ended and give the lease back; returns the ending that stands."""
         job = self._job(job_id)
         self._give_back(job, owner)
         if job.ending is None:
             job.ending = ending
-            job.units.clear()
+            if ending.whole:
+                job.units.clear()
         return job.ending
 
     async def release(self, job_id: str, *, owner: str) -> None:
         """Give the lease back without an ending."""
         self._give_back(self._job(job_id), owner)
+
+    async def kept(self, job_id: str) -> Kept:
+        """What is kept of a job, whoever has it in hand."""
+        job = self._job(job_id)
+        return Kept(units=dict(job.units), attempts=_ordered(job), replays=job.replays)
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:  # noqa: ARG002 - nothing is forgotten here
+        """Open a job that ended without success, for its next replay."""
+        job = self._job(job_id)
+        if job.ending is not None and job.ending.whole:
+            return Reopening.SUCCEEDED
+        if job.replays > kept.replays:
+            return Reopening.OPEN if job.ending is None else Reopening.ENDED
+        job.ending = job.route = None
+        job.replays = kept.replays + 1
+        job.units = {**kept.units, **job.units}
+        job.attempts = {**{record.id: record for record in kept.attempts}, **job.attempts}
+        return Reopening.OPENED
 
     def _job(self, job_id: str) -> _Job:
         return self._jobs.setdefault(job_id, _Job())
@@ -95,3 +114,7 @@ class MemoryJobs:
     def _give_back(job: _Job, owner: str) -> None:
         if job.owner == owner:
             job.owner = None
+
+
+def _ordered(job: _Job) -> tuple[AttemptRecord, ...]:
+    return tuple(sorted(job.attempts.values(), key=lambda record: record.started_at))

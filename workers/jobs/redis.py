@@ -1,6 +1,7 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
+from typing import Any
 
 import redis
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening
 
 
 def job_key(job_id: str) -> str:
@@ -47,6 +48,8 @@ class RedisJobs:
         self._end = Script(pipelining, lua("workers.jobs", "end"))
         self._mark = Script(pipelining, lua("workers.jobs", "mark_batched"))
         self._lease = Script(pipelining, lua("workers.jobs", "lease"))
+        self._reopen = Script(pipelining, lua("workers.jobs", "reopen"))
+        self._pipelining = pipelining
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
         """Take the job in hand for `lease` seconds."""
@@ -60,19 +63,7 @@ class RedisJobs:
                 return Busy(seconds=max(values[0], 0) / 1000)
             case b"handed":
                 return HandedOver(route=Route.model_validate_json(values[0]))
-        batched = False
-        units: dict[int, str] = {}
-        attempts: list[AttemptRecord] = []
-        for field, value in zip(values[::2], values[1::2], strict=True):
-            kind, _, name = field.decode().partition(":")
-            if kind == "unit":
-                units[int(name)] = value.decode()
-            elif kind == "attempt":
-                attempts.append(AttemptRecord.model_validate_json(value))
-            elif kind == "batched":
-                batched = True
-        in_order = tuple(sorted(attempts, key=lambda record: record.started_at))
-        return Claimed(units=units, attempts=in_order, batched=batched)
+        return Claimed(**_parts(values), batched=b"batched" in values[::2])
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -113,16 +104,24 @@ class RedisJobs:
         )
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
-        """Note how the job ended, drop its parts, give the lease back; returns the ending that stands."""
-        text = ending.model_dump_json(exclude_none=True)
+        """Note how the job ended and give the lease back; returns the ending that stands."""
         earlier = await self._end(
-            keys=[job_key(job_id), lease_key(job_id)], args=[owner, self._state_ttl, "ending", text, 0]
+            keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments(owner, self._state_ttl, ending)
         )
         return Ending.parse(earlier) if earlier else ending
 
     async def release(self, job_id: str, *, owner: str) -> None:
         """Give the lease back without an ending."""
         await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
+
+    async def kept(self, job_id: str) -> Kept:
+        """What is kept of a job, whoever has it in hand."""
+        return Kept(**_parts(await self._pipelining.execute("HGETALL", job_key(job_id))))
+
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """Open a job that ended without success, for its next replay."""
+        word = await self._reopen(keys=[job_key(job_id)], args=_reopen_arguments(kept, ttl))
+        return Reopening(word.decode())
 
 
 def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int) -> Ending:
@@ -132,9 +131,51 @@ def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int)
         redis.RedisError: Redis does not answer.
     """
     end = client.register_script(lua("workers.jobs", "end"))
-    text = ending.model_dump_json(exclude_none=True)
-    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=["", state_ttl, "ending", text, 0])
+    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments("", state_ttl, ending))
     return Ending.parse(earlier) if earlier else ending
+
+
+def reopen_now(client: redis.Redis, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+    """As `RedisJobs.reopen`, for commands.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    reopen = client.register_script(lua("workers.jobs", "reopen"))
+    return Reopening(reopen(keys=[job_key(job_id)], args=_reopen_arguments(kept, ttl)).decode())
+
+
+def _end_arguments(owner: str, state_ttl: int, ending: Ending) -> list[str | int]:
+    text = ending.model_dump_json(exclude_none=True)
+    return [owner, state_ttl, "ending", text, 0, int(ending.whole)]
+
+
+def _reopen_arguments(kept: Kept, ttl: int) -> list[str | int]:
+    arguments: list[str | int] = [kept.replays, ttl]
+    for index, unit in kept.units.items():
+        arguments += [f"unit:{index}", unit]
+    for record in kept.attempts:
+        arguments += [f"attempt:{record.id}", record.model_dump_json(exclude_none=True)]
+    return arguments
+
+
+def _parts(values: list[bytes] | dict[bytes, bytes]) -> dict[str, Any]:
+    """The fields of a job's hash as those of `Kept`."""
+    pairs = values.items() if isinstance(values, dict) else zip(values[::2], values[1::2], strict=True)
+    units: dict[int, str] = {}
+    attempts: list[AttemptRecord] = []
+    replays = 0
+    for field, value in pairs:
+        kind, _, name = field.decode().partition(":")
+        match kind:
+            case "unit":
+                units[int(name)] = value.decode()
+            case "attempt":
+                attempts.append(AttemptRecord.model_validate_json(value))
+            case "replays":
+                replays = int(value)
+    attempts.sort(key=lambda record: record.started_at)
+    return {"units": units, "attempts": tuple(attempts), "replays": replays}
 
 
 def _milliseconds(seconds: float) -> int:

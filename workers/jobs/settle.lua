@@ -1,9 +1,9 @@
 -- Write the usage record of one attempt exactly once, and add it to the sums of its hour.
--- KEYS  1 job hash, 2 stream of usage records, 3 sums of the hour, 4 what is kept of labels in that hour,
---       5… sums of one label of the record
+-- KEYS  1 job hash, 2 stream of usage records, 3 sums of the hour, 4 those of its failed attempts by cause,
+--       5 what is kept of labels in that hour, 6… sums of one label of the record
 -- ARGV  1 id of the call, 2 record as JSON, 3 state TTL in s, 4 sums TTL in s, 5 records kept,
---       6 amounts, 7 field of the sums, 8 project, 9 label fields kept of a project, 10 of all projects together,
---       11… field of each label's sums
+--       6 amounts, 7 field of the sums, 8 field of those of failed attempts, or '' where it did not fail, 9 project,
+--       10 label fields kept of a project, 11 of all projects together, 12… field of each label's sums
 -- Returns 1 when the record is new, 0 when it was there already
 if redis.call('HSETNX', KEYS[1], 'attempt:' .. ARGV[1], ARGV[2]) == 0 then
   return 0
@@ -39,18 +39,21 @@ local function add(key, field)
 end
 
 add(KEYS[3], ARGV[7])
-for i = 5, #KEYS do
-  local field, project = ARGV[i + 6], ARGV[8]
+if ARGV[8] ~= '' then
+  add(KEYS[4], ARGV[8])
+end
+for i = 6, #KEYS do
+  local field, project = ARGV[i + 6], ARGV[9]
   if redis.call('HEXISTS', KEYS[i], field) == 0 then
-    local kept, in_all = unpack(redis.call('HMGET', KEYS[4], 'kept:' .. project, 'kept'))
-    if tonumber(kept or 0) < tonumber(ARGV[9]) and tonumber(in_all or 0) < tonumber(ARGV[10]) then
-      redis.call('HINCRBY', KEYS[4], 'kept:' .. project, 1)
-      redis.call('HINCRBY', KEYS[4], 'kept', 1)
+    local kept, in_all = unpack(redis.call('HMGET', KEYS[5], 'kept:' .. project, 'kept'))
+    if tonumber(kept or 0) < tonumber(ARGV[10]) and tonumber(in_all or 0) < tonumber(ARGV[11]) then
+      redis.call('HINCRBY', KEYS[5], 'kept:' .. project, 1)
+      redis.call('HINCRBY', KEYS[5], 'kept', 1)
       add(KEYS[i], field)
     else
-      redis.call('HINCRBY', KEYS[4], 'left:' .. project, 1)
+      redis.call('HINCRBY', KEYS[5], 'left:' .. project, 1)
     end
-    redis.call('EXPIRE', KEYS[4], ARGV[4])
+    redis.call('EXPIRE', KEYS[5], ARGV[4])
   else
     add(KEYS[i], field)
   end

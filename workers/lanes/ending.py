@@ -12,6 +12,7 @@ from celery.app.task import Context
 from config.connections import EffectiveConnection
 from tasks.contract import Failure, FailureCode, provider_queue, provider_task
 from workers.broker.describe import describe
+from workers.dead.shelf import Shelf
 from workers.jobs import Ending, end_now
 from workers.lanes.emptying import Taken
 from workers.lanes.header import HEADER
@@ -39,12 +40,15 @@ def cancel(app: Celery, taken: Taken, *, client: redis.Redis, state_ttl: int) ->
         "it can be enqueued again.",
         project=project,
     )
-    ending = end_now(client, taken.job_id, Ending(failure=failure), state_ttl=state_ttl)
     try:
         args, kwargs, embedded = taken.arguments()
     except ValueError:
         # Nobody could have run it; whoever waits for it is told all the same.
         args, kwargs, embedded = [], {}, {}
+    told = Ending(failure=failure, replays=_replays(kwargs))
+    ending = end_now(client, taken.job_id, told, state_ttl=state_ttl)
+    if replays := _replays(kwargs):
+        Shelf(client).recall(taken.job_id, replays=replays)
     request = Context({**embedded, **taken.headers, "args": args, "kwargs": kwargs, "delivery_info": {}})
     if ending.result is not None:
         app.backend.mark_as_done(taken.job_id, Receipt(ending.result), request=request)
@@ -69,10 +73,10 @@ def moved_message(
     """
     args, kwargs, embedded = taken.arguments()
     try:
-        history = Route.model_validate(kwargs["route"]).history
+        before = Route.model_validate(kwargs["route"])
     except (KeyError, ValueError):
         raise ValueError("not an attempt of an extraction job") from None
-    route = Route.to(effective, history=history)
+    route = Route.to(effective, history=before.history, replays=before.replays)
     kwargs = {**kwargs, "route": route.model_dump(mode="json")}
     name = provider_task(route.provider)
     header = {
@@ -123,6 +127,14 @@ def move(app: Celery, taken: Taken, effective: EffectiveConnection, chain: Seque
             retry=True,
             **{key: properties[key] for key in ("correlation_id", "reply_to", "priority") if key in properties},
         )
+
+
+def _replays(kwargs: Mapping[str, Any]) -> int:
+    """How often a job that waits was replayed; nobody knows of one that is no attempt of a job."""
+    try:
+        return Route.model_validate(kwargs["route"]).replays
+    except (KeyError, ValueError):
+        return 0
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -54,6 +54,7 @@ COLUMNS = (
     "labels",
     "tier",
     "estimated_input",
+    "estimated_text",
     "packed",
     "tokens_saved",
 )

@@ -9,8 +9,8 @@ from typing import Any
 import redis
 
 from workers.ledger.amounts import Amounts
-from workers.ledger.rows import LABEL, NONE, OTHER, Grouping, UnknownDimension, UsageRow, labels_of
-from workers.ledger.sums import STORED, hour_key, label_key, labels_key
+from workers.ledger.rows import GOOD, LABEL, NONE, OTHER, Grouping, UnknownDimension, UsageRow, labels_of
+from workers.ledger.sums import CAUSE, FAILED, STORED, failed_key, hour_key, label_key, labels_key
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -42,6 +42,8 @@ class _Hour:
 
     start: datetime
     sums: Mapping[bytes, bytes]
+    #: Of failed attempts, by cause; empty when nobody asks for causes.
+    failed: Mapping[bytes, bytes]
     #: Of the label asked for, and what is kept of labels at all; empty when none is asked for.
     labelled: Mapping[bytes, bytes]
     kept: Mapping[bytes, bytes]
@@ -72,29 +74,37 @@ class UsageReader:
             )
         start, end = span(since, until, now=self._now)
         label = labels[0] if labels else None
-        for hour in self._hours(start, end, label):
-            for values, amounts in _parts(hour, label):
+        causes = not set(CAUSE).isdisjoint((*by, *(where or {})))
+        if label is not None and causes:
+            raise UnknownDimension(
+                f"the hourly sums know causes of failures, or label {label}, but not the two together; "
+                "the database of BYOM_LEDGER_URL does: --from sql"
+            )
+        for hour in self._hours(start, end, label, causes=causes):
+            for values, amounts in _parts_by_cause(hour) if causes else _parts(hour, label):
                 if all((values[name] or NONE) == value for name, value in (where or {}).items()):
                     grouping.add(values, amounts)
         return grouping.rows()
 
-    def _hours(self, start: datetime, end: datetime, label: str | None) -> Iterator[_Hour]:
+    def _hours(self, start: datetime, end: datetime, label: str | None, *, causes: bool) -> Iterator[_Hour]:
         count = (end - start) // _HOUR
         for first in range(0, count, _AT_ONCE):
             hours = [start + number * _HOUR for number in range(first, min(first + _AT_ONCE, count))]
-            if label is None:
+            if label is None and not causes:
                 pipeline = self._client.pipeline(transaction=False)
                 for hour in hours:
                     pipeline.hgetall(hour_key(hour))
-                yield from (_Hour(hour, sums, {}, {}) for hour, sums in zip(hours, pipeline.execute(), strict=True))
+                yield from (_Hour(hour, sums, {}, {}, {}) for hour, sums in zip(hours, pipeline.execute(), strict=True))
                 continue
             for hour in hours:
                 key = hour_key(hour)
-                # In one step: what a label lacks is told from the difference of the two.
+                # In one step: what they lack is told from the difference to the sums of the hour.
+                parts = [failed_key(key)] if label is None else [label_key(key, label), labels_key(key)]
                 pipeline = self._client.pipeline(transaction=True)
-                for each in (key, label_key(key, label), labels_key(key)):
+                for each in (key, *parts):
                     pipeline.hgetall(each)
-                yield _Hour(hour, *pipeline.execute())
+                sums, *others = pipeline.execute()
+                yield _Hour(hour, sums, others[0], {}, {}) if label is None else _Hour(hour, sums, {}, *others)
 
 
 def _parts(hour: _Hour, label: str | None) -> Iterator[tuple[dict[str, str | None], Amounts]]:
@@ -114,6 +124,23 @@ def _parts(hour: _Hour, label: str | None) -> Iterator[tuple[dict[str, str | Non
         if amounts.attempts:
             crowded = f"left:{values[_PROJECT]}".encode() in hour.kept
             yield {**_named(values), **times, name: OTHER if crowded else NONE}, amounts
+
+
+def _parts_by_cause(hour: _Hour) -> Iterator[tuple[dict[str, str | None], Amounts]]:
+    """As `_parts`, told apart by cause. What did not fail is the rest of the hour, unless older workers added to it."""
+    times = time_values(hour.start)
+    rest = {_combination(field): Amounts.unpack(text) for field, text in hour.sums.items()}
+    for field, text in hour.failed.items():
+        values = _combination(field)
+        cause, others = dict(zip(FAILED, values[: len(CAUSE)], strict=False)), values[len(CAUSE) :]
+        amounts = Amounts.unpack(text)
+        rest[others] -= amounts
+        yield {**_named(others), **times, **cause}, amounts
+    for values, amounts in rest.items():
+        if amounts.attempts:
+            # These did not say why: what failed cannot be told from what did not.
+            good = GOOD if not amounts.failed else dict.fromkeys(CAUSE)
+            yield {**_named(values), **times, **good}, amounts
 
 
 def _combination(field: bytes) -> tuple[str | None, ...]:

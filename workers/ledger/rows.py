@@ -9,17 +9,19 @@ from typing import Protocol, Self
 from config.prices import PICO
 from tasks.contract import Role, TokenUsage
 from workers.ledger.amounts import Amounts
-from workers.ledger.sums import STORED
+from workers.ledger.sums import CAUSE, STORED
 
 #: Whole days and hours, in UTC.
 TIMES = ("day", "hour")
 #: What usage can be summed by, labels (`label:team`) beside.
-DIMENSIONS = (*STORED, *TIMES)
+DIMENSIONS = (*STORED, *CAUSE, *TIMES)
 #: Begins the name of a dimension that is a label.
 LABEL = "label:"
 
 #: Stands where a record has no value.
 NONE = "-"
+#: What attempts have that did not fail, by dimension.
+GOOD = {"status": "ok", "action": "done"}
 #: Stands for label values that found no room in the sums of their hour.
 OTHER = "(other)"
 

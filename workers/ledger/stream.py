@@ -5,7 +5,7 @@ Each record has a place in the stream, counted from the first one ever written. 
 it has read therefore knows exactly how many were dropped before it came to them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -14,6 +14,9 @@ import redis
 
 #: Stream of usage records as JSON, newest last.
 RECORDS_KEY = "byom:usage:records"
+
+#: Records that are read in one round trip where nobody says how many.
+_AT_ONCE = 1_000
 
 #: Comes before every entry.
 START = "0-0"
@@ -106,6 +109,22 @@ class RecordStream:
             if isinstance(answer, Exception):
                 raise answer
         return _batch(cursor, info, [Entry(id=key.decode(), text=fields[b"record"]) for key, fields in found], count)
+
+    def newest(self, *, count: int) -> Iterator[Entry]:
+        """So many records at most, the newest first.
+
+        Raises:
+            redis.RedisError: the stream cannot be read.
+        """
+        end = "+"
+        while count > 0:
+            found: Any = self._client.xrevrange(self._key, max=end, count=min(count, _AT_ONCE))
+            for key, fields in found:
+                yield Entry(id=key.decode(), text=fields[b"record"])
+            if len(found) < _AT_ONCE:
+                return
+            count -= len(found)
+            end = f"({found[-1][0].decode()}"
 
     def wait(self, cursor: Cursor, *, seconds: float) -> None:
         """Wait until there is something after a cursor, or so long.

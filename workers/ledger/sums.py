@@ -1,6 +1,8 @@
 """The hourly sums: which keys and fields hold them, and what a record adds.
 
-One hash per hour holds a field per combination of all dimensions. Labels are not among them, since every new label
+One hash per hour holds a field per combination of all dimensions. Why attempts failed is not among them, since it would
+multiply the combinations of all for the sake of a few: failed attempts are summed a second time in a hash of their own,
+by cause. Labels are not among them, since every new label
 would multiply the combinations: each label has a hash of its own per hour, with a field per combination and value, as
 far as there is room (`LABEL_FIELDS`, `LABEL_FIELDS_OF_PROJECT`). What finds no room is missing there, and the reader
 makes it up from the sums of the hour as `(other)`: so totals are exact, and memory is bounded, whatever labels hold.
@@ -28,6 +30,11 @@ STORED = (
     "tier",
 )
 
+#: Why an attempt failed, and what was done about it.
+CAUSE = ("status", "action")
+#: What a field of the sums of failed attempts is made of, in its order.
+FAILED = (*CAUSE, *STORED)
+
 #: Days that sums are kept unless the settings say otherwise, and the same in seconds.
 SUMS_DAYS = 90
 SUMS_TTL = SUMS_DAYS * 86_400
@@ -40,6 +47,11 @@ LABEL_FIELDS = 10_000
 def hour_key(at: datetime) -> str:
     """Key of the sums of the hour that holds an instant."""
     return f"byom:usage:sums:{at.astimezone(UTC):%Y%m%d%H}"
+
+
+def failed_key(hour: str) -> str:
+    """Key of the sums of failed attempts in an hour, by cause, by the key of the hour."""
+    return f"{hour}:failed"
 
 
 def label_key(hour: str, label: str) -> str:
@@ -58,6 +70,8 @@ class Increment:
 
     hour: str
     field: str
+    #: Field in the sums of failed attempts; empty when it did not fail.
+    failed: str
     amounts: str
     project: str
     #: Label → field in the label's sums.
@@ -67,10 +81,12 @@ class Increment:
     def of(cls, record: AttemptRecord) -> Self:
         """What a record adds."""
         values = [_text(getattr(record, name)) for name in STORED]
+        amounts = Amounts.of(record)
         return cls(
             hour=hour_key(record.started_at),
             field=_field(values),
-            amounts=Amounts.of(record).pack(),
+            failed=_field([record.status, record.action, *values]) if amounts.failed else "",
+            amounts=amounts.pack(),
             project=record.project,
             labels={name: _field([value, *values]) for name, value in sorted(record.labels.items())},
         )
@@ -78,13 +94,14 @@ class Increment:
     @property
     def keys(self) -> list[str]:
         """The keys that are written."""
-        return [self.hour, labels_key(self.hour), *(label_key(self.hour, label) for label in self.labels)]
+        keys = (self.hour, failed_key(self.hour), labels_key(self.hour))
+        return [*keys, *(label_key(self.hour, label) for label in self.labels)]
 
     @property
     def args(self) -> list[str | int]:
         """What is written there."""
         bounds = [LABEL_FIELDS_OF_PROJECT, LABEL_FIELDS]
-        return [self.amounts, self.field, self.project, *bounds, *self.labels.values()]
+        return [self.amounts, self.field, self.failed, self.project, *bounds, *self.labels.values()]
 
 
 def _text(value: object) -> str | None:

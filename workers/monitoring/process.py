@@ -5,10 +5,10 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 import redis
 import structlog
@@ -32,7 +32,7 @@ _PURGE_AFTER = 86_400
 _PATIENCE = 5.0
 #: How far back usage is read in advance, how long that takes in one go, and the rest between, in seconds.
 _AHEAD = timedelta(days=30)
-_STEP, _REST = 0.1, 0.5
+_STEP, _REST = 0.25, 0.25
 
 _log = structlog.get_logger(__name__)
 
@@ -86,7 +86,10 @@ def run_flower(settings: Settings, listening: Listening, access: Access, *, open
         signal.signal(signal.SIGTERM, _end)
         ended = threading.Event()
         reader = threading.Thread(
-            target=read_ahead, args=(boards.book, collector, ended.wait), name="read-ahead", daemon=True
+            target=read_ahead,
+            args=((boards.book, boards.failures), collector, ended.wait),
+            name="read-ahead",
+            daemon=True,
         )
         reader.start()
         try:
@@ -97,11 +100,11 @@ def run_flower(settings: Settings, listening: Listening, access: Access, *, open
             ended.set()
 
 
-def read_ahead(book: UsageBook, collector: PoolCollector, wait: Callable[[float], bool]) -> None:
+def read_ahead(books: Sequence[UsageBook[Any]], collector: PoolCollector, wait: Callable[[float], bool]) -> None:
     """Begin to count, and read the usage of past days, a little at a time, so that pages find it at hand.
 
     Args:
-        book: keeps past days.
+        books: keep past days.
         collector: counts from now on.
         wait: waits so many seconds; True when there is no time left.
     """
@@ -111,7 +114,7 @@ def read_ahead(book: UsageBook, collector: PoolCollector, wait: Callable[[float]
             if not counting:
                 collector.begin()
                 counting = True
-            if not book.span(_AHEAD, patience=_STEP).missing:
+            if not sum(book.read_ahead(_AHEAD, patience=_STEP) for book in books):
                 return
         except redis.RedisError as error:
             # Pages say so themselves; here it is tried again.

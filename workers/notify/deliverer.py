@@ -22,7 +22,7 @@ from workers.alerts import Alert, AlertKind
 from workers.clock import Clock
 from workers.notify.events import Events
 from workers.notify.outbox import EVENTS_TARGET, Delivery, Outbox
-from workers.notify.posting import Poster
+from workers.notify.posting import Posting
 from workers.notify.signing import signed_headers
 from workers.notify.subscriptions import Signed, Subscriptions
 
@@ -55,7 +55,7 @@ class Deliverer:
         events: Events,
         outbox: Outbox,
         subscriptions: Subscriptions,
-        poster: Poster,
+        poster: Posting,
         clock: Clock,
         backoff: Sequence[float],
         places: int,

@@ -161,8 +161,8 @@ class Events:
     async def job_ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
         """Tell of the end of a job: its callback, and an event where anybody subscribes to it or it failed.
 
-        However often a job ends, both are told once. Without a callback and without subscribers, a job that went well
-        costs nothing here.
+        However often a job ends, both are told once; a replay is told anew. Without a callback and without
+        subscribers, a job that went well costs nothing here.
 
         Raises:
             redis.RedisError: it could not be kept; nothing is lost when this is called again.
@@ -173,7 +173,7 @@ class Events:
         if job.callback_url is not None:
             steps.append(self._call_back(job, job_id, ending))
         if wanted or kind is EventKind.JOB_FAILED:
-            event = self._event(f"evt_{job_id}", kind, job_ended(job, job_id, ending))
+            event = self._event(f"evt_{_told_as(job_id, ending)}", kind, job_ended(job, job_id, ending))
             steps.append(self.emit(event, hand_on=wanted, once=True))
         await asyncio.gather(*steps)
 
@@ -188,16 +188,16 @@ class Events:
     async def _call_back(self, job: ExtractionJob, job_id: str, ending: Ending) -> bool:
         assert job.callback_url is not None  # noqa: S101 - asked for above
         kind = EventKind.JOB_FAILED if ending.result is None else EventKind.JOB_COMPLETED
-        data = job_ended(job, job_id, ending)
+        data, told_as = job_ended(job, job_id, ending), _told_as(job_id, ending)
         whole = data.model_copy(update={"result": ending.result, "failure": ending.failure})
-        body = self._event(job_id, kind, whole).model_dump_json(exclude_none=True)
+        body = self._event(told_as, kind, whole).model_dump_json(exclude_none=True)
         if (size := len(body.encode())) > self._callback_max_bytes:
             omitted = f"this callback would have {size} bytes, more than the {self._callback_max_bytes} that are sent; "
             less = data.model_copy(update={"omitted": f"{omitted}fetch the result by the job's id"})
-            body = self._event(job_id, kind, less).model_dump_json(exclude_none=True)
-        fields = {"project": job.project, "kind": kind.value, "message": job_id, "url": job.callback_url, "body": body}
+            body = self._event(told_as, kind, less).model_dump_json(exclude_none=True)
+        fields = {"project": job.project, "kind": kind.value, "message": told_as, "url": job.callback_url, "body": body}
         target = f"callback {job.project} {origin_of(job.callback_url)}"
-        return await self._outbox.put(f"{job_id}@callback", target=target, fields=fields)
+        return await self._outbox.put(f"{told_as}@callback", target=target, fields=fields)
 
     def _event(self, event_id: str, kind: EventKind, data: JobEnded) -> Event:
         return Event(id=event_id, type=kind, timestamp=self._clock.now(), data=data)
@@ -235,6 +235,11 @@ def origin_of(url: str) -> str:
     """Scheme, host and port of a URL: all of it that may be shown, since the rest may hold a token."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _told_as(job_id: str, ending: Ending) -> str:
+    """What names the end of a job; that of a replay must not pass for the one before it."""
+    return f"{job_id}.{ending.replays}" if ending.replays else job_id
 
 
 def _account(ending: Ending) -> str | None:

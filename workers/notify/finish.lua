@@ -19,7 +19,10 @@ if verdict == 'delivered' then
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'delivered', 'ended', now)
   redis.call('EXPIRE', key, ARGV[7])
-  outbox_count(project, 'delivered')
+  -- An event that was handed on to those who subscribe has reached none of them yet.
+  if target ~= 'events' then
+    outbox_count(project, 'delivered')
+  end
 else
   redis.call('HINCRBY', OUTBOX .. 'failing', target, 1)
   if verdict == 'retry' then

@@ -46,6 +46,7 @@ TABLE: dict[FailureCode, Folds | None] = {
     FailureCode.CONTENT_REFUSED: None,
     FailureCode.OUTPUT_TRUNCATED: None,
     FailureCode.OUTPUT_UNUSABLE: None,
+    FailureCode.QUARANTINED: None,
     FailureCode.INTERNAL: None,
 }
 

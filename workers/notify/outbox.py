@@ -215,7 +215,19 @@ class OutboxReader:
         """Deliveries that wait for a receiver, those being sent included."""
         return self._client.zcard(f"{PREFIX}queue:{target}")
 
+    def waiting_in_all(self) -> int:
+        """Deliveries that wait for any receiver, those being sent included."""
+        targets = cast("list[bytes]", self._client.zrange(f"{PREFIX}targets", 0, -1))
+        with self._client.pipeline(transaction=False) as pipeline:
+            for target in targets:
+                pipeline.zcard(f"{PREFIX}queue:{target.decode()}")
+            return sum(pipeline.execute())
+
+    def failing(self) -> int:
+        """Receivers that wait for something, and whose last delivery failed."""
+        return self._client.hlen(f"{PREFIX}failing")
+
     def counts(self) -> dict[tuple[str, str], int]:
-        """(Project, outcome) → how often; outcomes are `delivered`, `retried`, `failed` and `redelivered`."""
+        """(Project, outcome) → how often ever; outcomes are `delivered`, `retried`, `failed` and `redelivered`."""
         stored = cast("dict[bytes, bytes]", self._client.hgetall(f"{PREFIX}counts"))
         return {(names[0], names[1]): int(stored[field]) for field in stored for names in [json.loads(field)]}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 import aiohttp
 import httpx
@@ -31,6 +32,16 @@ class Posted:
     def gone(self) -> bool:
         """Whether the receiver says that nothing is to be sent to it any more."""
         return self.status == HTTPStatus.GONE
+
+
+class Posting(Protocol):
+    """Posts messages; `Poster` does."""
+
+    async def post(self, url: str, *, body: str, headers: Mapping[str, str]) -> Posted:
+        """Make one request. What goes wrong is told, never raised."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
 
 
 class Poster:

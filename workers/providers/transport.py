@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -19,6 +20,7 @@ from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, Wire
 from workers.providers.endpoints import EndpointRefused, GuardedResolver, address_problem
 from workers.providers.rate_limits import parse_rate_limits
 from workers.providers.tiers import without_room
+from workers.tracing import Server
 
 #: Bytes of a response, decompressed. The largest answer is some 100,000 tokens; more than this is an attack or a bug.
 MAX_RESPONSE = 4 * 1024 * 1024
@@ -36,6 +38,8 @@ class Sent:
     answer: Reply | Fault
     #: Seconds from the first byte out to the last byte in; 0 when nothing was sent.
     latency: float
+    #: Whom it was sent to; None when nothing was sent.
+    server: Server | None = None
 
 
 class Transport:
@@ -76,14 +80,16 @@ class Transport:
         if problem := address_problem(prepared.url, allow_private=self._allow_private):
             refused = Fault(kind=FaultKind.ENDPOINT_INVALID, message=f"Nothing was sent to {name}: {problem}.")
             return Sent(answer=refused, latency=0)
+        parts = urlsplit(prepared.url)
+        server = Server(address=parts.hostname or "", port=parts.port)
         started = self._clock.monotonic()
         response = await self.fetch(prepared, name=name, timeout=timeout)
         latency = self._clock.monotonic() - started
         if isinstance(response, Fault):
-            return Sent(answer=response, latency=latency)
+            return Sent(answer=response, latency=latency, server=server)
         answer = without_room(provider.read(call, response), call)
         limits = parse_rate_limits(provider.kind, response.headers)
-        return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency)
+        return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency, server=server)
 
     async def fetch(self, request: WireRequest, *, name: str, timeout: float) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
         """Make one HTTP request to an address that no user chose, such as a vendor's token endpoint.

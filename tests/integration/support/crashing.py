@@ -1,13 +1,19 @@
-"""For `celery worker --include`: a worker that meets an error which nobody foresaw, in project `crash`.
+"""For `celery worker --include`: a worker that meets what nobody foresaw.
 
-The error says in its own words, and in those of its cause, what must never be said: the secret in hand.
+In project `crash` it is an error that says in its own words, and in those of its cause, what must never be said: the
+secret in hand. In project `poison` it is the end of the process, before the call, as from a fault in a library; it
+comes when the file `TEST_FUSE` is there, and all else stands still until then.
 """
 
+import os
+import time
+from pathlib import Path
 from typing import Any
 
 from workers import attempts
 from workers.providers.base import Call
 from workers.records import record_of as _record_of
+from workers.records import tags_of as _tags_of
 from workers.trouble import Subject
 
 
@@ -20,4 +26,15 @@ def record_of(subject: Subject, call: Call, **rest: Any) -> Any:
     return _record_of(subject, call, **rest)
 
 
+def tags_of(subject: Subject, attempt: str) -> Any:
+    """As the function that it replaces, until the project says otherwise."""
+    if subject.job.project == "poison":
+        fuse, deadline = Path(os.environ["TEST_FUSE"]), time.monotonic() + 30
+        while not fuse.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os._exit(139)
+    return _tags_of(subject, attempt)
+
+
 vars(attempts)["record_of"] = record_of
+vars(attempts)["tags_of"] = tags_of

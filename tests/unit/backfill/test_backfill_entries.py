@@ -114,6 +114,8 @@ def test_the_same_instant_without_an_offset_is_utc() -> None:
         ({**EPISODE, "secrt": "secret"}, "secrt: Extra inputs are not permitted"),
         ({**EPISODE, "labels": "secret"}, "labels: "),
         ({"id": "e1", "content": "secret" * LIMITS.episode_chars}, "content has 1200000 characters"),
+        ({"id": "e1", "content": ""}, "content is empty"),
+        ({"episodes": [{"id": "e1", "content": ""}]}, "episodes.0: content is empty"),
         ({"episodes": [EPISODE, EPISODE]}, "episodes.0 and episodes.1 have the same id"),
     ],
 )

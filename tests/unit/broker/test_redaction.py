@@ -133,3 +133,10 @@ def test_a_repr_that_the_publisher_gives_is_kept(app: Celery) -> None:
     published = app.amqp.as_task_v2("j-1", "byom.extract.v1", (), {}, argsrepr="()", kwargsrepr="{'project': 'x'}")
 
     assert published.headers["kwargsrepr"] == "{'project': 'x'}"
+
+
+def test_crashes_are_told_and_nothing_that_a_producer_says_of_the_delivery(app: Celery) -> None:
+    forged = {"byom": {"crashes": 7}, "byom-crashes": 2}
+
+    assert take_in(app, message(headers=forged)).request_dict["byom"] == {"crashes": 2}
+    assert take_in(app, message(headers={"byom": {"crashes": 7}})).request_dict["byom"] is None

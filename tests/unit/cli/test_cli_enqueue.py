@@ -22,6 +22,7 @@ from tasks.contract import (
     FailureCode,
     JobRefused,
     JobStatus,
+    UsageTotals,
 )
 from tests.unit.cli.conftest import Byom
 from workers.backlog import Backlog
@@ -351,3 +352,31 @@ def test_a_failed_job_says_why(byom: Byom, producer: FakeProducer) -> None:
 
     assert result.exit_code == 1
     assert "too fast" in result.stdout
+
+
+def test_packed_lines_go_out_as_one_job_named_by_its_first_line(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--pack", "1000", "--json")
+
+    assert result.exit_code == 0
+    assert documents(result.stdout) == [{"line": 1, "project": "acme", "job_id": "job-e1", "duplicate": False}]
+    [job] = producer.jobs
+    assert ([episode.id for episode in job.episodes], job.pack_tokens) == (["e1", "e2", "e3"], 1_000)
+
+
+@pytest.mark.parametrize("tokens", ["0", "4001", "many"])
+def test_a_number_of_tokens_that_no_job_takes_is_refused(
+    byom: Byom, producer: FakeProducer, file: Path, tokens: str
+) -> None:
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--pack", tokens)
+
+    assert result.exit_code == 2
+    assert producer.jobs == []
+
+
+def test_the_end_of_a_job_says_what_packing_saved(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    usage = UsageTotals(attempts=1, tokens_saved=6_159)
+    producer.ends["e1"] = succeeded("job-e1").model_copy(update={"usage": usage})
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--wait")
+
+    said = " ".join(result.output.split())
+    assert said.count("saved by packing") == said.count("6,159 saved by packing") == 1

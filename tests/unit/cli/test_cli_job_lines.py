@@ -126,3 +126,57 @@ def test_the_samples_name_no_project_and_use_every_kind_of_episode() -> None:
 
     assert all("project" not in job for job in jobs)
     assert kinds == {"message", "text", "json"}
+
+
+def packed(*documents: Any, pack_tokens: int = 1_000, idempotent: bool = False) -> list[JobLine | BadLine]:
+    lines = [json.dumps(line).encode() for line in documents]
+    return list(
+        read_jobs(lines, project="acme", idempotent=idempotent, refuse=lambda _project: None, pack_tokens=pack_tokens)
+    )
+
+
+def bare(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": f"e{number}", "content": f"Ana likes tea no. {number}.", **more}
+
+
+def test_neighbouring_bare_episodes_that_may_share_a_prompt_become_one_job() -> None:
+    [first, second] = packed(*map(bare, range(20)))
+
+    assert isinstance(first, JobLine)
+    assert isinstance(second, JobLine)
+    assert [(line.number, len(line.job.episodes), line.job.pack_tokens) for line in (first, second)] == [
+        (1, 16, 1_000),
+        (17, 4, 1_000),
+    ]
+    assert [episode.id for episode in first.job.episodes] == [f"e{number}" for number in range(16)]
+
+
+def test_whole_jobs_stay_as_they_are_and_part_their_neighbours() -> None:
+    whole = {"episodes": [bare(9)], "pack_tokens": 50}
+    lines = packed(bare(1), bare(2), whole, {"episodes": [bare(8)]}, bare(3), {"id": "e4"}, bare(5))
+
+    assert [(line.number, isinstance(line, BadLine)) for line in lines] == [
+        (1, False),
+        (3, False),
+        (4, False),
+        (6, True),
+        (5, False),
+    ]
+    jobs = [line.job for line in lines if isinstance(line, JobLine)]
+    assert [[episode.id for episode in job.episodes] for job in jobs] == [["e1", "e2"], ["e9"], ["e8"], ["e3", "e5"]]
+    assert [job.pack_tokens for job in jobs] == [1_000, 50, 1_000, 1_000]
+
+
+def test_episodes_with_the_same_id_are_not_in_one_job() -> None:
+    assert len(packed(bare(1), bare(1))) == 2
+
+
+def test_packed_lines_have_a_key_made_of_all_that_they_say() -> None:
+    [one], [again], [other] = (
+        packed(bare(1), bare(number), idempotent=True, pack_tokens=1_000) for number in (2, 2, 3)
+    )
+
+    assert isinstance(one, JobLine)
+    assert isinstance(again, JobLine)
+    assert isinstance(other, JobLine)
+    assert one.job.idempotency_key == again.job.idempotency_key != other.job.idempotency_key

@@ -194,6 +194,16 @@ def failure_of(outcome: Outcome) -> Failure:
 
 @pytest.fixture
 def bench() -> Bench:
+    return build_bench()
+
+
+@pytest.fixture
+def make_bench() -> Callable[[], Bench]:
+    """For tests that need many."""
+    return build_bench
+
+
+def build_bench() -> Bench:
     clock = ManualClock()
     store = MemoryStore()
     save_project(store, "acme", account="acme-inc")

@@ -33,7 +33,7 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
     assert (result.usage.attempts, result.usage.tokens) == (1, USAGE)
     assert result.provenance[0].served_model == "gpt-6-luna-2026-09-01"
     (attempt,) = result.attempts
-    assert attempt.model_dump(exclude={"price", "cost_usd", "id", "estimated_input"}) == {
+    assert attempt.model_dump(exclude={"price", "cost_usd", "id"}) == {
         "attempt": "1.1.1",
         "job_id": "j",
         "account": "acme-inc",
@@ -47,6 +47,8 @@ async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) ->
         "status": "ok",
         "action": "done",
         "usage": USAGE.model_dump(),
+        "estimated_input": extraction.prompt_tokens(bench.model.calls[0].prompt),
+        "estimated_text": extraction.estimate_tokens(TEXT),
         "latency_ms": 1_000,
         "queue_wait_ms": IMPATIENT.waited * 1_000,
         "request_id": "req_1",

@@ -72,7 +72,7 @@ def test_the_order_of_the_parts_does_not_count() -> None:
 
 
 def test_empty_lists_are_a_good_answer() -> None:
-    empty = {"entities": [], "facts": []}
+    empty: dict[str, Any] = {"entities": [], "facts": []}
 
     assert judge(answer_of([GOOD[0], ("e2", empty), GOOD[2]]))[1] == Extracted()
 
@@ -187,15 +187,16 @@ def test_a_number_may_be_in_two_episodes() -> None:
     assert stated(first) == [("Ada", "AGE", "34", True)]
 
 
-def test_context_explains_all_episodes() -> None:
-    context = [{"id": "c", "content": "Zoe and Bea are sisters."}]
-    said = part_of(1) | {"facts": [*part_of(1)["facts"], fact("Bea", "SISTER_OF", "Zoe", text_of(1))]}
-    said["entities"] = [*said["entities"], entity("Zoe")]
+@pytest.mark.parametrize("name", ["Zoe", "Ada"])
+def test_context_explains_all_episodes(name: str) -> None:
+    context = [{"id": "c", "content": f"{name} and Bea are sisters."}]
+    said = part_of(1) | {"facts": [*part_of(1)["facts"], fact("Bea", "SISTER_OF", name, text_of(1))]}
+    said["entities"] = [*said["entities"], entity(name)]
 
     judged = judge(answer_of([GOOD[0], ("e2", said), GOOD[2]]), context=context)
 
     assert isinstance(judged[1], Extracted)
-    assert ("Bea", "SISTER_OF", "Zoe", False) in stated(judged[1])
+    assert ("Bea", "SISTER_OF", name, False) in stated(judged[1])
 
 
 HOWS = ("good", "missing", "twice", "malformed", "another", "empty", "leaky", "misspelt")

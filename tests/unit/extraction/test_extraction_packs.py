@@ -299,9 +299,18 @@ def test_tokens_saved_are_those_of_the_prompts_that_were_not_needed_less_those_o
     (one,) = packs_of(job_of(*["I moved to Lisbon."] * 8))
     single, shared = prompt_tokens(one.units[0].prompt), prompt_tokens(one.prompt)
 
-    assert tokens_saved(one, range(1, 9)) == 8 * single - shared > 0
-    assert tokens_saved(one, {1, 3}) == 2 * single - shared
-    assert tokens_saved(one, ()) == -shared < 0
+    assert tokens_saved(one, range(1, 9), taken=0) == 8 * single - shared > 0
+    assert tokens_saved(one, {1, 3}, taken=0) == 2 * single - shared
+    assert tokens_saved(one, (), taken=0) == -shared < 0
+
+
+def test_tokens_saved_are_counted_as_the_vendor_counted_those_that_were_taken() -> None:
+    (one,) = packs_of(job_of(*["I moved to Lisbon."] * 8))
+    by_estimate = tokens_saved(one, range(1, 9), taken=0)
+
+    assert tokens_saved(one, range(1, 9), taken=prompt_tokens(one.prompt)) == by_estimate
+    assert tokens_saved(one, range(1, 9), taken=prompt_tokens(one.prompt) * 2) == 2 * by_estimate
+    assert tokens_saved(one, (), taken=700) == -700
 
 
 @pytest.mark.parametrize(

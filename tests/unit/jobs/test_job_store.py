@@ -18,8 +18,21 @@ from tasks.contract import (
     TokenUsage,
 )
 from tests.support import START, ManualClock
-from workers.jobs import Busy, Claimed, Ended, Ending, HandedOver, JobStore, MemoryJobs, RedisJobs
-from workers.jobs.redis import lease_key
+from workers.jobs import (
+    Busy,
+    Claimed,
+    Ended,
+    Ending,
+    HandedOver,
+    JobStore,
+    Kept,
+    MemoryJobs,
+    RedisJobs,
+    Reopening,
+    end_now,
+    reopen_now,
+)
+from workers.jobs.redis import job_key, lease_key
 from workers.routing import Hop, Route
 
 
@@ -202,3 +215,97 @@ async def test_everything_kept_in_redis_has_a_lifetime() -> None:
         without = [key async for key in client.scan_iter() if await client.ttl(key) < 0]
 
         assert without == [b"byom:usage:records"]
+
+
+def failure() -> Ending:
+    return Ending(failure=Failure(code=FailureCode.PROVIDER_UNAVAILABLE, message="down"))
+
+
+async def ended(subject: Subject, ending: Ending) -> Kept:
+    """Job `j` ended, after one unit and one attempt; what is kept of it."""
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.jobs.keep("j", unit=1, outcome="{}")
+    await subject.jobs.settle(record())
+    await subject.jobs.hand_over("j", owner="a", route=route(2))
+    await subject.jobs.claim("j", hop=2, owner="b", lease=15)
+    await subject.jobs.end("j", owner="b", ending=ending)
+    return await subject.jobs.kept("j")
+
+
+async def test_of_a_job_that_ended_without_success_all_is_kept(subject: Subject) -> None:
+    assert await ended(subject, failure()) == Kept(units={1: "{}"}, attempts=(record(),))
+
+
+async def test_of_a_job_that_is_done_no_parts_are_kept(subject: Subject) -> None:
+    assert await ended(subject, success()) == Kept(attempts=(record(),))
+
+
+async def test_a_reopened_job_begins_with_its_first_connection_and_with_all_that_is_paid_for(subject: Subject) -> None:
+    kept = await ended(subject, failure())
+
+    assert await subject.jobs.reopen("j", kept, ttl=60) is Reopening.OPENED
+
+    claim = await subject.jobs.claim("j", hop=1, owner="c", lease=15)
+    assert claim == Claimed(units={1: "{}"}, attempts=(record(),), replays=1)
+
+
+async def test_a_job_that_is_forgotten_is_reopened_with_what_was_kept_elsewhere(subject: Subject) -> None:
+    kept = Kept(units={1: "{}"}, attempts=(record(),))
+
+    assert await subject.jobs.reopen("j", kept, ttl=60) is Reopening.OPENED
+
+    assert await subject.jobs.settle(record()) is False
+    claim = await subject.jobs.claim("j", hop=1, owner="c", lease=15)
+    assert claim == Claimed(units=kept.units, attempts=kept.attempts, replays=1)
+
+
+async def test_reopening_twice_changes_nothing_more(subject: Subject) -> None:
+    kept = await ended(subject, failure())
+
+    assert await subject.jobs.reopen("j", kept, ttl=60) is Reopening.OPENED
+    assert await subject.jobs.reopen("j", kept, ttl=60) is Reopening.OPEN
+
+    assert (await subject.jobs.kept("j")).replays == 1
+
+
+async def test_a_replay_that_has_been_is_not_made_again(subject: Subject) -> None:
+    kept = await ended(subject, failure())
+    await subject.jobs.reopen("j", kept, ttl=60)
+    again = failure().model_copy(update={"replays": 1})
+    await subject.jobs.end("j", owner="c", ending=again)
+
+    assert await subject.jobs.reopen("j", kept, ttl=60) is Reopening.ENDED
+    assert await subject.jobs.claim("j", hop=1, owner="d", lease=15) == Ended(ending=again)
+
+    assert await subject.jobs.reopen("j", await subject.jobs.kept("j"), ttl=60) is Reopening.OPENED
+    assert (await subject.jobs.kept("j")).replays == 2
+
+
+async def test_a_job_that_succeeded_is_never_reopened(subject: Subject) -> None:
+    await ended(subject, success())
+
+    assert await subject.jobs.reopen("j", Kept(), ttl=60) is Reopening.SUCCEEDED
+    assert await subject.jobs.claim("j", hop=1, owner="d", lease=15) == Ended(ending=success())
+
+
+async def test_a_job_that_was_done_in_part_can_be_reopened(subject: Subject) -> None:
+    partial = Ending(result=ExtractionResult(job_id="j", project="acme", status=JobStatus.PARTIAL))
+
+    assert await subject.jobs.reopen("j", await ended(subject, partial), ttl=60) is Reopening.OPENED
+
+
+async def test_a_reopened_job_is_kept_as_long_as_it_is_told_to_be() -> None:
+    async with fakeredis.FakeAsyncRedis() as client:
+        jobs = RedisJobs(client, state_ttl=60, records_kept=10)
+        await jobs.reopen("j", Kept(), ttl=3_600)
+
+        assert 60 < await client.ttl(job_key("j")) <= 3_600
+
+
+def test_commands_reopen_as_workers_do() -> None:
+    client = fakeredis.FakeRedis()
+    end_now(client, "j", failure(), state_ttl=60)
+
+    assert reopen_now(client, "j", Kept(attempts=(record(),)), ttl=60) is Reopening.OPENED
+    assert reopen_now(client, "j", Kept(), ttl=60) is Reopening.OPEN
+    assert client.hget(job_key("j"), "attempt:c1")

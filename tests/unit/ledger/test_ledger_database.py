@@ -47,6 +47,8 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         cost_usd="0.123456789012345678",
         price=price,
         labels={"team": "search"},
+        packed=4,
+        tokens_saved=900,
         started_at=datetime(2026, 11, 23, 12, 30, 0, 123456, tzinfo=UTC),
     )
     async with fakeredis.FakeAsyncRedis(server=server) as client:
@@ -78,6 +80,7 @@ async def test_a_record_is_kept_whole_and_exact(database: Database) -> None:
         "output_tokens": 4,
         "reasoning_tokens": 5,
         "estimated_input": 1_100,
+        "estimated_text": 60,
         "packed": 4,
         "tokens_saved": 900,
         "cost_usd": Decimal("0.123456789012345678"),
@@ -97,7 +100,17 @@ def test_what_is_not_known_is_null(database: Database, fake: redis.Redis) -> Non
 
     (row,) = rows(database)
     unknown = {name for name, value in row.items() if value is None}
-    assert unknown == {"cost_usd", "cost_pico", "price", "account", "queue_wait_ms", "priority", "tier"}
+    assert unknown == {
+        "cost_usd",
+        "cost_pico",
+        "price",
+        "account",
+        "queue_wait_ms",
+        "priority",
+        "tier",
+        "packed",
+        "tokens_saved",
+    }
     with database.begin() as connection:
         assert connection.scalar(sa.select(sa.func.count()).where(RECORDS.c.price.is_(None))) == 1
 

@@ -15,6 +15,7 @@ from workers.jobs import RedisJobs
 from workers.ledger import RECORDS_KEY, UnknownDimension, UsageReader, hour_key
 from workers.ledger.amounts import Amounts
 from workers.ledger.stream import Cursor, RecordStream
+from workers.ledger.sums import failed_key
 
 NUMBERS = st.integers(min_value=0, max_value=2**53)
 
@@ -75,6 +76,37 @@ async def test_fields_that_older_workers_wrote_lack_a_dimension_and_count(
     (row,) = reader.totals(by=("project", "priority"))
 
     assert (row.keys, row.attempts) == ({"project": "acme", "priority": "-"}, 3)
+
+
+async def test_what_older_workers_summed_without_causes_counts_without_one(
+    client: fakeredis.FakeAsyncRedis, reader: UsageReader
+) -> None:
+    older = Amounts(attempts=5, failed=2, output=40)
+    await client.hset(hour_key(NOW), '["inc","acme","openai","m","primary","1"]', older.pack())
+    await client.hset(hour_key(NOW), '["inc","globex","openai","m","primary","1"]', Amounts(attempts=3).pack())
+    await settle(client, [usage_record("a", status="rate_limited", action="retry"), usage_record("b")])
+
+    rows = {tuple(row.keys.values()): (row.attempts, row.failed) for row in reader.totals(by=("project", "status"))}
+
+    assert rows == {
+        ("acme", "-"): (5, 2),
+        ("globex", "ok"): (3, 0),
+        ("acme", "rate_limited"): (1, 1),
+        ("acme", "ok"): (1, 0),
+    }
+
+
+def test_causes_and_a_label_at_once_need_the_database(reader: UsageReader) -> None:
+    with pytest.raises(UnknownDimension, match=r"not the two together; .*--from sql"):
+        reader.totals(by=("label:team", "status"))
+    with pytest.raises(UnknownDimension, match="not the two together"):
+        reader.totals(by=("label:team",), where={"status": "ok"})
+
+
+async def test_attempts_that_do_not_fail_take_no_room_among_causes(client: fakeredis.FakeAsyncRedis) -> None:
+    await settle(client, [usage_record("a"), usage_record("b", status="timeout", action="retry")])
+
+    assert await client.hlen(failed_key(hour_key(NOW))) == 1
 
 
 def labelled(count: int, *, project: str = "acme", label: str = "user", start: int = 0) -> list[AttemptRecord]:
@@ -156,12 +188,12 @@ async def test_sums_live_as_long_as_the_settings_say(
     client: fakeredis.FakeAsyncRedis, server: fakeredis.FakeServer
 ) -> None:
     jobs = RedisJobs(client, state_ttl=60, records_kept=10, sums_ttl=5_000)
-    for record in [*labelled(2), *labelled(6, project="globex")]:
+    for record in [*labelled(2), *labelled(6, project="globex"), usage_record("x", status="timeout")]:
         await jobs.settle(record)
 
     direct = fakeredis.FakeRedis(server=server)
     keys = list(direct.scan_iter("byom:usage:sums:*"))
-    assert len(keys) == 3, "the hour, its label, and the room that labels take"
+    assert len(keys) == 4, "the hour, its failures, its label, and the room that labels take"
     assert all(4_990 < direct.ttl(key) <= 5_000 for key in keys)
 
 

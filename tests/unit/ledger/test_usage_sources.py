@@ -16,6 +16,7 @@ from workers.ledger.sql.database import Database
 from workers.ledger.sql.reader import SqlReader
 from workers.ledger.sql.sync import sync
 from workers.ledger.stream import RecordStream
+from workers.ledger.sums import CAUSE
 
 
 @dataclass
@@ -137,9 +138,9 @@ async def test_without_a_span_the_last_day_counts_and_the_present_hour(subject: 
 
 
 async def test_every_dimension_can_be_asked_for_together(subject: Subject) -> None:
-    await subject.settle(usage_record("a", account=None, labels={"team": "search"}))
+    await subject.settle(usage_record("a", account=None, status="rate_limited", action="retry"))
 
-    (row,) = subject.source.totals(by=(*DIMENSIONS, "label:team"))
+    (row,) = subject.source.totals(by=DIMENSIONS)
 
     assert row.keys == {
         "account": "-",
@@ -152,10 +153,50 @@ async def test_every_dimension_can_be_asked_for_together(subject: Subject) -> No
         "priority": "live",
         "served_model": "gpt-6-luna-2026-07-09",
         "tier": "flex",
+        "status": "rate_limited",
+        "action": "retry",
         "day": "2026-11-23",
         "hour": "2026-11-23T12:00Z",
-        "label:team": "search",
     }
+
+
+async def test_a_label_can_be_asked_for_with_all_that_is_no_cause(subject: Subject) -> None:
+    await subject.settle(usage_record("a", account=None, labels={"team": "search"}))
+
+    (row,) = subject.source.totals(by=(*(name for name in DIMENSIONS if name not in CAUSE), "label:team"))
+
+    assert (row.keys["label:team"], row.keys["account"], row.keys["hour"]) == ("search", "-", "2026-11-23T12:00Z")
+
+
+async def test_causes_of_failures_are_told_apart_with_their_tokens_and_what_was_good_is_the_rest(
+    subject: Subject,
+) -> None:
+    down = {"status": "provider_unavailable", "usage": TokenUsage(), "cost_usd": None}
+    await subject.settle(
+        usage_record("a"),
+        usage_record("b"),
+        usage_record("c", status="output_unusable", action="retry_reminded"),
+        usage_record("d", action="retry", **down),
+        usage_record("e", action="fall_back", **down),
+        usage_record("f", action="fall_back", project="globex", **down),
+    )
+
+    rows = subject.source.totals(by=("status",))
+    of_acme = subject.source.totals(by=("status", "action"), where={"project": "acme"})
+    only = subject.source.totals(by=("project",), where={"status": "provider_unavailable"})
+
+    assert [(row.keys["status"], row.attempts, row.failed, row.tokens.output) for row in rows] == [
+        ("ok", 2, 0, 600),
+        ("output_unusable", 1, 1, 300),
+        ("provider_unavailable", 3, 3, 0),
+    ]
+    assert [(*row.keys.values(), row.attempts) for row in of_acme] == [
+        ("ok", "done", 2),
+        ("output_unusable", "retry_reminded", 1),
+        ("provider_unavailable", "fall_back", 1),
+        ("provider_unavailable", "retry", 1),
+    ]
+    assert [(row.keys["project"], row.attempts) for row in only] == [("acme", 2), ("globex", 1)]
 
 
 @pytest.mark.parametrize("by", [("colour",), ("project", "label:"), ("team",)])

@@ -3,7 +3,7 @@
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import fakeredis
 import pytest
@@ -28,7 +28,8 @@ from workers.alerts import MemoryAlerts
 from workers.jobs import MemoryJobs, RedisJobs
 from workers.jobs.base import Ending, JobStore
 from workers.monitoring.metrics import names, serve
-from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs
+from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
+from workers.notify.posting import Posted
 
 DEMAND = Demand(input_tokens=100, max_output_tokens=50)
 CALL = {
@@ -191,11 +192,53 @@ async def test_what_is_measured_reaches_what_it_stands_before(metrics: CallMetri
     assert not isinstance(again, Refusal)
 
 
+class Receiver:
+    """Takes posts, and some time for it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.posted: list[tuple[str, str, dict[str, str]]] = []
+        self.answer = Posted(status=200)
+        self.is_closed = False
+
+    async def post(self, url: str, *, body: str, headers: Mapping[str, str]) -> Posted:
+        self._clock.seconds += 2
+        self.posted.append((url, body, dict(headers)))
+        return self.answer
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+async def test_posts_to_receivers_are_timed_by_what_came_of_them(
+    registry: CollectorRegistry, metrics: CallMetrics
+) -> None:
+    clock = ManualClock()
+    receiver = Receiver(clock)
+    poster = MeasuredPoster(receiver, metrics, clock=clock)
+
+    assert await poster.post("https://x", body="{}", headers={"webhook-id": "1"}) == receiver.answer
+    receiver.answer = Posted(status=500, problem="answered 500")
+    assert await poster.post("https://x", body="{}", headers={}) == receiver.answer
+    await poster.aclose()
+
+    def value(name: str, outcome: str) -> float | None:
+        return registry.get_sample_value(f"byom_webhook_post_seconds_{name}", {"outcome": outcome})
+
+    assert receiver.posted[0] == ("https://x", "{}", {"webhook-id": "1"})
+    assert receiver.is_closed
+    assert [value(name, "ok") for name in ("count", "sum")] == [1, 2]
+    assert [value(name, "failed") for name in ("count", "sum")] == [1, 2]
+
+
 async def test_nothing_is_measured_where_nobody_asks_for_it(fake_redis: fakeredis.FakeAsyncRedis) -> None:
     jobs = RedisJobs(fake_redis, state_ttl=60, records_kept=1, sums_ttl=60)
     admission = in_memory()
 
+    poster = Receiver(ManualClock())
+
     assert serve.measured(Settings(), jobs, admission) == (jobs, admission)
+    assert serve.measured_poster(Settings(), poster, clock=ManualClock()) is poster
 
 
 @pytest.fixture

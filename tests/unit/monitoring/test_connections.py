@@ -16,7 +16,7 @@ ACME = MeterReading(tenant="a/acme-inc", meter="/byom/projects/acme/credentials/
 SHARED = MeterReading(tenant="a/acme-inc", meter="/byom/accounts/acme-inc/credentials/all#gpt-6-luna")
 
 
-def slices(*tables: tuple[int, dict[Combination, Sums]]) -> list[Slice]:
+def slices(*tables: tuple[int, dict[Combination, Sums]]) -> list[Slice[Combination]]:
     return [Slice(start=hour(back), length=HOUR, table=table) for back, table in tables]
 
 

@@ -1,6 +1,7 @@
 """The controls of lanes: who may use them, and what they do."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -20,6 +21,15 @@ def lanes() -> MemoryLanes:
 def running(lanes: MemoryLanes) -> Iterator[Site]:
     with site(boards(lanes=lanes)) as started:
         yield started
+
+
+def test_jobs_behind_earlier_ones_of_their_session_are_shown_and_counted() -> None:
+    behind = [replace(lane, depth=3, behind=39) for lane in busy_lanes()[:1]]
+    with site(boards(lanes=MemoryLanes(behind))) as running:
+        page = " ".join(running.get("/lanes").text.split())
+
+    assert '3 <span title="behind earlier jobs of their sessions">+ 39</span>' in page
+    assert ">42<" in page.replace(" ", "")
 
 
 def test_a_lane_is_paused_and_resumed(running: Site, lanes: MemoryLanes) -> None:

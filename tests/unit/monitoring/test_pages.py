@@ -1,6 +1,5 @@
 """The pages, over HTTP."""
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,9 +12,9 @@ import redis
 from config.prices import PICO
 from tests.monitoring import (
     LOGIN,
-    MemoryFailures,
     Site,
     boards,
+    busy_failures,
     busy_hours,
     busy_lanes,
     busy_meters,
@@ -23,10 +22,9 @@ from tests.monitoring import (
     hour,
     site,
 )
-from tests.support import START
 from workers.monitoring.pool.lanes import MemoryLanes
 from workers.monitoring.pool.meters import MemoryMeters
-from workers.monitoring.usage.sums import Sums, Table
+from workers.monitoring.usage.sums import FailedKind, Sums, Table
 
 PAGES = ("/usage", "/providers", "/lanes")
 #: What needs a login.
@@ -54,19 +52,13 @@ def table(page: httpx.Response, name: str) -> list[list[str]]:
     ]
 
 
-def failed(status: str, action: str) -> bytes:
-    record = {"project": "hooli", "provider": "openai", "model": "m", "role": "primary", "connection": "primary"}
-    return json.dumps({**record, "status": status, "action": action, "started_at": START.isoformat()}).encode()
-
-
 @pytest.fixture(scope="module")
 def busy() -> Iterator[Site]:
     """A pool with something to show everywhere; nobody changes it."""
-    records = [failed("provider_unavailable", "fall_back"), failed("ok", "done")]
     lanes = MemoryLanes(busy_lanes())
     lanes.pause(project="fabrikam", priority="live")
     lanes.pause(project="idle-project", priority="backfill", queue="extract.openai")
-    given = boards(busy_hours(), meters=MemoryMeters(busy_meters()), lanes=lanes, failures=MemoryFailures(records))
+    given = boards(busy_hours(), meters=MemoryMeters(busy_meters()), lanes=lanes, failures=busy_failures())
     with site(given) as running:
         yield running
 
@@ -130,8 +122,29 @@ def test_usage_shows_sums_shares_and_causes(busy: Site) -> None:
     }  # fmt: skip
     assert next(row for row in rows if row[0].startswith("stark"))[1] == "unknown"
     assert "attempts at an unknown price are not in it" in text
-    assert table(page, "causes-table")[0][:3] == ["provider_unavailable", "1", "1 fall back"]
+    causes = {row[0]: row[1:3] for row in table(page, "causes-table")}
+    assert causes.keys() == {"provider_unavailable", "rate_limited"}
+    for count, done in causes.values():
+        assert done in {f"{count} fall back", f"{count} wait"}
+    # Every failed attempt of the table has its cause.
+    total = sum(sums.failed for back in range(24) for sums in busy_hours().get(hour(back), {}).values())
+    assert sum(int(count.replace(",", "")) for count, _ in causes.values()) == total > 0
+    assert "the cause is not known" not in text
     assert page.text.count('<svg class="byom-chart"') == 2
+
+
+def test_failures_that_older_workers_did_not_sum_by_cause_are_told_apart() -> None:
+    older = {hour(5): {combination(): Sums(attempts=9, failed=4)}}
+    newer = {hour(5): {FailedKind("rate_limited", "retry", combination()): Sums(attempts=1, failed=1)}}
+    with site(boards(older, failures=newer)) as running:
+        text = text_of(running.get("/usage"))
+
+    assert "Of 3 failed attempts the cause is not known" in text
+
+
+def test_where_nothing_failed_the_page_says_so() -> None:
+    with site(boards({hour(5): {combination(): Sums(attempts=9)}})) as running:
+        assert "No attempt failed in this time." in text_of(running.get("/usage"))
 
 
 def test_a_click_on_a_row_leads_into_it_and_a_filter_can_be_taken_away(busy: Site) -> None:

@@ -17,6 +17,7 @@ from workers.monitoring.metrics.slots import OTHER, Slots
 from workers.monitoring.metrics.usage import UsageCounters
 from workers.monitoring.pool.lanes import MemoryLanes
 from workers.monitoring.pool.meters import MemoryMeters
+from workers.monitoring.pool.webhooks import MemoryWebhooks
 from workers.monitoring.usage.sums import Combination, MemoryHours, Sums
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -207,6 +208,39 @@ def test_meters_show_breakers_limits_and_what_blocks_them_the_worst_first() -> N
     assert value(found, "byom_limit_per_minute", kind="declared", limit="tokens") == 180_000
 
 
+def test_deliveries_to_webhooks_are_told_by_project_and_outcome_the_smaller_projects_together() -> None:
+    webhooks = MemoryWebhooks(
+        counted={("large", "delivered"): 90, ("large", "failed"): 2, ("small", "delivered"): 3, ("tiny", "retried"): 1},
+        waiting=7,
+        failing_receivers=2,
+    )
+    collector = PoolCollector(boards(webhooks=webhooks), projects=1)
+    found = samples(collector)
+
+    name = "byom_webhook_deliveries_total"
+    assert [value(found, name, project="large", outcome=outcome) for outcome in ("delivered", "failed")] == [90, 2]
+    assert [value(found, name, project=OTHER, outcome=outcome) for outcome in ("delivered", "retried")] == [3, 1]
+    # What has not happened yet is there as 0, so that its first time shows.
+    assert (name, (("outcome", "redelivered"), ("project", "large"))) in found
+    assert value(found, "byom_webhook_deliveries_waiting") == 7
+    assert value(found, "byom_webhook_receivers_failing") == 2
+
+    # Whoever comes later and grows takes nobody's place: no counter may fall.
+    webhooks.counted["late", "delivered"] = 1_000
+    later = samples(collector)
+    assert value(later, name, project="large", outcome="delivered") == 90
+    assert value(later, name, project=OTHER, outcome="delivered") == 1_003
+
+
+def test_dead_letters_are_counted_by_their_cause() -> None:
+    found = samples(PoolCollector(boards()))
+
+    assert value(found, "byom_dead_letters", cause="rate_limited") == 2
+    assert value(found, "byom_dead_letters_dropped_total", reason="limit") == 5
+    assert value(found, "byom_dead_letters_dropped_total", reason="expired") == 7
+    assert value(found, "byom_scrape_ok", source="dead letters") == 1
+
+
 def test_all_metrics_that_are_told_of_are_there_and_no_others() -> None:
     ledger = Ledger(acme=1)
     given = replace(ledger.given, meters=MemoryMeters(busy_meters()), lanes=MemoryLanes(busy_lanes()))
@@ -230,7 +264,9 @@ def test_the_page_of_metrics_is_one_that_prometheus_reads() -> None:
 def test_an_empty_pool_can_be_read() -> None:
     found = samples(PoolCollector(boards()))
 
-    assert [value(found, "byom_scrape_ok", source=source) for source in ("usage", "lanes", "meters")] == [1, 1, 1]
+    assert [value(found, "byom_scrape_ok", source=source) for source in ("usage", "lanes", "meters", "webhooks")] == [
+        1
+    ] * 4
     assert value(found, "byom_meters") == 0
 
 

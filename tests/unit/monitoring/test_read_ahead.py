@@ -6,7 +6,6 @@ from typing import Any
 import redis
 
 from workers.monitoring.process import read_ahead
-from workers.monitoring.usage.book import Span
 
 
 class Pool:
@@ -24,10 +23,10 @@ class Pool:
             raise redis.ConnectionError
         self.begun += 1
 
-    def span(self, length: timedelta, *, patience: float) -> Span:
+    def read_ahead(self, length: timedelta, *, patience: float) -> int:
         assert length == timedelta(days=30)
         assert patience < 1
-        return Span(slices=[], missing=self.missing.pop(0))
+        return self.missing.pop(0)
 
     def wait(self, _seconds: float) -> bool:
         self.waits += 1
@@ -36,7 +35,7 @@ class Pool:
 
 def run(pool: Pool) -> Pool:
     stand_in: Any = pool
-    read_ahead(stand_in, stand_in, pool.wait)
+    read_ahead([stand_in], stand_in, pool.wait)
     return pool
 
 
@@ -56,3 +55,13 @@ def test_it_ends_with_the_process_whatever_is_missing() -> None:
     pool = run(Pool(away=0, missing=[7] * 50))
 
     assert (pool.begun, pool.waits) == (1, 11)
+
+
+def test_it_goes_on_until_all_books_are_read() -> None:
+    usage, failures = Pool(away=0, missing=[3, 0, 0, 0]), Pool(away=0, missing=[1, 2, 0, 9])
+    books: Any = [usage, failures]
+    collector: Any = usage
+
+    read_ahead(books, collector, usage.wait)
+
+    assert (usage.missing, failures.missing) == ([0], [9])

@@ -1,12 +1,12 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.monitoring import combination, hour
 from tests.support import START, ManualClock
-from workers.monitoring.usage.book import DAY, HOUR, UsageBook, hour_of
-from workers.monitoring.usage.sums import MemoryHours, Sums, Table
+from workers.monitoring.usage.book import DAY, HOUR, Slice, UsageBook, hour_of
+from workers.monitoring.usage.sums import Combination, MemoryHours, Sums, added_up
 
 ACME = combination()
 
@@ -109,8 +109,8 @@ def test_hours_are_dropped_once_they_are_part_of_a_day() -> None:
 def test_with_little_patience_the_newest_days_come_first_and_what_is_missing_is_said() -> None:
     kept = Kept(hours=24 * 30)
 
-    class Slow(MemoryHours):
-        def read(self, hours: Sequence[datetime]) -> list[Table]:
+    class Slow(MemoryHours[Combination]):
+        def read(self, hours: Sequence[datetime]) -> list[Mapping[Combination, Sums]]:
             kept.clock.seconds += 0.1
             return super().read(hours)
 
@@ -143,3 +143,55 @@ def test_what_is_known_is_told_without_reading() -> None:
 @pytest.mark.parametrize("length", [HOUR, DAY, 2 * DAY, 7 * DAY])
 def test_an_empty_ledger_is_no_trouble(length: timedelta) -> None:
     assert Kept(hours=0).attempts(length) == 0
+
+
+def test_whatever_is_kept_sums_are_those_of_the_source_at_any_time() -> None:
+    kept = Kept(hours=0)
+    lengths = [HOUR, DAY, 2 * DAY, 7 * DAY]
+    for step in range(60):
+        now = hour_of(kept.clock.now())
+        # Calls are settled up to two hours after the hour in which they began.
+        for back in range(3):
+            at = now - back * HOUR
+            there = kept.source.hours.get(at, {}).get(ACME, Sums())
+            kept.source.hours[at] = {ACME: Sums(attempts=there.attempts + step % 7 + back, cost=there.cost + step)}
+        for length in lengths[step % 2 :: 1 + step % 3]:
+            span = kept.book.span(length)
+            first = span.slices[0].start
+            expected = [sums[ACME] for at, sums in kept.source.hours.items() if first <= at <= now]
+            assert span.together[ACME].attempts == sum(sums.attempts for sums in expected)
+            assert span.together == added_up(part.table for part in span.slices)
+        seen = [
+            part.start + number * HOUR for part in kept.book.known().slices for number in range(part.length // HOUR)
+        ]
+        assert len(seen) == len(set(seen))
+        kept.clock.seconds += 4_777
+
+
+def test_what_follows_from_a_slice_is_worked_out_once_while_it_is_kept() -> None:
+    kept = Kept(hours=24 * 5)
+    worked_out: list[datetime] = []
+
+    def follow(part: Slice[Combination]) -> int:
+        worked_out.append(part.start)
+        return part.table[ACME].attempts
+
+    for _ in range(3):
+        assert sum(part.once(follow) for part in kept.book.span(DAY).slices) == 24
+    assert len(worked_out) == 24
+    kept.clock.seconds += 10
+    for part in kept.book.span(DAY).slices:
+        part.once(follow)
+
+    # What may still change is read again, and all that follows from it is worked out anew.
+    assert worked_out[24:] == [hour(2), hour(1), hour(0)]
+
+
+def test_reading_ahead_says_what_is_left_and_leaves_nothing_to_read() -> None:
+    kept = Kept(hours=24 * 30)
+
+    assert kept.book.read_ahead(30 * DAY, patience=1) == 0
+    kept.asked()
+
+    assert kept.attempts(30 * DAY) == 29 * 24 + START.hour + 1
+    assert kept.asked() == []

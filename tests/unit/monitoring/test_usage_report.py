@@ -12,7 +12,7 @@ from workers.monitoring.usage.report import usage_report
 from workers.monitoring.usage.sums import Combination, Sums
 
 
-def span(*tables: dict[Combination, Sums]) -> Span:
+def span(*tables: dict[Combination, Sums]) -> Span[Combination]:
     return Span(slices=[Slice(start=hour(back), length=HOUR, table=table) for back, table in enumerate(tables)])
 
 

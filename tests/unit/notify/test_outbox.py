@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.notify import Moment, Server
-from workers.notify.outbox import Delivery, Limits, Outbox, OutboxReader
+from workers.notify.outbox import EVENTS_TARGET, Delivery, Limits, Outbox, OutboxReader
 
 LIMITS = Limits(waiting=5, failed=3, failed_ttl=100)
 FIELDS = {"project": "acme", "kind": "job.completed", "message": "j1", "body": '{"ä": 1}'}
@@ -262,3 +262,24 @@ async def test_outcomes_are_counted_by_project(outbox: Outbox, reader: OutboxRea
         ("globex", "failed"): 1,
         ("globex", "redelivered"): 1,
     }
+
+
+async def test_an_event_that_was_handed_on_is_no_delivery(outbox: Outbox, reader: OutboxReader) -> None:
+    await put(outbox, "d1", EVENTS_TARGET)
+    (event,) = await claim(outbox)
+    await outbox.delivered(event)
+
+    assert reader.counts() == {}
+
+
+async def test_what_waits_and_who_fails_is_told_over_all_receivers(outbox: Outbox, reader: OutboxReader) -> None:
+    assert (reader.waiting_in_all(), reader.failing()) == (0, 0)
+
+    await put(outbox, "d1")
+    await put(outbox, "d2")
+    await put(outbox, "d3", "t2")
+    taken = {delivery.id: delivery for delivery in await claim(outbox)}
+    await outbox.retry(taken["d1"], cause="", seconds=60)
+    await outbox.delivered(taken["d3"])
+
+    assert (reader.waiting_in_all(), reader.failing()) == (2, 1)

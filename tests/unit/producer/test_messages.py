@@ -21,6 +21,7 @@ from workers.lanes.control import Lanes
 from workers.lanes.entering import Entry
 from workers.messages import AttemptMessages, attempt_signature
 from workers.routing import first_route
+from workers.tracing import TraceContext
 
 PATIENCE = Patience(before_fallback=30, at_most=600)
 CHAIN = [effective(), effective("backup")]
@@ -42,6 +43,9 @@ def decoded(text: str | bytes) -> dict[str, Any]:
     message["body"] = json.loads(base64.b64decode(message["body"]))
     assert message["properties"].pop("delivery_tag")
     return message
+
+
+TRACE = TraceContext(traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", tracestate="a=1")
 
 
 def full_job() -> dict[str, Any]:
@@ -68,22 +72,24 @@ def full_job() -> dict[str, Any]:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("trace", [None, TRACE], ids=["untraced", "traced"])
 @pytest.mark.parametrize("payload", [job("e1"), full_job()], ids=["small", "full"])
 def test_a_message_is_the_one_that_celery_sends(
-    app: Celery, valkey_client: redis.Redis, payload: dict[str, Any]
+    app: Celery, valkey_client: redis.Redis, payload: dict[str, Any], trace: TraceContext | None
 ) -> None:
     parsed, route = parse_job(payload), first_route(CHAIN)
     address = address_of(parsed, CHAIN, route, PATIENCE)
     assert address is not None
-    entry = AttemptMessages(app).entry(parsed, route, address, job_id="j1")
+    entry = AttemptMessages(app).entry(parsed, route, address, job_id="j1", trace=trace)
 
     document = parsed.model_dump(mode="json", exclude_unset=True)
-    attempt_signature(app, document, route, address, job_id="j1").apply_async(task_id="j1")
+    attempt_signature(app, document, route, address, job_id="j1", trace=trace).apply_async(task_id="j1")
 
     [lane] = Lanes(valkey_client).names()
     [sent] = cast("list[bytes]", valkey_client.lrange(lane.jobs, 0, -1))
     label, message = sent.split(b"\n", 1)
     assert decoded(entry.message) == decoded(message)
+    assert decoded(message)["headers"].get("traceparent") == (trace and trace.traceparent)
     assert (str(entry.header.lane(entry.queue)), entry.header.label("t").split()[:-1]) == (
         str(lane),
         label.decode().split()[1:-1],

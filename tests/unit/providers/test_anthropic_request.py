@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from config.catalogue import ModelFacts, ReasoningOff, load_catalogue
 from tasks.contract import ProviderKind
 from tests.providers import CANARY, SCHEMA, make_call, unknown_keys
+from workers.extraction.schema import PACKED_SCHEMA
 from workers.providers.anthropic import AnthropicProvider
 from workers.providers.base import Call, Fault, FaultKind, WireRequest
 
@@ -42,8 +43,8 @@ async def _body(call: Call) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: facts.id)
 async def test_each_listed_model_gets_a_request_that_the_vendors_types_accept(facts: ModelFacts) -> None:
-    for system in ("Short.", "Long. " * 5_000):
-        body = await _body(_call(facts.id, system=system, tags=_TAGS))
+    for system, schema in (("Short.", SCHEMA), ("Long. " * 5_000, PACKED_SCHEMA)):
+        body = await _body(_call(facts.id, system=system, schema=schema, tags=_TAGS))
         _ADAPTER.validate_python(body, strict=True)
         assert unknown_keys(body, MessageCreateParamsNonStreaming) == []
 

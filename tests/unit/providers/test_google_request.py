@@ -17,6 +17,7 @@ from tasks.contract import ProviderKind, Tier
 from tests.google import TokenEndpoint, discovery_problems, vertex_call
 from tests.providers import CANARY, SCHEMA, make_call
 from tests.support import ManualClock
+from workers.extraction.schema import PACKED_SCHEMA
 from workers.providers.base import Call, Fault, FaultKind, WireRequest
 from workers.providers.gemini import GeminiProvider
 from workers.providers.google_tokens import GoogleTokens
@@ -85,11 +86,12 @@ def _by_the_sdk(kind: ProviderKind, model: str, body: Mapping[str, Any]) -> _See
 
 
 @pytest.mark.parametrize("tier", [None, Tier.FLEX])
+@pytest.mark.parametrize("schema", [SCHEMA, PACKED_SCHEMA], ids=["single", "packed"])
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: f"{facts.provider.value}-{facts.id}")
 async def test_each_listed_model_gets_the_request_that_the_vendors_own_sdk_would_send(
-    facts: ModelFacts, tier: Tier | None
+    facts: ModelFacts, schema: Mapping[str, Any], tier: Tier | None
 ) -> None:
-    wire = await _sent(_call(facts, tier=tier))
+    wire = await _sent(_call(facts, schema=schema, tier=tier))
     body = json.loads(wire.content)
     seen = _by_the_sdk(facts.provider, facts.id, body)
 

@@ -86,6 +86,7 @@ RECORDS = sa.Table(
     sa.Column("output_tokens", sa.BigInteger, nullable=False),
     sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
     sa.Column("estimated_input", sa.BigInteger),
+    sa.Column("estimated_text", sa.BigInteger),
     # Null where the prompt was about one episode.
     sa.Column("packed", sa.Integer),
     sa.Column("tokens_saved", sa.BigInteger),
@@ -143,8 +144,9 @@ def _tier(connection: sa.Connection) -> None:
     _add_column(connection, "tier", "TEXT")
 
 
-def _estimated_input(connection: sa.Connection) -> None:
+def _estimates(connection: sa.Connection) -> None:
     _add_column(connection, "estimated_input", "BIGINT")
+    _add_column(connection, "estimated_text", "BIGINT")
 
 
 def _packing(connection: sa.Connection) -> None:
@@ -159,7 +161,7 @@ def _add_column(connection: sa.Connection, name: str, kind: str) -> None:
 
 
 #: What makes version n of version n - 1, from 1. Steps are only ever added; later ones write their own DDL.
-STEPS: Sequence[Step] = (_first, _tier, _estimated_input, _packing)
+STEPS: Sequence[Step] = (_first, _tier, _estimates, _packing)
 
 
 def migrate(connection: sa.Connection, *, steps: Sequence[Step] = STEPS) -> int:

@@ -1,16 +1,19 @@
 """What a worker measures of its own calls, where they are admitted and settled: around admission and job store."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from config.connections import EffectiveConnection
-from tasks.contract import AttemptRecord, FailureCode, ProviderKind
+from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
+from workers.clock import Clock
 from workers.jobs import JobStore
-from workers.jobs.base import Claim, Ending
+from workers.jobs.base import Claim, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
+from workers.notify.posting import Posted, Posting
 from workers.routing import Route
 
 #: What a call does, by OpenTelemetry's conventions.
@@ -30,10 +33,11 @@ class CallMetrics:
         self._estimate = _histogram(names.ESTIMATE, registry)
         self._refused = _counter(names.REFUSED, registry)
         self._jobs = _counter(names.JOBS, registry)
+        self._posts = _histogram(names.POSTS, registry)
 
     def settled(self, record: AttemptRecord) -> None:
         """An attempt is over."""
-        call = (_OPERATION, _provider_name(record.provider), self._model(record.model))
+        call = (_OPERATION, names.provider_name(record.provider), self._model(record.model))
         failed = "" if record.status == "ok" else record.status
         self._duration.labels(*call, failed).observe(record.latency_ms / 1000)
         usage = record.usage
@@ -60,6 +64,10 @@ class CallMetrics:
             self._jobs.labels("failed", str(ending.failure.code)).inc()
         elif ending.result is not None:
             self._jobs.labels(ending.result.status.value, "").inc()
+
+    def posted(self, posted: Posted, *, seconds: float) -> None:
+        """A receiver was sent something; or was not, because its address may not be called."""
+        self._posts.labels("ok" if posted.problem is None else "failed").observe(seconds)
 
     def _model(self, model: str) -> str:
         return self._models.of(model, now=datetime.now(UTC))
@@ -163,9 +171,33 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.release(job_id, owner=owner)
 
+    async def kept(self, job_id: str) -> Kept:
+        """As the store itself."""
+        return await self._jobs.kept(job_id)
 
-def _provider_name(provider: ProviderKind | str) -> str:
-    return names.PROVIDER_NAMES.get(provider, str(provider)) if isinstance(provider, ProviderKind) else provider
+    async def reopen(self, job_id: str, kept: Kept, *, ttl: int) -> Reopening:
+        """As the store itself."""
+        return await self._jobs.reopen(job_id, kept, ttl=ttl)
+
+
+class MeasuredPoster:
+    """A poster whose posts are timed."""
+
+    def __init__(self, poster: Posting, metrics: CallMetrics, *, clock: Clock) -> None:
+        self._poster = poster
+        self._metrics = metrics
+        self._clock = clock
+
+    async def post(self, url: str, *, body: str, headers: Mapping[str, str]) -> Posted:
+        """As the poster itself."""
+        began = self._clock.monotonic()
+        posted = await self._poster.post(url, body=body, headers=headers)
+        self._metrics.posted(posted, seconds=self._clock.monotonic() - began)
+        return posted
+
+    async def aclose(self) -> None:
+        """As the poster itself."""
+        await self._poster.aclose()
 
 
 def _histogram(metric: names.Metric, registry: CollectorRegistry) -> Histogram:

@@ -29,111 +29,95 @@ class Metric:
     buckets: Sequence[float] = ()
 
 
-_USAGE = ("project", "provider", "model")
-_METER = ("tenant", "meter")
+def _counter(name: str, labels: Sequence[str], says: str) -> Metric:
+    return Metric(name=name, kind=Kind.COUNTER, labels=labels, says=says)
+
+
+def _gauge(name: str, labels: Sequence[str], says: str) -> Metric:
+    return Metric(name=name, kind=Kind.GAUGE, labels=labels, says=says)
+
+
+def _histogram(name: str, labels: Sequence[str], says: str, *, buckets: Sequence[float]) -> Metric:
+    return Metric(name=name, kind=Kind.HISTOGRAM, labels=labels, says=says, buckets=buckets)
+
 
 # Of the whole pool, from Flower. --------------------------------------------------------------------------------------
 
-ATTEMPTS = Metric(
-    name="byom_attempts_total",
-    kind=Kind.COUNTER,
-    labels=(*_USAGE, "role", "outcome"),
-    says="Attempts; outcome is ok or failed, role is primary or fallback.",
+_USAGE = ("project", "provider", "model")
+_LANE = ("queue", "priority", "project")
+_METER = ("tenant", "meter")
+
+ATTEMPTS = _counter(
+    "byom_attempts_total",
+    (*_USAGE, "role", "outcome"),
+    "Attempts; outcome is ok or failed, role is primary or fallback.",
 )
-TOKENS = Metric(
-    name="byom_tokens_total",
-    kind=Kind.COUNTER,
-    labels=(*_USAGE, "type"),
-    says="Tokens by type: input, cached_input, cache_write, output. They do not overlap.",
+TOKENS = _counter(
+    "byom_tokens_total",
+    (*_USAGE, "type"),
+    "Tokens by type: input, cached_input, cache_write, output. They do not overlap.",
 )
-REASONING = Metric(
-    name="byom_reasoning_tokens_total",
-    kind=Kind.COUNTER,
-    labels=_USAGE,
-    says="The part of the output that was reasoning.",
+REASONING = _counter("byom_reasoning_tokens_total", _USAGE, "The part of the output that was reasoning.")
+COST = _counter("byom_cost_usd_total", _USAGE, "Cost in USD, as far as it is known.")
+UNPRICED = _counter(
+    "byom_unpriced_attempts_total",
+    _USAGE,
+    "Attempts that used tokens at an unknown price; their cost is missing in byom_cost_usd_total.",
 )
-COST = Metric(name="byom_cost_usd_total", kind=Kind.COUNTER, labels=_USAGE, says="Cost in USD, as far as it is known.")
-UNPRICED = Metric(
-    name="byom_unpriced_attempts_total",
-    kind=Kind.COUNTER,
-    labels=_USAGE,
-    says="Attempts that used tokens at an unknown price; their cost is missing in byom_cost_usd_total.",
+CALL_SECONDS = _counter(
+    "byom_call_seconds_total", _USAGE, "Seconds of all calls together; divided by attempts it is the mean."
 )
-CALL_SECONDS = Metric(
-    name="byom_call_seconds_total",
-    kind=Kind.COUNTER,
-    labels=_USAGE,
-    says="Seconds of all calls together; divided by attempts it is the mean.",
+WAIT_SECONDS = _counter(
+    "byom_attempt_wait_seconds_total", _USAGE, "Seconds that jobs waited in lanes before attempts, all together."
 )
-WAIT_SECONDS = Metric(
-    name="byom_attempt_wait_seconds_total",
-    kind=Kind.COUNTER,
-    labels=_USAGE,
-    says="Seconds that jobs waited in lanes before attempts, all together.",
+LANE_JOBS = _gauge("byom_lane_jobs", _LANE, "Jobs that wait in lanes.")
+LANE_TOKENS = _gauge("byom_lane_tokens", _LANE, "Estimated tokens of the jobs that wait.")
+LANE_OLDEST = _gauge("byom_lane_oldest_seconds", _LANE, "How long the first job of a lane waits.")
+PAUSES = _gauge("byom_lanes_paused", ("priority",), "Lanes that somebody paused.")
+METERS = _gauge("byom_meters", (), "Meters, each a credential and a model, that are in use.")
+BREAKERS = _gauge("byom_breakers", ("state",), "Meters by the state of their breaker: closed, open, half_open.")
+BREAKER_OPEN = _gauge("byom_breaker_open", _METER, "1 while the breaker of a meter is not closed, else 0.")
+BLOCKED = _gauge("byom_meter_blocked", (*_METER, "reason"), "1 while nobody is admitted to a meter; reason is why.")
+LIMIT = _gauge(
+    "byom_limit_per_minute",
+    (*_METER, "limit", "kind"),
+    "Limits of a meter; limit is tokens, output_tokens or requests, kind is declared or learned.",
 )
-LANE_JOBS = Metric(
-    name="byom_lane_jobs",
-    kind=Kind.GAUGE,
-    labels=("queue", "priority", "project"),
-    says="Jobs that wait in lanes.",
+LIMIT_USED = _gauge(
+    "byom_limit_used_ratio", (*_METER, "limit"), "The share of what a meter may take at once that is taken."
 )
-LANE_TOKENS = Metric(
-    name="byom_lane_tokens",
-    kind=Kind.GAUGE,
-    labels=("queue", "priority", "project"),
-    says="Estimated tokens of the jobs that wait.",
+IN_FLIGHT = _gauge("byom_calls_in_flight", _METER, "Leases of a meter that are out: calls under way.")
+DELIVERIES = _counter(
+    "byom_webhook_deliveries_total",
+    ("project", "outcome"),
+    "Deliveries to webhooks and callbacks; outcome is delivered, retried, failed (given up) or redelivered.",
 )
-LANE_OLDEST = Metric(
-    name="byom_lane_oldest_seconds",
-    kind=Kind.GAUGE,
-    labels=("queue", "priority", "project"),
-    says="How long the first job of a lane waits.",
+DELIVERIES_WAITING = _gauge(
+    "byom_webhook_deliveries_waiting", (), "Deliveries to webhooks and callbacks that are due, under way or put off."
 )
-PAUSES = Metric(name="byom_lanes_paused", kind=Kind.GAUGE, labels=("priority",), says="Lanes that somebody paused.")
-METERS = Metric(name="byom_meters", kind=Kind.GAUGE, says="Meters, each a credential and a model, that are in use.")
-BREAKERS = Metric(
-    name="byom_breakers",
-    kind=Kind.GAUGE,
-    labels=("state",),
-    says="Meters by the state of their breaker: closed, open, half_open.",
+RECEIVERS_FAILING = _gauge(
+    "byom_webhook_receivers_failing", (), "Webhooks and callbacks whose last delivery failed and that more wait for."
 )
-BREAKER_OPEN = Metric(
-    name="byom_breaker_open",
-    kind=Kind.GAUGE,
-    labels=_METER,
-    says="1 while the breaker of a meter is not closed, else 0.",
+DEAD = _gauge(
+    "byom_dead_letters",
+    ("cause",),
+    "Jobs that failed and were neither replayed nor discarded; cause is the failure's code.",
 )
-BLOCKED = Metric(
-    name="byom_meter_blocked",
-    kind=Kind.GAUGE,
-    labels=(*_METER, "reason"),
-    says="1 while nobody is admitted to a meter; reason is why.",
+DEAD_DROPPED = _counter(
+    "byom_dead_letters_dropped_total",
+    ("reason",),
+    "Failed jobs that are kept no more; reason is limit (there were too many) or expired.",
 )
-LIMIT = Metric(
-    name="byom_limit_per_minute",
-    kind=Kind.GAUGE,
-    labels=(*_METER, "limit", "kind"),
-    says="Limits of a meter; limit is tokens, output_tokens or requests, kind is declared or learned.",
-)
-LIMIT_USED = Metric(
-    name="byom_limit_used_ratio",
-    kind=Kind.GAUGE,
-    labels=(*_METER, "limit"),
-    says="The share of what a meter may take at once that is taken.",
-)
-IN_FLIGHT = Metric(
-    name="byom_calls_in_flight", kind=Kind.GAUGE, labels=_METER, says="Leases of a meter that are out: calls under way."
-)
-SCRAPE_OK = Metric(
-    name="byom_scrape_ok",
-    kind=Kind.GAUGE,
-    labels=("source",),
-    says="1 where usage, lanes or meters could be read, 0 where the broker did not answer.",
+SCRAPE_OK = _gauge(
+    "byom_scrape_ok",
+    ("source",),
+    "1 where usage, lanes, meters, webhooks or dead letters could be read, 0 where the broker did not answer.",
 )
 
 POOL: Sequence[Metric] = (
     ATTEMPTS, TOKENS, REASONING, COST, UNPRICED, CALL_SECONDS, WAIT_SECONDS, LANE_JOBS, LANE_TOKENS, LANE_OLDEST,
-    PAUSES, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED, IN_FLIGHT, SCRAPE_OK,
+    PAUSES, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED, IN_FLIGHT, DELIVERIES, DELIVERIES_WAITING,
+    RECEIVERS_FAILING, DEAD, DEAD_DROPPED, SCRAPE_OK,
 )  # fmt: skip
 
 # Of its own calls, from each worker. ----------------------------------------------------------------------------------
@@ -141,50 +125,50 @@ POOL: Sequence[Metric] = (
 #: As the semantic conventions of OpenTelemetry for generative AI name and bound them, written as Prometheus does.
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
-DURATION = Metric(
-    name="gen_ai_client_operation_duration_seconds",
-    kind=Kind.HISTOGRAM,
-    labels=(*_GEN_AI, "error_type"),
-    says="Time of a call; error_type is empty where it yielded an answer.",
+DURATION = _histogram(
+    "gen_ai_client_operation_duration_seconds",
+    (*_GEN_AI, "error_type"),
+    "Time of a call; error_type is empty where it yielded an answer.",
     buckets=tuple(0.01 * 2**power for power in range(14)),
 )
-TOKEN_USAGE = Metric(
-    name="gen_ai_client_token_usage",
-    kind=Kind.HISTOGRAM,
-    labels=(*_GEN_AI, "gen_ai_token_type"),
-    says="Tokens of a call; gen_ai_token_type is input, the cached part included, or output.",
+TOKEN_USAGE = _histogram(
+    "gen_ai_client_token_usage",
+    (*_GEN_AI, "gen_ai_token_type"),
+    "Tokens of a call; gen_ai_token_type is input, the cached part included, or output.",
     buckets=tuple(4**power for power in range(14)),
 )
-QUEUE_WAIT = Metric(
-    name="byom_queue_wait_seconds",
-    kind=Kind.HISTOGRAM,
-    labels=("provider",),
-    says="How long a job waited in its lane before an attempt.",
+QUEUE_WAIT = _histogram(
+    "byom_queue_wait_seconds",
+    ("provider",),
+    "How long a job waited in its lane before an attempt.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600),
 )
-REFUSED = Metric(
-    name="byom_admission_refused_total",
-    kind=Kind.COUNTER,
-    labels=("provider", "reason"),
-    says="Calls that were not admitted; reason is what they have to wait for.",
+REFUSED = _counter(
+    "byom_admission_refused_total",
+    ("provider", "reason"),
+    "Calls that were not admitted; reason is what they have to wait for.",
 )
-ESTIMATE = Metric(
-    name="byom_estimate_ratio",
-    kind=Kind.HISTOGRAM,
-    labels=("provider", "model"),
-    says="Estimated tokens of a prompt over those the vendor counted; 1 is exact, less is too low.",
+ESTIMATE = _histogram(
+    "byom_estimate_ratio",
+    ("provider", "model"),
+    "Estimated tokens of a prompt over those the vendor counted; 1 is exact, less is too low.",
     buckets=(0.25, 0.5, 0.75, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 1.5, 2, 4),
 )
-JOBS = Metric(
-    name="byom_jobs_total",
-    kind=Kind.COUNTER,
-    labels=("status", "code"),
-    says="Jobs that ended here; status is as in the result, code is the failure's.",
+JOBS = _counter(
+    "byom_jobs_total",
+    ("status", "code"),
+    "Jobs that ended here; status is as in the result, code is the failure's.",
+)
+POSTS = _histogram(
+    "byom_webhook_post_seconds",
+    ("outcome",),
+    "Time of a post to a webhook or callback; outcome is ok where it counts as delivered, else failed.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
 )
 
-WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS)
+WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS, POSTS)
 
-#: What the conventions call a provider.
+#: What the conventions call a provider; `provider_name` looks it up.
 PROVIDER_NAMES: Mapping[ProviderKind, str] = {
     ProviderKind.OPENAI: "openai",
     ProviderKind.AZURE_OPENAI: "azure.ai.openai",
@@ -195,3 +179,8 @@ PROVIDER_NAMES: Mapping[ProviderKind, str] = {
     # The conventions have no name for it.
     ProviderKind.OPENAI_COMPATIBLE: "openai_compatible",
 }
+
+
+def provider_name(provider: ProviderKind | str) -> str:
+    """What the conventions call a provider; one that only newer workers know, as these do."""
+    return PROVIDER_NAMES.get(provider, str(provider)) if isinstance(provider, ProviderKind) else provider

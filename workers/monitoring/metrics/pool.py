@@ -1,5 +1,6 @@
 """Metrics of the pool as a whole, read when Prometheus asks."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import OTHER
 from workers.monitoring.metrics.usage import UsageCounters
 from workers.monitoring.pool.meters import MeterReading
+from workers.monitoring.pool.webhooks import OUTCOMES
 
 #: Values of a label beyond which all others share one: projects in usage and in lanes, and meters.
 PROJECTS = 100
@@ -33,6 +35,8 @@ class PoolCollector:
         self._projects = projects
         self._meters = meters
         self._usage = UsageCounters(boards.hours, clock=boards.clock, projects=projects)
+        #: Projects whose deliveries have series of their own; a place is never given up, so that no counter falls.
+        self._receivers: dict[str, None] = {}
 
     def begin(self) -> None:
         """Count usage from now on, and not only from the first time that somebody asks.
@@ -53,6 +57,8 @@ class PoolCollector:
             "usage": self._of_usage,
             "lanes": self._of_lanes,
             "meters": self._of_meters,
+            "webhooks": self._of_webhooks,
+            "dead letters": self._of_letters,
         }
         for source, read in sources.items():
             try:
@@ -118,6 +124,38 @@ class PoolCollector:
         for reading in worst[: self._meters]:
             _meter(reading, families)
         return list(families.values())
+
+    def _of_webhooks(self) -> list[Family]:
+        board = self._boards.webhooks
+        deliveries, waiting, failing = (
+            _family(metric) for metric in (names.DELIVERIES, names.DELIVERIES_WAITING, names.RECEIVERS_FAILING)
+        )
+        counts = board.counts()
+        of_projects = Counter[str]()
+        for (project, _), count in counts.items():
+            of_projects[project] += count
+        for project, _ in of_projects.most_common():
+            if len(self._receivers) < self._projects:
+                self._receivers.setdefault(project)
+        # A series that is there from the beginning shows its first increase.
+        together = {(project, outcome): 0 for project in (*self._receivers, OTHER) for outcome in OUTCOMES}
+        for (project, outcome), count in counts.items():
+            key = (project if project in self._receivers else OTHER, outcome)
+            together[key] = together.get(key, 0) + count
+        for labels, count in together.items():
+            deliveries.add_metric(labels, count)
+        waiting.add_metric([], board.waiting_in_all())
+        failing.add_metric([], board.failing())
+        return [deliveries, waiting, failing]
+
+    def _of_letters(self) -> list[Family]:
+        dead, dropped = _family(names.DEAD), _family(names.DEAD_DROPPED)
+        census = self._boards.letters.census()
+        for cause, count in census.causes.items():
+            dead.add_metric([cause], count)
+        dropped.add_metric(["limit"], census.dropped)
+        dropped.add_metric(["expired"], census.expired)
+        return [dead, dropped]
 
 
 def _meter(reading: MeterReading, families: dict[str, Family]) -> None:

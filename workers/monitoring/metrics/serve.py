@@ -9,8 +9,10 @@ from prometheus_client import REGISTRY, start_http_server
 
 from config.settings import Settings
 from workers.admission import Admission
+from workers.clock import Clock
 from workers.jobs import JobStore
-from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs
+from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
+from workers.notify.posting import Posting
 
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +29,11 @@ def measured(settings: Settings, jobs: JobStore, admission: Admission) -> tuple[
         return jobs, admission
     metrics = call_metrics()
     return MeasuredJobs(jobs, metrics), MeasuredAdmission(admission, metrics)
+
+
+def measured_poster(settings: Settings, poster: Posting, *, clock: Clock) -> Posting:
+    """A poster with its posts timed; as it is where nobody asks for metrics."""
+    return poster if settings.metrics_port is None else MeasuredPoster(poster, call_metrics(), clock=clock)
 
 
 def serve_when_ready(settings: Settings) -> None:

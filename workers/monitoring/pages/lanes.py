@@ -42,7 +42,7 @@ class LanesPage(Page):
             "byom_lanes.html",
             lanes=fitting[:_MOST],
             lines=len(fitting),
-            jobs=sum(lane.depth for lane in fitting),
+            jobs=sum(lane.depth + lane.behind for lane in fitting),
             tokens=sum(lane.tokens for lane in fitting),
             oldest=max((lane.oldest_age for lane in fitting), default=0.0),
             pauses=_without_lanes(pauses, lanes),

@@ -9,14 +9,15 @@ from config.prices import PICO
 from workers.monitoring import formats
 from workers.monitoring.charts import Bar, stacked_bars
 from workers.monitoring.pages.base import Page
-from workers.monitoring.usage.causes import Causes
+from workers.monitoring.usage.book import OPEN
+from workers.monitoring.usage.causes import Causes, causes_of
 from workers.monitoring.usage.query import DIMENSIONS, SORTS, BadQuery, UsageQuery
 from workers.monitoring.usage.report import Row, UsageReport, usage_report
 
 #: Lines of the table on the page.
 _MOST = 100
 #: Seconds that a page spends on days that were never read before.
-_PATIENCE = 0.4
+_PATIENCE = 0.3
 
 _SPANS = {"24h": "24 hours", "48h": "48 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 
@@ -60,9 +61,11 @@ class UsagePage(Page):
         )
 
     def _look(self, query: UsageQuery) -> tuple[UsageReport, Causes]:
-        span = self.boards.book.span(query.length, patience=_PATIENCE)
-        since = self.boards.clock.now() - query.length
-        return usage_report(span, query, most=_MOST), self.boards.failures.recent(query, since=since)
+        report = usage_report(self.boards.book.span(query.length, patience=_PATIENCE), query, most=_MOST)
+        failures = self.boards.failures.span(query.length, patience=_PATIENCE)
+        closed = self.boards.book.now - OPEN
+        failed = {point.start: point.sums.failed for point in report.points if point.start + point.length <= closed}
+        return report, causes_of(failures, query, failed=failed)
 
 
 class UsageCsv(Page):

@@ -98,7 +98,7 @@ _Owner = tuple[str, str, str]
 
 
 def connection_rows(
-    readings: Iterable[MeterReading], lanes: Iterable[LaneView], usage: Iterable[Slice], *, since: datetime
+    readings: Iterable[MeterReading], lanes: Iterable[LaneView], usage: Iterable[Slice[Combination]], *, since: datetime
 ) -> list[ConnectionRow]:
     """All connections, those in trouble first.
 
@@ -147,7 +147,7 @@ def _row(
     )
 
 
-def _used(slices: Iterable[Slice], *, since: datetime) -> dict[_Owner, _Used]:
+def _used(slices: Iterable[Slice[Combination]], *, since: datetime) -> dict[_Owner, _Used]:
     # By combination first: there are many slices, and the same combinations in each.
     spans: dict[Combination, tuple[datetime, datetime]] = {}
     counted: dict[Combination, Sums] = {}

@@ -1,21 +1,14 @@
-"""Why attempts failed lately, from the usage records themselves: the sums do not tell causes apart."""
+"""Why attempts failed, and what mends it. Pure."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
 
-import redis
-
-from workers.ledger import RECORDS_KEY
+from workers.monitoring.usage.book import Slice, Span
 from workers.monitoring.usage.query import UsageQuery
-from workers.monitoring.usage.sums import NONE, Combination
+from workers.monitoring.usage.sums import FailedKind
 from workers.outcome import TABLE
-
-#: Records that are looked at, newest first: a page must not read a hundred thousand of them.
-LOOKED_AT = 3_000
 
 _MENDS: dict[str, Counter[str]] = {}
 for _decision in TABLE.values():
@@ -37,71 +30,47 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Causes:
-    """Causes of the failures among the newest attempts, most frequent first."""
+    """Causes of failures, most frequent first."""
 
     causes: Sequence[Cause] = ()
-    #: Attempts that were looked at and fit the query, the good ones included.
-    attempts: int = 0
-    #: When the oldest one began that was looked at; None when there was none.
-    since: datetime | None = None
+    #: Failed attempts of which no cause is known: older workers did not sum them by cause.
+    unknown: int = 0
+    #: Hours or days that are still to be read.
+    missing: int = 0
 
 
-class Failures(Protocol):
-    """Where the causes come from."""
+def causes_of(span: Span[FailedKind], query: UsageQuery, *, failed: Mapping[datetime, int]) -> Causes:
+    """Add up causes.
 
-    def recent(self, query: UsageQuery, *, since: datetime) -> Causes:
-        """Causes among the newest attempts that fit a query, back to an instant at most.
-
-        Raises:
-            redis.RedisError: they cannot be read.
-        """
-
-
-def causes_of(records: Sequence[bytes], query: UsageQuery, *, since: datetime) -> Causes:
-    """Count causes in usage records as JSON."""
-    attempts = 0
-    oldest: str | None = None
+    Args:
+        span: failed attempts of the time.
+        query: whose attempts are asked for.
+        failed: how many of these failed in each hour or day that can change no more, by its beginning.
+    """
     actions: dict[str, Counter[str]] = {}
-    for text in records:
-        record = json.loads(text)
-        began = record["started_at"]
-        if datetime.fromisoformat(began) < since:
-            continue
-        oldest = min(oldest or began, began)
-        if not query.fits(_combination(record)):
-            continue
-        attempts += 1
-        if record["status"] != "ok":
-            actions.setdefault(record["status"], Counter())[record["action"]] += 1
+    for kind, sums in span.together.items():
+        if query.fits(kind.of):
+            actions.setdefault(kind.status, Counter())[kind.action] += sums.attempts
+    known = {part.start: _failed(part, query) if query.filters else part.once(_all_failed) for part in span.slices}
     causes = [
         Cause(code=code, attempts=done.total(), actions=dict(done.most_common()), mend=_mend(code))
         for code, done in actions.items()
     ]
     return Causes(
         causes=sorted(causes, key=lambda cause: (-cause.attempts, cause.code)),
-        attempts=attempts,
-        since=datetime.fromisoformat(oldest) if oldest else None,
+        unknown=sum(max(0, failed.get(start, 0) - count) for start, count in known.items()),
+        missing=span.missing,
     )
+
+
+def _failed(part: Slice[FailedKind], query: UsageQuery) -> int:
+    return sum(sums.attempts for kind, sums in part.table.items() if query.fits(kind.of))
+
+
+def _all_failed(part: Slice[FailedKind]) -> int:
+    return sum(sums.attempts for sums in part.table.values())
 
 
 def _mend(code: str) -> str | None:
     """What mends most of the faults that have this code."""
     return max(mends, key=mends.__getitem__) if (mends := _MENDS.get(code)) else None
-
-
-class RedisFailures:
-    """Reads the newest usage records."""
-
-    def __init__(self, client: redis.Redis, *, looked_at: int = LOOKED_AT) -> None:
-        self._client = client
-        self._looked_at = looked_at
-
-    def recent(self, query: UsageQuery, *, since: datetime) -> Causes:
-        """Causes among the newest attempts."""
-        entries: Any = self._client.xrevrange(RECORDS_KEY, count=self._looked_at)
-        return causes_of([fields[b"record"] for _, fields in entries], query, since=since)
-
-
-def _combination(record: Mapping[str, object]) -> Combination:
-    values = (record.get(name) for name in Combination._fields)
-    return Combination(*(NONE if value is None else str(value) for value in values))

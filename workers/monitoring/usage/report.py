@@ -1,6 +1,6 @@
 """Usage put together as a page shows it. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -84,7 +84,7 @@ _SORT_KEYS = {
 }
 
 
-def usage_report(span: Span, query: UsageQuery, *, most: int | None) -> UsageReport:
+def usage_report(span: Span[Combination], query: UsageQuery, *, most: int | None) -> UsageReport:
     """Put together what is asked for.
 
     Args:
@@ -94,7 +94,17 @@ def usage_report(span: Span, query: UsageQuery, *, most: int | None) -> UsageRep
     """
     total = Row(name="")
     rows: dict[str, Row] = {}
-    points = [_point(part, query, total, rows) for part in span.slices]
+    position = Combination._fields.index(query.by)
+    for combination, sums in span.together.items():
+        if query.filters and not query.fits(combination):
+            continue
+        name = combination[position]
+        row = rows.get(name)
+        if row is None:
+            row = rows[name] = Row(name=name)
+        row.add(combination, sums)
+        total.add(combination, sums)
+    points = [part.once(_whole_point) if not query.filters else _point(part, query.fits) for part in span.slices]
     ordered = sorted(sorted(rows.values(), key=attrgetter("name")), key=_SORT_KEYS[query.sort], reverse=True)
     shown, others = (ordered, []) if most is None else (ordered[:most], ordered[most:])
     return UsageReport(
@@ -108,23 +118,18 @@ def usage_report(span: Span, query: UsageQuery, *, most: int | None) -> UsageRep
     )
 
 
-def _point(part: Slice, query: UsageQuery, total: Row, rows: dict[str, Row]) -> Point:
+def _point(part: Slice[Combination], fits: Callable[[Combination], bool]) -> Point:
     point = Point(start=part.start, length=part.length)
-    position = Combination._fields.index(query.by)
     for combination, sums in part.table.items():
-        if query.filters and not query.fits(combination):
-            continue
-        name = combination[position]
-        row = rows.get(name)
-        if row is None:
-            row = rows[name] = Row(name=name)
-        row.add(combination, sums)
-        point.sums.add(sums)
-        if combination.role == Role.FALLBACK:
-            point.fallback_cost += sums.cost
-            total.fallback += sums.attempts
-    total.sums.add(point.sums)
+        if fits(combination):
+            point.sums.add(sums)
+            if combination.role == Role.FALLBACK:
+                point.fallback_cost += sums.cost
     return point
+
+
+def _whole_point(part: Slice[Combination]) -> Point:
+    return _point(part, lambda _: True)
 
 
 def _together(rows: Iterable[Row]) -> Row:

@@ -1,9 +1,9 @@
 """What is summed of attempts in one hour, and where it comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 #: Stands where a record has no value.
 NONE = "-"
@@ -20,6 +20,15 @@ class Combination(NamedTuple):
     connection: str
     credential_version: str
     priority: str
+
+
+class FailedKind(NamedTuple):
+    """Why attempts failed, what was done about them, and whose they were."""
+
+    #: A failure code.
+    status: str
+    action: str
+    of: Combination
 
 
 @dataclass(slots=True)
@@ -70,30 +79,53 @@ class Sums:
         return self.input + self.cached_input + self.cache_write + self.output
 
 
+#: What sums are told apart by.
+Kind = TypeVar("Kind")
+
 #: The sums of one span of time.
 Table = Mapping[Combination, Sums]
 
 
-class HourlyUsage(Protocol):
-    """Where the sums of hours come from."""
+class Hourly(Protocol[Kind]):
+    """Where the sums of hours come from. All of it raises `redis.RedisError` when they cannot be read."""
 
-    def read(self, hours: Sequence[datetime]) -> list[Table]:
-        """The sums of hours, each given by its beginning (UTC), in the order asked for.
+    def read(self, hours: Sequence[datetime]) -> list[Mapping[Kind, Sums]]:
+        """The sums of hours, each given by its beginning (UTC), in the order asked for."""
 
-        Raises:
-            redis.RedisError: they cannot be read.
-        """
+    def total(self, hours: Sequence[datetime]) -> Mapping[Kind, Sums]:
+        """The same added up, which takes less time than to read them one by one."""
 
 
-class MemoryHours:
+#: All attempts; and those that failed, by cause.
+HourlyUsage = Hourly[Combination]
+HourlyFailures = Hourly[FailedKind]
+
+
+def added_up(tables: Iterable[Mapping[Kind, Sums]]) -> Mapping[Kind, Sums]:
+    """The sums of several spans of time together."""
+    total: dict[Kind, Sums] = {}
+    for table in tables:
+        for kind, sums in table.items():
+            there = total.get(kind)
+            if there is None:
+                there = total[kind] = Sums()
+            there.add(sums)
+    return total
+
+
+class MemoryHours(Generic[Kind]):
     """Hours in a dictionary; for tests."""
 
-    def __init__(self, hours: Mapping[datetime, Table] | None = None) -> None:
+    def __init__(self, hours: Mapping[datetime, Mapping[Kind, Sums]] | None = None) -> None:
         self.hours = dict(hours or {})
         #: What was asked for, in order.
         self.asked: list[datetime] = []
 
-    def read(self, hours: Sequence[datetime]) -> list[Table]:
+    def read(self, hours: Sequence[datetime]) -> list[Mapping[Kind, Sums]]:
         """The sums of hours."""
         self.asked += hours
         return [self.hours.get(hour, {}) for hour in hours]
+
+    def total(self, hours: Sequence[datetime]) -> Mapping[Kind, Sums]:
+        """The same added up."""
+        return added_up(self.read(hours))

@@ -1,0 +1,72 @@
+"""The child process: `python -m workers.solitary.child MODULE…`; runs the jobs that it is told to, one by one.
+
+It ends when its worker closes the pipe, or is gone.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from typing import IO
+
+import redis
+import structlog
+
+from config.errors import StoreError
+from config.settings import load_settings
+from workers.engine import HandOff, Outcome, Park
+from workers.log import configure_logging
+from workers.runtime import Runtime
+from workers.solitary.frames import Answer, Errand, receive, send
+
+_log = structlog.get_logger(__name__)
+
+
+def main(modules: list[str]) -> None:
+    """Run jobs until there are no more.
+
+    Args:
+        modules: what the worker had loaded.
+    """
+    # Who stops the worker leaves it to the worker to stop its children.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # Whatever prints must not print into the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    for module in modules:
+        importlib.import_module(module)
+    with Runtime(settings) as runtime, answers:
+        send(answers, Answer())
+        _serve(runtime, sys.stdin.buffer, answers)
+
+
+def _serve(runtime: Runtime, errands: IO[bytes], answers: IO[bytes]) -> None:
+    while (text := receive(errands)) is not None:
+        errand = Errand.model_validate_json(text)
+        send(answers, Answer(begun=True))
+        try:
+            answer = _answer(runtime.attempt_here(errand.job, errand.job_id, errand.route, errand.delivery))
+        except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+            answer = Answer(away=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
+            where = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("job_failed_unexpectedly", job=errand.job_id, error=type(error).__name__, traceback=where)
+            answer = Answer(unforeseen=type(error).__name__)
+        send(answers, answer)
+
+
+def _answer(outcome: Outcome) -> Answer:
+    match outcome:
+        case Park():
+            return Answer(park=outcome)
+        case HandOff():
+            return Answer(hand_off=outcome)
+    return Answer(ending=outcome)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""Whether a job of which workers may have died is tried alone, and what follows from its trial."""
+
+import threading
+from typing import Final
+
+import redis
+import structlog
+
+from config.errors import StoreError
+from tasks.contract import ExtractionJob
+from workers.delivery import Delivery
+from workers.engine import Outcome
+from workers.routing import Route
+from workers.solitary.cells import Cells, ChildDied
+from workers.solitary.frames import Errand
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds that it is remembered that a job is being tried.
+_REMEMBERED: Final = 86_400
+
+#: Seconds between the death of a child and the verdict: what kills both is not the job's doing, and the worker is gone
+#: by then.
+_SETTLE: Final = 1.0
+
+#: Trials whose worker vanished with its child: the whole machine may have died of the job. More are not made.
+_TRIALS: Final = 2
+
+
+class FailedAlone(Exception):
+    """A job met an error that nobody foresaw, in a process of its own."""
+
+
+class Trials:
+    """Tries suspects. Safe for threads, as its client is."""
+
+    def __init__(self, cells: Cells, client: redis.Redis, *, max_crashes: int, settle: float = _SETTLE) -> None:
+        """Take what trials need.
+
+        Args:
+            cells: where jobs run alone.
+            client: Redis.
+            max_crashes: how often a worker may die with a job in hand; the last time must be alone.
+            settle: seconds between the death of a child and the verdict.
+        """
+        self._settle = settle
+        self._cells = cells
+        self._client = client
+        self._max_crashes = max_crashes
+
+    def are_due(self, delivery: Delivery) -> bool:
+        """Whether a delivery is to be tried alone."""
+        return delivery.crashes >= self._max_crashes - 1
+
+    def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome | None:
+        """Try a job alone; None if its process died of it.
+
+        Raises:
+            NoChild: there is no process to try it in.
+            StoreError: Redis or the store was away in there.
+            FailedAlone: nobody foresaw what happened in there.
+            CancelledError: the worker stops.
+            redis.RedisError: Redis does not answer.
+        """
+        key = f"byom:alone:{job_id}"
+        # Where the machine dies with its worker, the child's death tells nobody; so many such trials must do.
+        tried = int(self._client.incr(key))
+        self._client.expire(key, _REMEMBERED)
+        if tried > _TRIALS:
+            _log.error("job_quarantined", job=job_id, crashes=delivery.crashes, reason="its workers vanish with it")
+            return None
+        _log.warning("job_tried_alone", job=job_id, project=job.project, crashes=delivery.crashes)
+        try:
+            answer = self._cells.run(Errand(job=job, job_id=job_id, route=route, delivery=delivery))
+        except ChildDied as error:
+            threading.Event().wait(self._settle)
+            _log.error("job_quarantined", job=job_id, crashes=delivery.crashes + 1, reason=f"its process {error}")
+            return None
+        finally:
+            self._client.delete(key)
+        if answer.away is not None:
+            raise StoreError(answer.away)
+        if answer.unforeseen is not None:
+            raise FailedAlone(answer.unforeseen)
+        outcome = answer.ending or answer.hand_off or answer.park
+        assert outcome is not None  # noqa: S101 - one of them is set
+        return outcome
