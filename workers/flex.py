@@ -1,4 +1,4 @@
-"""Whether a job's calls ask for the vendor's flex tier: where there was no room for it, nobody asks again for a while."""
+"""Whether calls ask for the vendor's flex tier: where there was no room for it, nobody asks again for a while."""
 
 from typing import Final
 
