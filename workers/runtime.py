@@ -65,7 +65,8 @@ _PAUSE = 1.0
 class Runtime:
     """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, looks_after_batches: bool = True) -> None:
+        """A process in which a job is tried alone looks after nothing else, lest the job be blamed for it."""
         self._closing = threading.Event()
         self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
@@ -86,9 +87,9 @@ class Runtime:
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
-        self._run(self._open(settings)).result()
+        self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
 
-    async def _open(self, settings: Settings) -> None:
+    async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
         clock = SystemClock()
         # Blocking: a burst waits for a connection instead of failing after the call was paid for.
         pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
@@ -152,7 +153,8 @@ class Runtime:
             clock=clock,
             terms=terms_of(settings),
         )
-        self._keeping = asyncio.create_task(keeper.run_forever())
+        if looks_after_batches:
+            self._keeping = asyncio.create_task(keeper.run_forever())
         cells = Cells(modules=lambda: sorted(current_app.conf.include))
         self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(

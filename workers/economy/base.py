@@ -79,6 +79,8 @@ class Batch(BaseModel):
     #: What is set aside of the budgets for it, in pico-USD, and on which day (days since 1970).
     reserved: int = 0
     day: int = 0
+    #: How often somebody began to take its results.
+    reads: int = 0
     #: Whether the vendor was asked to end it early.
     cancelling: bool = False
     ended_at: float | None = None

@@ -41,6 +41,8 @@ _UNDONE: Mapping[Undone, Fault] = {
     Undone.CANCELLED: Fault(kind=FaultKind.UNAVAILABLE, message="The batch was ended before the vendor came to it."),
     Undone.LOST: Fault(kind=FaultKind.UNAVAILABLE, message="The batch ended without a word of it."),
 }
+#: How often a batch's results are taken in hand before that is given up.
+_MOST_READS = 5
 #: Faults that a look at a batch meets for good, if they last.
 _GONE = frozenset({FaultKind.MODEL_NOT_FOUND, FaultKind.PERMISSION_DENIED, FaultKind.ENDPOINT_INVALID})
 
@@ -178,6 +180,12 @@ class Reader:
         if isinstance(outcomes, Fault):
             await self._trouble(held, outcomes)
             return
+        if batch.reads >= _MOST_READS:
+            # Whoever takes them dies of it. Workers find out which job it is, and set that aside.
+            await self._undoer.undo(held, again=False, why="its results could not be taken")
+            return
+        held = await self._pool.update(held, batch.model_copy(update={"reads": batch.reads + 1}))
+        batch = held.batch
         counts: Counter[str] = Counter()
         cost = 0
         jobs = [(job_id, list(of_job)) for job_id, of_job in groupby(items, key=lambda item: item.job_id)]

@@ -349,3 +349,25 @@ async def test_another_keeper_leaves_a_line_alone_that_is_looked_after(bench: Be
     await bench.send()
 
     assert bench.pool.all_batches == []
+
+
+async def test_results_of_which_keepers_die_are_left_for_workers_who_set_such_jobs_aside(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Died
+
+    job_id = bench.collect()
+    await bench.send()
+    bench.core.batches.end(done=None, rest=Result.EXPIRED)
+    monkeypatch.setattr("workers.economy.reading.judge", die)
+
+    for _ in range(5):
+        with pytest.raises(Died):
+            await bench.pass_time(300)
+    await bench.pass_time(300)
+
+    assert bench.back() == {job_id: False}
