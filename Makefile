@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format bench clean
+.PHONY: help install demo test unit lint format bench chaos clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ bench: ## measure; prints ratios taken in one run, then who is let in when limit
 	@$(MAKE) --no-print-directory install VENV=.venv-bench EXTRAS=bench
 	.venv-bench/bin/python -m benchmarks.run
 	.venv-bench/bin/python -m benchmarks.admission
+
+# Further rounds: make chaos CHAOS='--minutes 30'; one round again: make chaos CHAOS='--seed 1'
+chaos: install ## kill, stop and starve a pool under 10,000 jobs, and hold its ledger against the vendors' books
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

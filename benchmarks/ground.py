@@ -226,22 +226,29 @@ class Ground:
 
 
 @contextmanager
-def ground(folder: Path | None = None, *, latency: Latency | None = None, **extra: str) -> Iterator[Ground]:
+def ground(
+    folder: Path | None = None,
+    *,
+    latency: Latency | None = None,
+    broker: EmbeddedValkey | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> Iterator[Ground]:
     """A pool without projects and workers.
 
     Args:
         folder: for the store and logs; a temporary one unless given.
         latency: of the simulated models.
+        broker: not started yet; one that keeps nothing unless given.
         extra: settings of workers, such as `BYOM_CONCURRENCY`.
     """
     with (
         tempfile.TemporaryDirectory() as temporary,
-        EmbeddedValkey() as valkey,
+        broker or EmbeddedValkey() as valkey,
         SimulatorProcess(Options(latency=latency or Latency(low=0.2, high=0.4))) as simulator,
         redis.Redis.from_url(valkey.url) as client,
     ):
         place = Ground(
-            valkey=valkey, simulator=simulator, folder=folder or Path(temporary), client=client, extra=dict(extra)
+            valkey=valkey, simulator=simulator, folder=folder or Path(temporary), client=client, extra=dict(extra or {})
         )
         try:
             yield place

@@ -2,15 +2,38 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
 import redis
+from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 from pydantic import SecretStr
 
 from tests.aws import MotoServer, Unhurried
 from tests.postgres import Postgres, server_programs
 from workers.embedded.valkey import EmbeddedValkey
+
+
+class _Lua:
+    """fakeredis's Lua, which takes the first line of a script as a server does: it is not Lua."""
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+
+    def execute(self, source: str | bytes, *args: Any) -> Any:
+        if isinstance(source, bytes) and source.startswith(b"#!"):
+            source = source.partition(b"\n")[2]
+        return self._runtime.execute(source, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+
+_runtime_of = ScriptingCommandsMixin._get_server_runtime
+type.__setattr__(
+    ScriptingCommandsMixin, "_get_server_runtime", lambda commands, server: _Lua(_runtime_of(commands, server))
+)
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ def create_app(settings: Settings) -> Celery:
         include=["tasks.extract", "tasks.verify"],
         set_as_current=False,
     )
+    created.loader.override_backends = dict.fromkeys(("redis", "rediss"), "workers.broker.results:ResultBackend")
     created.conf.update(celery_config(settings))
     return created
 

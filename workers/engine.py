@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from sys import maxsize
 from typing import Final
 
@@ -24,13 +25,13 @@ from workers.attempts import Attempts
 from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of, quarantined
-from workers.jobs import Claimed, Ended, Ending, HandedOver, JobStore
+from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
 from workers.kept import Kept, read_kept
 from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
-from workers.records import SPLIT
+from workers.records import SPLIT, lost_of
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 
@@ -228,7 +229,7 @@ class Engine:
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
             if _waits_for_a_batch(subject, claimed) and len(extracted) < len(units):
                 return Collect(connection=subject.route.connection)
-            trouble = await self._work(subject, units, progress, reservation)
+            trouble = await self._work(subject, units, progress, reservation, claimed.dropped)
         except StoreError:
             raise
         except ConfigError as error:
@@ -300,7 +301,12 @@ class Engine:
         )
 
     async def _work(
-        self, subject: Subject, units: Sequence[extraction.Unit], progress: _Progress, reservation: Reservation
+        self,
+        subject: Subject,
+        units: Sequence[extraction.Unit],
+        progress: _Progress,
+        reservation: Reservation,
+        dropped: Sequence[Dropped],
     ) -> Trouble | None:
         """Work on what is not done yet, several units at once.
 
@@ -333,8 +339,22 @@ class Engine:
             context_tokens=subject.model.context,
             max_output=subject.model.max_output,
         )
+        await self._write_off(subject, dropped, packs, progress)
         await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+    async def _write_off(
+        self, subject: Subject, dropped: Sequence[Dropped], packs: Sequence[extraction.Pack], progress: _Progress
+    ) -> None:
+        """Write down as lost what deliveries that were broken off may have called and did not live to settle."""
+        parts = [pack.index for pack in packs]
+        for delivery in dropped:
+            lost = lost_of(subject, delivery, parts=parts, records=tuple(progress.records))
+            for record in islice(lost, _CALLS_AT_ONCE):
+                await self._jobs.settle(record)
+                progress.records.append(record)
+                _log.warning("attempt_lost", job_id=record.job_id, attempt=record.attempt, project=record.project)
+            await self._jobs.release(subject.job_id, owner=delivery.owner)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:
         """Store what is done, for deliveries to come."""

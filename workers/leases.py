@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from config.errors import StoreError
 from workers.jobs import Busy, Claimed, Ended, HandedOver, JobStore
 
 _log = structlog.get_logger(__name__)
@@ -38,12 +39,19 @@ class Leases:
             yield claim
             return
         self._held.add((job_id, owner))
+        # Unless the block says otherwise: whatever breaks it off may have broken off a call.
+        dropped = True
         try:
             yield claim
+            dropped = False
+        except StoreError:
+            # The configuration could not be read; all calls had come to rest.
+            dropped = False
+            raise
         finally:
             if (job_id, owner) in self._held:
                 self._held.discard((job_id, owner))
-                await self._jobs.release(job_id, owner=owner)
+                await self._jobs.release(job_id, owner=owner, dropped=dropped)
 
     def gone(self, job_id: str, *, owner: str) -> None:
         """Note that a held lease went with the job's ending or hand-over, and need not be given back."""

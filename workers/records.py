@@ -1,7 +1,7 @@
 """What is written down of an attempt, and what its request is tagged with. Pure."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from config.prices import Cost
 from tasks.contract import AttemptRecord
 from workers.extraction import Pack, prompt_tokens, text_tokens, tokens_saved
+from workers.jobs import Dropped
 from workers.outcome import Action, Decision
 from workers.providers.base import Call, Fault, Reply
 from workers.providers.transport import Sent
@@ -18,6 +19,11 @@ from workers.trouble import Subject
 SPLIT: Final = "split"
 
 _RETRIES = frozenset(Action) - {Action.FALL_BACK}
+
+#: Status of an attempt that was under way, or about to be made, when its worker died: nobody knows what it came to.
+LOST: Final = "lost"
+#: Makes the id of such an attempt, so that it is written down once, whoever comes upon it.
+_LOST_IDS: Final = uuid.UUID("6c1f0f4e-5a0b-4c83-9f0e-0d6b1c9b7a52")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,57 @@ def record_of(
         priority=subject.job.priority,
         started_at=started_at,
     )
+
+
+def lost_of(
+    subject: Subject, dropped: Dropped, *, parts: Iterable[int], records: Sequence[AttemptRecord]
+) -> Iterator[AttemptRecord]:
+    """The attempts that a dropped delivery may have made and not settled: one of each part that it had in hand.
+
+    The vendor may have billed them. They have no tokens, since nobody was told; the numbers of attempts go on behind
+    them, so that what the vendor knows by job and attempt is one call and not two.
+
+    Args:
+        subject: the job and the connection, of the delivery that comes after.
+        dropped: the delivery.
+        parts: indexes of those that are not done, in the order in which they are begun.
+        records: all attempts of the job that are known.
+    """
+    known = {record.id for record in records}
+    connection = subject.effective.connection
+    for part in parts:
+        prefix = f"{subject.route.hop}.{part}."
+        made = [record for record in records if record.attempt.startswith(prefix)]
+        name = uuid.uuid5(_LOST_IDS, f"{dropped.owner} {part}").hex
+        if name in known or _came_to_rest(made, dropped):
+            continue
+        yield AttemptRecord(
+            id=name,
+            attempt=f"{prefix}{len(made) + 1}",
+            job_id=subject.job_id,
+            account=subject.effective.account,
+            project=subject.job.project,
+            provider=connection.provider,
+            connection=connection.name,
+            role=connection.role,
+            model=connection.model,
+            status=LOST,
+            action=Action.RETRY.value,
+            latency_ms=0,
+            labels={**connection.labels, **subject.job.labels},
+            priority=subject.job.priority,
+            started_at=dropped.since,
+        )
+
+
+def _came_to_rest(made: Sequence[AttemptRecord], dropped: Dropped) -> bool:
+    """Whether the last attempt of a part was one of this delivery, and none was to follow it."""
+    last = max(made, key=lambda record: record.started_at, default=None)
+    return last is not None and last.started_at >= dropped.since and last.action not in _GOING_ON
+
+
+#: What was done about an attempt that another one follows.
+_GOING_ON: Final = frozenset(action.value for action in _RETRIES) | {SPLIT}
 
 
 def _taken(done: Done, subject: Subject) -> str:

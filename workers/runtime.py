@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 import redis
-import redis.asyncio
 from celery import current_app, signals
 
 from config.catalogue import load_catalogue
@@ -39,6 +38,7 @@ from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
 from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
+from workers.patient import patient_client
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
@@ -91,9 +91,7 @@ class Runtime:
 
     async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
         clock = SystemClock()
-        # Blocking: a burst waits for a connection instead of failing after the call was paid for.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(settings.redis_url, max_connections=50, timeout=30)
-        self._client = redis.asyncio.Redis(connection_pool=pool)
+        self._client = patient_client(settings.redis_url)
         stored = RedisJobs(
             self._client,
             state_ttl=settings.job_state_ttl,

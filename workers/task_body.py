@@ -9,6 +9,7 @@ import redis
 import structlog
 from celery import Task
 from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
 
 from config.errors import StoreError
 from tasks.contract import (
@@ -37,6 +38,9 @@ _log = structlog.get_logger(__name__)
 #: States of a job that is in its lane, as `AsyncResult.state` shows them.
 WAITING = "WAITING"
 BUDGET_PAUSED = "BUDGET_PAUSED"
+
+#: A server is away, the broker has no memory left, or this machine has no room for a process.
+_AWAY = (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, OperationalError, StoreError, NoChild)
 
 #: Takes a validated job and its id, and says what follows.
 Step = Callable[[ExtractionJob, str], Outcome | Accepted | Duplicate]
@@ -95,8 +99,8 @@ def _carry_out(
     except ContractError as error:
         conclusion = conclusion or refused(parsed, error)
         raise
-    except (redis.ConnectionError, redis.TimeoutError, StoreError, NoChild) as error:
-        # Nothing is wrong with the job. It must not fail because a server is away for a while.
+    except _AWAY as error:
+        # Nothing is wrong with the job. It must not fail because a server is away or full for a while.
         conclusion = put_back(type(error).__name__, is_trouble=True)
         pause()
         raise Reject(type(error).__name__, requeue=True) from None

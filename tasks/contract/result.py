@@ -112,7 +112,7 @@ class AttemptRecord(Record):
     #: The model that the provider says it used; differs from `model` after a silent re-route.
     served_model: str | None = None
     credential_version: int | None = None
-    #: `ok`, or the reason of the failure.
+    #: `ok`, the reason of the failure, or `lost`: its worker died, and what it came to is not known.
     status: str
     #: What was done about it: `done`, `retry` (or another way of trying again), `split` (episodes that shared the
     #: prompt in vain are asked about one by one), `wait`, `fall_back` or `fail`.

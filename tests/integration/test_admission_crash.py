@@ -26,7 +26,7 @@ LEASE = CALL + 10
 @pytest.fixture
 def own_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     short = {"BYOM_CALL_TIMEOUT": str(CALL), "BYOM_VISIBILITY_TIMEOUT": "10", "BYOM_CONCURRENCY": "8"}
-    with ground(tmp_path_factory.mktemp("crash"), latency=Latency.fixed(1), **short) as place:
+    with ground(tmp_path_factory.mktemp("crash"), latency=Latency.fixed(1), extra=short) as place:
         yield place
 
 

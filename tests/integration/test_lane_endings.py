@@ -18,6 +18,7 @@ from tests.integration.support.pool import ROOT, SECRET_KEY, Pool, job, running_
 from workers.admission.keys import keys_of
 from workers.admission.redis import script
 from workers.app import create_app
+from workers.dead.shelf import Shelf
 from workers.embedded.simulator import Account, KeyState
 from workers.lanes.control import Lanes, Which
 from workers.messages import attempt_signature
@@ -162,6 +163,10 @@ def test_a_foreign_producer_is_refused_where_too_many_jobs_wait(pool: Pool, prod
             foreign.get(timeout=30)
 
     assert caught.value.details["code"] == FailureCode.BACKLOG_FULL
+    # Nobody but the worker has it: its producer cannot send it again.
+    with redis.Redis.from_url(pool.valkey.url) as client:
+        [letter] = Shelf(client).some([str(foreign.id)])
+    assert letter.about.code == FailureCode.BACKLOG_FULL
     assert byom(pool, "lanes", "drain", "--project", "acme", "--yes")["ended"] == 1
     lanes.resume(project="acme")
 

@@ -8,6 +8,7 @@ import textwrap
 import time
 import urllib.request
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -344,4 +345,11 @@ def test_jobs_of_a_killed_worker_are_done_by_another_and_no_usage_is_lost(own_po
     counted = sum(result.usage.tokens.output for result in results)
     books = own_pool.simulator.books()
     assert counted <= books.billed.output
-    assert {result.usage.attempts for result in results} == {1}
+    # Each call that was billed is an attempt: one with its tokens, or one that was lost with its worker.
+    attempts = {(one.job_id, one.attempt): one.status for result in results for one in result.attempts}
+    assert Counter(attempts.values())["ok"] == len(results)
+    assert set(attempts.values()) <= {"ok", "lost"}
+    called = [(entry.tags["job"], entry.tags["attempt"]) for entry in books.entries if entry.served]
+    assert len(called) > len(results)
+    assert len(set(called)) == len(called)
+    assert set(called) <= attempts.keys()

@@ -386,7 +386,7 @@ def test_the_order_holds_whatever_happens(valkey: EmbeddedValkey, valkey_client:
         settings=settings(
             # Making a failing example small would take minutes, on a server that is asked for real.
             phases=[Phase.generate],
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -14,7 +14,7 @@ from workers.economy.base import Batch, Item, Pool, Waiting
 from workers.economy.keys import STATE_KEPT, Line
 from workers.economy.parcels import Parcel, read_parcel
 from workers.economy.planning import Room, Terms, is_due
-from workers.jobs import Busy, Claimed, JobStore
+from workers.jobs import JobStore, Kept
 from workers.kept import read_kept
 from workers.providers.base import Call
 from workers.records import SPLIT, tags_of
@@ -22,8 +22,6 @@ from workers.trouble import Subject
 
 _log = structlog.get_logger(__name__)
 
-#: Seconds that a job is claimed while what is left of it is read.
-_LEASE = 30.0
 #: Jobs after which others on the loop have their turn.
 _PAUSE_EVERY = 20
 
@@ -112,28 +110,22 @@ class Gatherer:
         """What is left to do of a job; None if that is nothing, or nothing for a batch: then it goes back."""
         parcel = read_parcel(waiting)
         if parcel is None:
-            await self._give_back(waiting.job_id, done=False)
+            await self._give_back(waiting.job_id)
             return None
-        owner = uuid.uuid4().hex
-        claim = await self._jobs.claim(parcel.job_id, hop=parcel.route.hop, owner=owner, lease=_LEASE)
-        if isinstance(claim, Busy):
-            return None
-        if not isinstance(claim, Claimed):
-            await self._give_back(parcel.job_id, done=True)
-            return None
-        await self._jobs.release(parcel.job_id, owner=owner)
+        # It need not be taken in hand: while it is here no worker has it.
+        kept = await self._jobs.kept(parcel.job_id)
         try:
-            packs = packs_of(parcel, claim, reached)
+            packs = packs_of(parcel, kept, reached)
         except extraction.PromptTooLong:
             packs = []
         if not packs:
-            await self._give_back(parcel.job_id, done=False)
+            await self._give_back(parcel.job_id)
             return None
         items: list[Item] = []
         sizes: list[int] = []
         for pack in packs:
             prefix = f"{parcel.route.hop}.{pack.index}."
-            tries = sum(record.attempt.startswith(prefix) for record in claim.attempts)
+            tries = sum(record.attempt.startswith(prefix) for record in kept.attempts)
             item = Item(
                 id=f"{batch_id}-{first + len(items)}",
                 job_id=parcel.job_id,
@@ -144,10 +136,10 @@ class Gatherer:
             sizes.append(reached.provider.item_size(call_of(parcel, reached, pack, item.attempt)))
         return _Left(items=items, sizes=sizes)
 
-    async def _give_back(self, job_id: str, *, done: bool) -> None:
+    async def _give_back(self, job_id: str) -> None:
         # A worker that collected it once more would only do so again and again.
         await self._jobs.mark_batched(job_id, kept=STATE_KEPT)
-        await self._pool.give_back(job_id, batch_id=None, done=done)
+        await self._pool.give_back(job_id, batch_id=None, done=False)
 
     async def _give_back_all(self, line: Line) -> None:
         while jobs := await self._pool.waiting(line, most=100):
@@ -190,7 +182,7 @@ def units_of(parcel: Parcel, reached: Reached) -> list[extraction.Unit]:
     return extraction.plan(parcel.job, context_tokens=model.context, max_output=model.max_output)
 
 
-def packs_of(parcel: Parcel, claimed: Claimed, reached: Reached) -> list[extraction.Pack]:
+def packs_of(parcel: Parcel, kept: Kept, reached: Reached) -> list[extraction.Pack]:
     """The calls that are left to make of a job.
 
     Raises:
@@ -199,8 +191,8 @@ def packs_of(parcel: Parcel, claimed: Claimed, reached: Reached) -> list[extract
     return extraction.pack(
         parcel.job,
         units_of(parcel, reached),
-        done=read_kept(claimed.units),
-        split={int(record.attempt.split(".")[1]) for record in claimed.attempts if record.action == SPLIT},
+        done=read_kept(kept.units),
+        split={int(record.attempt.split(".")[1]) for record in kept.attempts if record.action == SPLIT},
         context_tokens=reached.model.context,
         max_output=reached.model.max_output,
     )

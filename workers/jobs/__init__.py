@@ -1,6 +1,6 @@
 """Working state of jobs: who has a job in hand, what of it is done, how it ended. Makes redelivery harmless."""
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, JobStore, Kept, Reopening
+from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, JobStore, Kept, Reopening
 from .memory import MemoryJobs
 from .redis import RedisJobs, end_now, reopen_now
 
@@ -8,6 +8,7 @@ __all__ = [
     "Busy",
     "Claim",
     "Claimed",
+    "Dropped",
     "Ended",
     "Ending",
     "HandedOver",

@@ -5,7 +5,9 @@ that harmless. One delivery at a time holds the job's lease; finished parts are 
 not call for them again; an attempt's usage is counted once; the first ending stands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, Self
 
@@ -59,12 +61,21 @@ class HandedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A delivery that had the job in hand and never laid it down: its worker died, or gave up in the middle."""
+
+    owner: str
+    #: When it took the job in hand, by its own clock.
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """What is kept of a job."""
 
     #: Unit index → what an earlier delivery or hop stored for it.
     units: dict[int, str] = field(default_factory=dict)
-    #: Attempts made so far, in the order in which they were settled.
+    #: Attempts made so far, in the order in which they began.
     attempts: tuple[AttemptRecord, ...] = ()
     #: How often the job was replayed.
     replays: int = 0
@@ -76,6 +87,8 @@ class Claimed(Kept):
 
     #: Whether the job has been through a batch, or was found not to fit one.
     batched: bool = False
+    #: Deliveries whose last calls nobody has accounted for, in the order in which they began.
+    dropped: tuple[Dropped, ...] = ()
 
 
 class Reopening(StrEnum):
@@ -92,6 +105,12 @@ class Reopening(StrEnum):
 
 
 Claim = Claimed | Busy | HandedOver | Ended
+
+
+def dropped_of(hands: Mapping[str, datetime], owner: str) -> tuple[Dropped, ...]:
+    """Of the deliveries that took a job in hand, and since when, those that are not the one which has it now."""
+    others = (Dropped(owner=other, since=since) for other, since in hands.items() if other != owner)
+    return tuple(sorted(others, key=lambda one: (one.since, one.owner)))
 
 
 class JobStore(Protocol):
@@ -128,8 +147,14 @@ class JobStore(Protocol):
         The parts of a job of which nothing is left to be done are dropped.
         """
 
-    async def release(self, job_id: str, *, owner: str) -> None:
-        """Give the lease back without an ending."""
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
+        """Give the lease back without an ending.
+
+        Args:
+            job_id: the job.
+            owner: whose lease it is; that of a dropped delivery, once its calls are accounted for.
+            dropped: whether a call may be under way that will not be settled any more.
+        """
 
     async def kept(self, job_id: str) -> Kept:
         """What is kept of a job, whoever has it in hand."""

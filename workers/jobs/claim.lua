@@ -1,6 +1,7 @@
+#!lua flags=allow-oom
 -- Take a job in hand, or say why not.
 -- KEYS  1 job hash, 2 lease
--- ARGV  1 hop, 2 owner, 3 lease in ms
+-- ARGV  1 hop, 2 owner, 3 lease in ms, 4 instant of the claim, 5 state TTL in s
 -- Returns {'ended', ending} | {'busy', ms left} | {'handed', route} | {'claimed', field, value, …}
 local ending = redis.call('HGET', KEYS[1], 'ending')
 if ending then
@@ -15,6 +16,9 @@ if route and tonumber(redis.call('HGET', KEYS[1], 'hop')) > tonumber(ARGV[1]) th
   redis.call('DEL', KEYS[2])
   return {'handed', route}
 end
+-- Whoever finds this mark of another delivery knows that it never laid the job down.
+redis.call('HSETNX', KEYS[1], 'hand:' .. ARGV[2], ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
 local reply = redis.call('HGETALL', KEYS[1])
 table.insert(reply, 1, 'claimed')
 return reply

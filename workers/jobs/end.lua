@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Note how a job ended, or that it goes on to its next hop; the first ending stands.
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route,
@@ -6,6 +7,7 @@
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
+redis.call('HDEL', KEYS[1], 'hand:' .. ARGV[1])
 local ending = redis.call('HGET', KEYS[1], 'ending')
 if ending then
   return ending

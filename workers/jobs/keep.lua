@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Store what came of one unit; the first outcome stands.
 -- KEYS  1 job hash
 -- ARGV  1 unit, 2 outcome, 3 state TTL in s

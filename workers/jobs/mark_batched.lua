@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Note that a job is to wait for no batch any more.
 -- KEYS  1 job hash
 -- ARGV  1 seconds to keep it

@@ -1,12 +1,13 @@
 """The job store in memory: for unit tests, and the plainest statement of what the Lua does."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tasks.contract import AttemptRecord
 from workers.clock import Clock
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 
 
 @dataclass(slots=True)
@@ -19,6 +20,8 @@ class _Job:
     owner: str | None = None
     lease_until: float = 0
     replays: int = 0
+    #: Deliveries that have the job in hand, or dropped it → since when.
+    hands: dict[str, datetime] = field(default_factory=dict)
 
 
 class MemoryJobs:
@@ -45,7 +48,14 @@ class MemoryJobs:
             job.owner = None
             return HandedOver(route=job.route)
         job.owner, job.lease_until = owner, now + lease
-        return Claimed(units=dict(job.units), attempts=_ordered(job), replays=job.replays, batched=job.batched)
+        job.hands.setdefault(owner, self._clock.now())
+        return Claimed(
+            units=dict(job.units),
+            attempts=_ordered(job),
+            replays=job.replays,
+            batched=job.batched,
+            dropped=dropped_of(job.hands, owner),
+        )
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -71,23 +81,27 @@ class MemoryJobs:
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
         job = self._job(job_id)
-        self._give_back(job, owner)
+        self._lay_down(job, owner)
         if job.ending is None and (job.route is None or job.route.hop < route.hop):
             job.route = route
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
         """Note how the job ended and give the lease back; returns the ending that stands."""
         job = self._job(job_id)
-        self._give_back(job, owner)
+        self._lay_down(job, owner)
         if job.ending is None:
             job.ending = ending
             if ending.whole:
                 job.units.clear()
         return job.ending
 
-    async def release(self, job_id: str, *, owner: str) -> None:
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
-        self._give_back(self._job(job_id), owner)
+        job = self._job(job_id)
+        if dropped:
+            self._give_back(job, owner)
+        else:
+            self._lay_down(job, owner)
 
     async def kept(self, job_id: str) -> Kept:
         """What is kept of a job, whoever has it in hand."""
@@ -109,6 +123,10 @@ class MemoryJobs:
 
     def _job(self, job_id: str) -> _Job:
         return self._jobs.setdefault(job_id, _Job())
+
+    def _lay_down(self, job: _Job, owner: str) -> None:
+        self._give_back(job, owner)
+        job.hands.pop(owner, None)
 
     @staticmethod
     def _give_back(job: _Job, owner: str) -> None:

@@ -1,19 +1,22 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import redis
 from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
+from workers.clock import Clock, SystemClock
 from workers.ledger import RECORDS_KEY, SUMS_TTL
 from workers.ledger.sums import Increment
 from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening
+from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 
 
 def job_key(job_id: str) -> str:
@@ -29,7 +32,15 @@ def lease_key(job_id: str) -> str:
 class RedisJobs:
     """Keeps each job in one hash with a lifetime, and its lease beside it."""
 
-    def __init__(self, client: Redis, *, state_ttl: int, records_kept: int, sums_ttl: int = SUMS_TTL) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        state_ttl: int,
+        records_kept: int,
+        sums_ttl: int = SUMS_TTL,
+        clock: Clock | None = None,
+    ) -> None:
         """Take a client and how long things are kept.
 
         Args:
@@ -37,10 +48,12 @@ class RedisJobs:
             state_ttl: seconds that the working state of a job is kept.
             records_kept: usage records kept, the newest ones.
             sums_ttl: seconds that hourly sums of usage are kept.
+            clock: dates claims; the machine's own unless given.
         """
         self._state_ttl = state_ttl
         self._records_kept = records_kept
         self._sums_ttl = sums_ttl
+        self._clock = clock or SystemClock()
         pipelining = Pipelining(client)
         self._claim = Script(pipelining, lua("workers.jobs", "claim"))
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
@@ -50,11 +63,13 @@ class RedisJobs:
         self._lease = Script(pipelining, lua("workers.jobs", "lease"))
         self._reopen = Script(pipelining, lua("workers.jobs", "reopen"))
         self._pipelining = pipelining
+        self._release = Script(pipelining, lua("workers.jobs", "release"))
 
     async def claim(self, job_id: str, *, hop: int, owner: str, lease: float) -> Claim:
         """Take the job in hand for `lease` seconds."""
         word, *values = await self._claim(
-            keys=[job_key(job_id), lease_key(job_id)], args=[hop, owner, _milliseconds(lease)]
+            keys=[job_key(job_id), lease_key(job_id)],
+            args=[hop, owner, _milliseconds(lease), self._clock.now().isoformat(), self._state_ttl],
         )
         match word:
             case b"ended":
@@ -63,7 +78,8 @@ class RedisJobs:
                 return Busy(seconds=max(values[0], 0) / 1000)
             case b"handed":
                 return HandedOver(route=Route.model_validate_json(values[0]))
-        return Claimed(**_parts(values), batched=b"batched" in values[::2])
+        fields = dict(zip(values[::2], values[1::2], strict=True))
+        return Claimed(**_parts(fields), batched=b"batched" in fields, dropped=dropped_of(_hands(fields), owner))
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -110,9 +126,9 @@ class RedisJobs:
         )
         return Ending.parse(earlier) if earlier else ending
 
-    async def release(self, job_id: str, *, owner: str) -> None:
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
-        await self._lease(keys=[lease_key(job_id)], args=[owner, 0])
+        await self._release(keys=[job_key(job_id), lease_key(job_id)], args=[owner, "1" if dropped else ""])
 
     async def kept(self, job_id: str) -> Kept:
         """What is kept of a job, whoever has it in hand."""
@@ -159,13 +175,12 @@ def _reopen_arguments(kept: Kept, ttl: int) -> list[str | int]:
     return arguments
 
 
-def _parts(values: list[bytes] | dict[bytes, bytes]) -> dict[str, Any]:
+def _parts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """The fields of a job's hash as those of `Kept`."""
-    pairs = values.items() if isinstance(values, dict) else zip(values[::2], values[1::2], strict=True)
     units: dict[int, str] = {}
     attempts: list[AttemptRecord] = []
     replays = 0
-    for field, value in pairs:
+    for field, value in fields.items():
         kind, _, name = field.decode().partition(":")
         match kind:
             case "unit":
@@ -176,6 +191,16 @@ def _parts(values: list[bytes] | dict[bytes, bytes]) -> dict[str, Any]:
                 replays = int(value)
     attempts.sort(key=lambda record: record.started_at)
     return {"units": units, "attempts": tuple(attempts), "replays": replays}
+
+
+def _hands(fields: Mapping[bytes, bytes]) -> dict[str, datetime]:
+    """Owners of deliveries that have the job in hand, or dropped it → since when."""
+    return {
+        name: datetime.fromisoformat(value.decode())
+        for field, value in fields.items()
+        for kind, _, name in [field.decode().partition(":")]
+        if kind == "hand"
+    }
 
 
 def _milliseconds(seconds: float) -> int:

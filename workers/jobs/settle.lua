@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Write the usage record of one attempt exactly once, and add it to the sums of its hour.
 -- KEYS  1 job hash, 2 stream of usage records, 3 sums of the hour, 4 those of its failed attempts by cause,
 --       5 what is kept of labels in that hour, 6… sums of one label of the record

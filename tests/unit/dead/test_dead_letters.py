@@ -292,6 +292,16 @@ async def test_a_letter_is_in_one_hand_until_that_lets_go_or_dies(bench: Bench) 
     assert bench.shelf.claim(["j"], now=300, seconds=60, again=True) == [Grip.CLAIMED]
 
 
+async def test_a_letter_that_is_on_its_way_is_not_among_the_dead_of_its_cause(bench: Bench) -> None:
+    await bench.end("j", failed())
+    await bench.end("k", failed())
+    bench.shelf.replayed(bench.letters()[0], now=5)
+    assert bench.shelf.census().causes == {"provider_unavailable": 1}
+
+    assert bench.shelf.remove(["j"]) == 1
+    assert bench.shelf.census().causes == {"provider_unavailable": 1}
+
+
 async def test_a_replay_that_an_operator_ended_leaves_a_dead_letter_for_the_next_one(bench: Bench) -> None:
     await bench.end("j", failed())
     [letter] = bench.letters()

@@ -25,6 +25,7 @@ from tests.unit.engine.conftest import IMPATIENT, Model, fault, make_job, reply
 from tests.unit.engine.conftest import Bench as EngineBench
 from tests.unit.engine.conftest import bench as engine_bench
 from workers.app import create_app
+from workers.broker.crashes import crashes_of
 from workers.clock import SystemClock
 from workers.dead import replay
 from workers.dead.letter import Letter
@@ -35,7 +36,7 @@ from workers.dead.writer import Writer
 from workers.embedded.valkey import EmbeddedValkey
 from workers.engine import HandOff
 from workers.intake import Duplicate, Intake
-from workers.jobs import Ending, RedisJobs
+from workers.jobs import Ended, Ending, RedisJobs
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
 from workers.lanes.ending import cancel
@@ -389,6 +390,21 @@ async def test_a_key_that_was_forgotten_is_held_again(pool: Pool) -> None:
     assert again == Duplicate(job_id="j")
 
 
+async def test_a_job_that_was_quarantined_is_tried_alone_when_it_is_replayed(pool: Pool) -> None:
+    route = first_route(await pool.bench.directory.chain("acme"))
+    await pool.bench.engine.quarantine(make_job(), job_id="j", route=route, crashes=3)
+    await pool.fail("k")
+    pool.replayer().replay(pool.letters())
+
+    crashes = {}
+    with connected(pool.valkey) as connection:
+        channel = cast("Any", connection.channel())
+        while (message := channel.basic_get("extract.openai")) is not None:
+            crashes[message.headers["id"]] = crashes_of(message.headers)
+            message.ack()
+    assert crashes == {"j": 2, "k": 0}
+
+
 async def test_a_replay_may_wait_in_the_other_class(pool: Pool) -> None:
     await pool.fail("j")
     pool.replayer().replay(pool.letters(), priority=Priority.BACKFILL)
@@ -408,6 +424,9 @@ async def test_a_replay_that_an_operator_ends_while_it_waits_is_dead_again_and_c
         cancel(pool.app, taken, client=pool.sync, state_ttl=60)
 
     assert empty_lanes(pool.sync, Which(project="acme"), handle) == 1
+    claim = await pool.jobs.claim("j", hop=1, owner="late", lease=5)
+    assert isinstance(claim, Ended)
+    assert claim.ending.replays == 1
     [letter] = pool.letters()
     assert (letter.replayed_at, letter.about.code) == (None, FailureCode.PERMISSION_DENIED)
 

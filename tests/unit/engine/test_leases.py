@@ -2,9 +2,10 @@ import asyncio
 
 import pytest
 
+from config.errors import StoreError
 from tasks.contract import ExtractionResult, JobStatus
-from tests.support import ManualClock
-from workers.jobs import Claimed, Ended, Ending, MemoryJobs
+from tests.support import START, ManualClock
+from workers.jobs import Claimed, Dropped, Ended, Ending, MemoryJobs
 from workers.leases import Leases
 
 
@@ -60,7 +61,7 @@ async def test_a_dead_holders_job_is_taken_over_when_its_lease_runs_out(clock: M
     sleeper = Sleeper(clock)
 
     async with Leases(jobs, seconds=15, sleep=sleeper).hold("j", hop=1, owner="b") as claim:
-        assert claim == Claimed()
+        assert claim == Claimed(dropped=(Dropped(owner="dead", since=START),))
 
     assert sum(sleeper.slept) == pytest.approx(15, abs=1)
 
@@ -72,6 +73,18 @@ async def test_a_lease_is_given_back_when_the_work_fails(clock: ManualClock) -> 
     with pytest.raises(RuntimeError):
         async with leases.hold("j", hop=1, owner="a"):
             raise RuntimeError
+
+    claim = await jobs.claim("j", hop=1, owner="b", lease=15)
+    assert claim == Claimed(dropped=(Dropped(owner="a", since=START),))
+
+
+async def test_a_delivery_that_could_not_read_the_configuration_has_left_no_call_open(clock: ManualClock) -> None:
+    jobs = MemoryJobs(clock=clock)
+    leases = Leases(jobs, seconds=15, sleep=Sleeper(clock))
+
+    with pytest.raises(StoreError):
+        async with leases.hold("j", hop=1, owner="a"):
+            raise StoreError("away")
 
     assert await jobs.claim("j", hop=1, owner="b", lease=15) == Claimed()
 

@@ -1,7 +1,7 @@
 """Jobs of which workers die: how they end, and that what has ended or gone on is let be."""
 
 from tasks.contract import FailureCode
-from tests.unit.engine.conftest import Bench, failure_of, fault, make_job
+from tests.unit.engine.conftest import TEXT, Bench, failure_of, fault, make_job, reply
 from workers.engine import HandOff
 from workers.jobs import Ending, Kept
 from workers.providers.base import FaultKind
@@ -69,6 +69,17 @@ async def test_the_ending_of_a_replay_says_so_whether_its_message_or_the_store_k
     assert isinstance(by_store, Ending)
     assert isinstance(by_message, Ending)
     assert (by_store.replays, by_message.replays) == (1, 2)
+
+
+async def test_of_a_job_done_in_part_all_that_is_paid_for_is_kept_for_a_replay(bench: Bench) -> None:
+    bench.store.delete("/byom/projects/acme/connections/backup")
+    bench.model.then("primary", fault(FaultKind.CONTEXT_TOO_LONG), reply())
+
+    ending = await bench.run(make_job("too long for it", TEXT))
+
+    assert isinstance(ending, Ending)
+    assert not ending.whole
+    assert list((await bench.jobs.kept("j")).units) == [2]
 
 
 async def test_a_replay_stays_one_on_its_way_to_the_fallback(bench: Bench) -> None:

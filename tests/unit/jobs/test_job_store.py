@@ -21,6 +21,7 @@ from tests.support import START, ManualClock
 from workers.jobs import (
     Busy,
     Claimed,
+    Dropped,
     Ended,
     Ending,
     HandedOver,
@@ -58,7 +59,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         async def expire() -> None:
             assert await client.delete(lease_key("j")) == 1
 
-        yield Subject(jobs=RedisJobs(client, state_ttl=3_600, records_kept=10), lapse=expire)
+        yield Subject(jobs=RedisJobs(client, state_ttl=3_600, records_kept=10, clock=ManualClock()), lapse=expire)
 
 
 def record(call: str = "c1", *, seconds: int = 0) -> AttemptRecord:
@@ -149,7 +150,48 @@ async def test_the_next_holder_finds_finished_units_and_settled_attempts(subject
 
     claim = await subject.jobs.claim("j", hop=1, owner="b", lease=15)
 
-    assert claim == Claimed(units={2: '{"extracted":{}}'}, attempts=(record("c1", seconds=1), record("c2", seconds=5)))
+    assert claim == Claimed(
+        units={2: '{"extracted":{}}'},
+        attempts=(record("c1", seconds=1), record("c2", seconds=5)),
+        dropped=(Dropped(owner="a", since=START),),
+    )
+
+
+async def test_a_delivery_that_never_laid_the_job_down_is_told_of_until_it_is_written_off(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.lapse()
+    await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+    await subject.lapse()
+
+    claim = await subject.jobs.claim("j", hop=1, owner="c", lease=15)
+    assert isinstance(claim, Claimed)
+    assert [one.owner for one in claim.dropped] == ["a", "b"]
+    await subject.jobs.release("j", owner="a")
+    claim = await subject.jobs.claim("j", hop=1, owner="c", lease=15)
+    assert isinstance(claim, Claimed)
+    assert [one.owner for one in claim.dropped] == ["b"]
+
+
+async def test_a_job_that_is_given_back_with_a_call_under_way_is_free_and_the_delivery_told_of(
+    subject: Subject,
+) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.jobs.release("j", owner="a", dropped=True)
+
+    claim = await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+
+    assert claim == Claimed(dropped=(Dropped(owner="a", since=START),))
+
+
+@pytest.mark.parametrize("how", ["released", "handed over"])
+async def test_a_delivery_that_laid_the_job_down_is_not_told_of(subject: Subject, how: str) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    if how == "released":
+        await subject.jobs.release("j", owner="a")
+    else:
+        await subject.jobs.hand_over("j", owner="a", route=route(2))
+
+    assert await subject.jobs.claim("j", hop=2, owner="b", lease=15) == Claimed()
 
 
 async def test_that_a_job_is_to_wait_for_no_batch_shows_to_every_later_delivery(subject: Subject) -> None:
@@ -206,6 +248,7 @@ async def test_an_ended_job_is_not_handed_over(subject: Subject) -> None:
 async def test_everything_kept_in_redis_has_a_lifetime() -> None:
     async with fakeredis.FakeAsyncRedis() as client:
         jobs = RedisJobs(client, state_ttl=3_600, records_kept=10)
+        await jobs.claim("i", hop=1, owner="a", lease=15)
         await jobs.claim("j", hop=1, owner="a", lease=15)
         await jobs.keep("j", unit=1, outcome="{}")
         await jobs.settle(record())

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import redis
 from celery import Celery
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import Settings
@@ -130,6 +130,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(content=st.dictionaries(st.text(min_size=1, max_size=8), json_values, min_size=1, max_size=4))
 def test_any_payload_arrives_as_it_was(content: dict[str, Any]) -> None:
     parsed = parse_job({"project": "acme", "episodes": [{"id": "e", "kind": "json", "content": content}]})

@@ -167,9 +167,9 @@ class MeasuredJobs:
             self._metrics.ended(ending)
         return stands
 
-    async def release(self, job_id: str, *, owner: str) -> None:
+    async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """As the store itself."""
-        await self._jobs.release(job_id, owner=owner)
+        await self._jobs.release(job_id, owner=owner, dropped=dropped)
 
     async def kept(self, job_id: str) -> Kept:
         """As the store itself."""
