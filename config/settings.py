@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     #: Seconds for one whole call.
     call_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 90
+    #: The same at a vendor's flex tier; what takes longer is asked at the standard one.
+    flex_timeout: Annotated[float, Field(gt=0, le=3_000, allow_inf_nan=False)] = 900
+    #: Seconds that the first job of a batch waits for others to share it.
+    economy_gather: Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)] = 60
+    #: Seconds until the first look at a batch that a vendor has; later ones come after longer times, up to 5 minutes.
+    economy_look: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 30
     #: The longest wait that a worker spends in place before a retry, in seconds; a longer one is spent in the lane.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.

@@ -14,7 +14,7 @@ from typing_extensions import is_typeddict
 from config.catalogue import Catalogue, ModelFacts, load_catalogue
 from config.connections import Connection
 from config.credentials import Credential
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.providers.base import Call, Fault, Prompt, Reply, WireRequest, WireResponse
 
 #: `Serve` starts a server on this machine and says its address.
@@ -41,6 +41,7 @@ def make_call(
     user: str = "Ada lives in Paris.",
     tags: Mapping[str, str] | None = None,
     max_output_tokens: int = 1_200,
+    tier: Tier | None = None,
     schema: Mapping[str, Any] = SCHEMA,
     **settings: Any,
 ) -> Call:
@@ -62,6 +63,7 @@ def make_call(
         credential=None if secret is None else Credential(secret=SecretStr(secret), version=1),
         model=facts or catalogue.find(provider, model, unverified=True),
         tags={} if tags is None else tags,
+        tier=tier,
     )
 
 

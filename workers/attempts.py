@@ -19,7 +19,7 @@ from config.connections import EffectiveConnection
 from config.credentials import Credential
 from config.errors import CredentialMissing, CredentialRefused
 from config.prices import pico_usd_per_token, price
-from tasks.contract import AttemptRecord, FailureCode, ProviderKind
+from tasks.contract import AttemptRecord, FailureCode, ProviderKind, Tier
 from workers import extraction
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.admission.health import observe
@@ -27,11 +27,12 @@ from workers.alerts import Alert, AlertKind, Alerts
 from workers.clock import Clock
 from workers.delivery import Reservation
 from workers.directory import Directory
+from workers.flex import AT_STANDARD, Flex
 from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
-from workers.records import Done, record_of, tags_of
+from workers.records import Done, about, record_of, tags_of
 from workers.tracing import NO_TRACING, Tracing
 from workers.trouble import Subject, Trouble
 from workers.verdict import judge
@@ -77,6 +78,8 @@ class _Work:
     #: Tries of this part so far, those of earlier deliveries included.
     tries: int
     reservation: Reservation
+    #: The cheaper tier that is asked for.
+    tier: Tier | None = None
     #: What went wrong in this delivery, and how often.
     met: Counter[FaultKind] = field(default_factory=Counter)
 
@@ -112,6 +115,7 @@ class Attempts:
         tracing: Tracing = NO_TRACING,
         max_calls: int,
         call_timeout: float,
+        flex_timeout: float,
         patience: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -129,6 +133,7 @@ class Attempts:
             tracing: traces them.
             max_calls: calls in flight at once in this process.
             call_timeout: seconds of one call.
+            flex_timeout: the same at the flex tier, which is served when the vendor has room.
             patience: the longest wait in place before a retry, in seconds.
             sleep: waits so many seconds.
             jitter: a number from 0 to 1, for backoff.
@@ -143,6 +148,8 @@ class Attempts:
         self._tracing = tracing
         self._places = asyncio.Semaphore(max_calls)
         self._call_timeout = call_timeout
+        self._flex_timeout = max(flex_timeout, call_timeout)
+        self._flex = Flex(clock=clock)
         self._patience = patience
         self._sleep = sleep
         self._jitter = jitter
@@ -181,6 +188,7 @@ class Attempts:
             credential=credential,
             tries=sum(record.attempt.startswith(prefix) for record in records),
             reservation=reservation,
+            tier=self._flex.tier(subject),
         )
         done = await self._try(work, records)
         if done.again:
@@ -238,20 +246,28 @@ class Attempts:
             credential=work.credential,
             model=subject.model,
             tags=tags_of(subject, attempt),
+            tier=work.tier,
         )
         started_at = self._clock.now()
-        sent = await self._transport.send(self._providers[connection.provider], call, timeout=self._call_timeout)
+        timeout = self._call_timeout if work.tier is None else self._flex_timeout
+        sent = await self._transport.send(self._providers[connection.provider], call, timeout=timeout)
         answer = sent.answer
         model = answer.served_model or connection.model
-        cost = price(connection.provider, model, usage=answer.usage, at=started_at)
-        observation = observe(answer, provider=connection.provider, cost=cost.pico_usd if cost else None)
+        cost = price(connection.provider, model, usage=answer.usage, at=started_at, tier=answer.tier)
+        pico = cost.pico_usd if cost else None
+        observation = observe(answer, provider=connection.provider, cost=pico, tier=call.tier)
         await self._settle(lease, observation, attempt=attempt)
         done = await self._judge(work, call, answer)
         record = record_of(
             subject,
             call,
             attempt=attempt,
-            done=_done(work.pack, done, answer),
+            done=about(
+                work.pack,
+                Done(decision=done.decision, again=done.again, split=done.split),
+                answer=answer,
+                yielded=done.extracted or (),
+            ),
             sent=sent,
             cost=cost,
             started_at=started_at,
@@ -275,12 +291,13 @@ class Attempts:
     async def _admit(self, work: _Work) -> Lease | Refusal:
         """Leave for the next call; a moment's wait for it is spent here, a longer one is not."""
         connection = work.subject.effective.connection
-        prices = pico_usd_per_token(connection.provider, connection.model, self._clock.now().date())
+        prices = pico_usd_per_token(connection.provider, connection.model, self._clock.now().date(), work.tier)
         demand = Demand(
             input_tokens=extraction.prompt_tokens(work.prompt),
             max_output_tokens=work.prompt.max_output_tokens,
             input_price=prices[0] if prices else None,
             output_price=prices[1] if prices else None,
+            longer=0.0 if work.tier is None else self._flex_timeout - self._call_timeout,
         )
         left = _MOMENT
         reservation = work.reservation.take()
@@ -302,6 +319,9 @@ class Attempts:
         fault = verdict.fault
         if fault is None:
             return _Try(extracted=verdict.extracted)
+        if fault.kind in AT_STANDARD and work.tier is not None:
+            work.tier = None
+            self._flex.failed(work.subject, fault.kind)
         if verdict.split:
             return _Try(extracted=verdict.extracted, decision=None if verdict.extracted else decide(fault), split=True)
         decision = decide(fault)
@@ -327,7 +347,7 @@ class Attempts:
                 return True
             case Action.REFRESH_CREDENTIAL:
                 return await self._refresh(work, call, decision.code)
-            case Action.RETRY | Action.FALL_BACK:
+            case Action.RETRY | Action.FALL_BACK | Action.RETRY_STANDARD:
                 return True
 
     async def _refresh(self, work: _Work, call: Call, code: FailureCode) -> bool:
@@ -378,23 +398,6 @@ class Attempts:
         if done.fault is not None and done.fault.retry_after is not None:
             return done.fault.retry_after
         return float(self._jitter() * min(_BACKOFF * 2 ** (state.attempt_number - 1), _BACKOFF_MAX))
-
-
-def _done(pack: extraction.Pack, done: _Try, answer: Reply | Fault) -> Done:
-    text = extraction.text_tokens(pack)
-    if not pack.is_shared:
-        return Done(decision=done.decision, again=done.again, estimated_text=text)
-    usage = answer.usage
-    taken = usage.total - usage.output
-    is_free = isinstance(answer, Fault) and not taken
-    return Done(
-        decision=done.decision,
-        again=done.again,
-        split=done.split,
-        packed=len(pack.units),
-        estimated_text=text,
-        tokens_saved=0 if is_free else extraction.tokens_saved(pack, done.extracted or (), taken=taken),
-    )
 
 
 def _outcome(state: RetryCallState) -> _Try:

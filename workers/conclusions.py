@@ -3,8 +3,9 @@
 import logging
 
 from tasks.contract import ContractError, ExtractionJob, ExtractionResult, Failure, FailureCode
-from workers.engine import HandOff, Outcome, Park
+from workers.engine import Collect, HandOff, Outcome, Park
 from workers.intake import Accepted, Duplicate
+from workers.jobs import Ending
 from workers.routing import Route
 from workers.tracing import Conclusion
 
@@ -12,6 +13,12 @@ from workers.tracing import Conclusion
 def conclusion_of(job: ExtractionJob, outcome: Outcome | Accepted | Duplicate) -> Conclusion:
     """What a step of a job came to."""
     project = {"project": job.project}
+    if isinstance(outcome, Collect):
+        return Conclusion(event="job_collected", facts={**project, "connection": outcome.connection})
+    return _of(outcome, project)
+
+
+def _of(outcome: Ending | HandOff | Park | Accepted | Duplicate, project: dict[str, str]) -> Conclusion:
     match outcome:
         case Park(reason=reason, seconds=seconds):
             return Conclusion(

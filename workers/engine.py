@@ -12,13 +12,12 @@ from sys import maxsize
 from typing import Final
 
 import structlog
-from pydantic import BaseModel, ConfigDict
 from redis import RedisError
 
 from config.catalogue import Catalogue
 from config.connections import EffectiveConnection
 from config.errors import ConfigError, InvalidConnection, StoreError
-from tasks.contract import AttemptRecord, ExtractionJob, FailureCode
+from tasks.contract import AttemptRecord, ExtractionJob, FailureCode, Tier
 from workers import extraction
 from workers.address import Patience, address_of
 from workers.admission import Reason
@@ -27,6 +26,7 @@ from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of, quarantined
 from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
+from workers.kept import Kept, read_kept
 from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
@@ -68,17 +68,15 @@ class Park:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """The job can wait, and the vendor answers many calls together at a lower price: it waits for the others."""
+
+    connection: str
+
+
 #: What follows from a delivery.
-Outcome = Ending | HandOff | Park
-
-
-class _Kept(BaseModel):
-    """What a unit yielded, as it is kept until the job ends."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    prompt_version: str
-    extracted: extraction.Extracted
+Outcome = Ending | HandOff | Park | Collect
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,7 +217,7 @@ class Engine:
         owner: str,
         claimed: Claimed,
     ) -> Outcome:
-        extracted = _kept(claimed)
+        extracted = read_kept(claimed.units)
         progress = _Progress(extracted=extracted, records=list(claimed.attempts), kept=set(extracted))
         units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
@@ -229,6 +227,8 @@ class Engine:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
+            if _waits_for_a_batch(subject, claimed) and len(extracted) < len(units):
+                return Collect(connection=subject.route.connection)
             trouble = await self._work(subject, units, progress, reservation, claimed.dropped)
         except StoreError:
             raise
@@ -360,8 +360,16 @@ class Engine:
         """Store what is done, for deliveries to come."""
         for index in progress.extracted.keys() - progress.kept:
             progress.kept.add(index)
-            kept = _Kept(prompt_version=extraction.PROMPT_VERSION, extracted=progress.extracted[index])
-            await self._jobs.keep(job_id, unit=index, outcome=kept.model_dump_json(exclude_none=True))
+            await self._jobs.keep(job_id, unit=index, outcome=Kept.of(progress.extracted[index]).text())
+
+
+def _waits_for_a_batch(subject: Subject, claimed: Claimed) -> bool:
+    """Once in a job's life: what a batch did not yield is worked live.
+
+    Jobs of a session go one after another, and each would wait up to a day for its own batch: they are worked live.
+    """
+    fits = subject.job.economy and subject.job.session is None and Tier.BATCH in subject.model.economy
+    return fits and not claimed.batched
 
 
 async def _all(todo: Iterable[Awaitable[None]]) -> None:
@@ -369,12 +377,6 @@ async def _all(todo: Iterable[Awaitable[None]]) -> None:
     for done in await asyncio.gather(*todo, return_exceptions=True):
         if isinstance(done, BaseException):
             raise done
-
-
-def _kept(claimed: Claimed) -> dict[int, extraction.Extracted]:
-    """What earlier deliveries kept; another prompt version may have cut the job differently, so its parts don't fit."""
-    kept = {index: _Kept.model_validate_json(text) for index, text in claimed.units.items()}
-    return {index: one.extracted for index, one in kept.items() if one.prompt_version == extraction.PROMPT_VERSION}
 
 
 def _on(chain: Sequence[EffectiveConnection], route: Route) -> EffectiveConnection:

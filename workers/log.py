@@ -10,7 +10,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from workers.broker.parked import Parked
+from workers.broker.parked import Collected, Parked
 
 MASK = "***"
 
@@ -123,7 +123,7 @@ def _name_job(record: logging.LogRecord) -> bool:
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a line of Celery's tells anything: that a job has to wait is no warning, and its traceback no help."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(getattr(error, "reason", None), Parked)
+    return not isinstance(getattr(error, "reason", None), Parked | Collected)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

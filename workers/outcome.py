@@ -20,6 +20,8 @@ class Action(StrEnum):
     RETRY_LARGER = "retry_larger"
     #: Call again with a reminder of what was wrong.
     RETRY_REMINDED = "retry_reminded"
+    #: Call again at the vendor's standard tier.
+    RETRY_STANDARD = "retry_standard"
     #: Read the credential again; if it changed call again, else fall back.
     REFRESH_CREDENTIAL = "refresh_credential"
     #: Resubmit to the next connection; where there is none, the job (or the episode) fails.
@@ -114,6 +116,14 @@ TABLE: dict[FaultKind, Decision] = {
         code=FailureCode.RATE_LIMITED,
         why="The vendor says when to come back. A wait longer than BYOM_PATIENCE is spent in the lane, not here.",
         mend="Lower the connection's TPM to what the vendor grants, or ask the vendor for more.",
+    ),
+    FaultKind.TIER_UNAVAILABLE: Decision(
+        action=Action.RETRY_STANDARD,
+        tries=2,
+        code=FailureCode.PROVIDER_UNAVAILABLE,
+        why="Vendors serve the cheap tier only while they have room, and bill nothing when they have none; the "
+        "standard tier of the same connection takes the call at once.",
+        mend="Nothing to do: only the saving is lost. If it happens often, send economy jobs at another time of day.",
     ),
     FaultKind.QUOTA_EXHAUSTED: Decision(
         action=Action.FALL_BACK,

@@ -1,17 +1,17 @@
 """What is written down of an attempt, and what its request is tagged with. Pure."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from config.prices import Cost
 from tasks.contract import AttemptRecord
-from workers.extraction import prompt_tokens
+from workers.extraction import Pack, prompt_tokens, text_tokens, tokens_saved
 from workers.jobs import Dropped
 from workers.outcome import Action, Decision
-from workers.providers.base import Call
+from workers.providers.base import Call, Fault, Reply
 from workers.providers.transport import Sent
 from workers.trouble import Subject
 
@@ -41,6 +41,24 @@ class Done:
     tokens_saved: int | None = None
     #: Estimated tokens of the episodes' own text, where they are known.
     estimated_text: int | None = None
+
+
+def about(pack: Pack, done: Done, *, answer: Reply | Fault, yielded: Collection[int]) -> Done:
+    """What a try came to, with what is known of its prompt.
+
+    Args:
+        pack: what was asked.
+        done: what it came to.
+        answer: what came.
+        yielded: indexes of the units that it yielded memories of.
+    """
+    text = text_tokens(pack)
+    if not pack.is_shared:
+        return replace(done, estimated_text=text)
+    taken = answer.usage.total - answer.usage.output
+    is_free = isinstance(answer, Fault) and not taken
+    saved = 0 if is_free else tokens_saved(pack, yielded, taken=taken)
+    return replace(done, packed=len(pack.units), estimated_text=text, tokens_saved=saved)
 
 
 def tags_of(subject: Subject, attempt: str) -> Mapping[str, str]:
@@ -94,6 +112,8 @@ def record_of(
         estimated_text=done.estimated_text,
         cost_usd=None if cost is None else format(cost.usd, "f"),
         price=None if cost is None else cost.as_json(),
+        # Of a call that nothing was billed for: what was asked.
+        tier=answer.tier if isinstance(answer, Reply) or answer.usage.total else call.tier,
         latency_ms=round(sent.latency * 1000),
         queue_wait_ms=round(subject.waited * 1000),
         request_id=answer.request_id,

@@ -32,6 +32,8 @@ from workers.dead.shelf import Limits as LetterLimits
 from workers.dead.writer import Writer
 from workers.delivery import Delivery
 from workers.directory import Directory
+from workers.economy.opening import build_keeper, terms_of
+from workers.economy.redis import RedisPool
 from workers.engine import Engine, Outcome
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
@@ -39,7 +41,7 @@ from workers.leases import Leases
 from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.patient import patient_client
-from workers.providers.registry import build_providers
+from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
 from workers.solitary.cells import Cells
@@ -65,7 +67,8 @@ _PAUSE = 1.0
 class Runtime:
     """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, looks_after_batches: bool = True) -> None:
+        """A process in which a job is tried alone looks after nothing else, lest the job be blamed for it."""
         self._settings = settings
         self._closing = threading.Event()
         self.tracing = open_tracing(settings, service="byom-worker")
@@ -87,9 +90,9 @@ class Runtime:
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
-        self._run(self._open(settings)).result()
+        self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
 
-    async def _open(self, settings: Settings) -> None:
+    async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
         clock = SystemClock()
         self._client = patient_client(settings.redis_url)
         stored = RedisJobs(
@@ -128,6 +131,7 @@ class Runtime:
             tracing=self.tracing,
             max_calls=settings.max_calls,
             call_timeout=settings.call_timeout,
+            flex_timeout=settings.flex_timeout,
             patience=settings.patience,
         )
         self._engine = Engine(
@@ -139,6 +143,20 @@ class Runtime:
             patience=patience_of(settings),
             ended=self._ended,
         )
+        keeper = build_keeper(
+            pool=RedisPool(self._client),
+            directory=directory,
+            catalogue=load_catalogue(),
+            providers=build_batches(clock=clock),
+            transport=self._transport,
+            jobs=jobs,
+            budgets=limiter,
+            alerts=events,
+            clock=clock,
+            terms=terms_of(settings),
+        )
+        if looks_after_batches:
+            self._keeping = asyncio.create_task(keeper.run_forever())
         cells = Cells(modules=lambda: sorted(current_app.conf.include))
         self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(

@@ -23,9 +23,9 @@ from tasks.contract import (
     parse_job,
 )
 from workers.admission import Reason
-from workers.broker.parked import Parked
+from workers.broker.parked import Collected, Parked
 from workers.conclusions import conclusion_of, ended_unexpectedly, put_back, refused
-from workers.engine import HandOff, Outcome, Park
+from workers.engine import Collect, HandOff, Outcome, Park
 from workers.intake import Accepted, Duplicate
 from workers.lanes.header import HEADER
 from workers.messages import attempt_signature
@@ -153,6 +153,10 @@ def _conclude(
             task.update_state(state=state, meta={"reason": reason.value, "seconds": round(seconds, 3)})
             # Any value does as the reason; the stubs know of texts and errors only.
             raise Reject(Parked(seconds=seconds, reason=reason.value), requeue=True)  # type: ignore[arg-type]
+        case Collect(connection=connection):
+            task.update_state(state=WAITING, meta={"reason": "batch"})
+            collected = Collected(job_id=job_id, project=str(job["project"]), connection=connection)
+            raise Reject(collected, requeue=True)  # type: ignore[arg-type]  # as above
         case HandOff(route=route, address=address) | Accepted(route=route, address=address):
             crashes = (getattr(task.request, HEADER, None) or {}).get("crashes", 0)
             raise task.replace(

@@ -18,6 +18,7 @@ _EXPECTED: dict[FaultKind, tuple[Action, int, FailureCode, Scope]] = {
     FaultKind.UNAVAILABLE: (Action.RETRY, 3, FailureCode.PROVIDER_UNAVAILABLE, Scope.CONNECTION),
     FaultKind.OVERLOADED: (Action.FALL_BACK, 1, FailureCode.PROVIDER_UNAVAILABLE, Scope.CONNECTION),
     FaultKind.RATE_LIMITED: (Action.RETRY, 3, FailureCode.RATE_LIMITED, Scope.CONNECTION),
+    FaultKind.TIER_UNAVAILABLE: (Action.RETRY_STANDARD, 2, FailureCode.PROVIDER_UNAVAILABLE, Scope.CONNECTION),
     FaultKind.QUOTA_EXHAUSTED: (Action.FALL_BACK, 1, FailureCode.QUOTA_EXHAUSTED, Scope.CONNECTION),
     FaultKind.CREDENTIAL_REJECTED: (
         Action.REFRESH_CREDENTIAL,

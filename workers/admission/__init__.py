@@ -1,6 +1,6 @@
 """Admission: who may call now, for all workers together."""
 
-from .base import Admission, Demand, Health, Lease, Observation, Reason, Refusal
+from .base import Admission, Budgets, Demand, Health, Lease, Observation, Reason, Refusal
 from .health import observe
 from .memory import MemoryAdmission
 from .redis import RedisAdmission
@@ -10,6 +10,7 @@ __all__ = [
     "Admission",
     "BreakerState",
     "BucketState",
+    "Budgets",
     "Demand",
     "Health",
     "Lease",

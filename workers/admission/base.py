@@ -46,6 +46,8 @@ class Demand:
     #: Pico-USD per token; None where the price is not known.
     input_price: int | None = None
     output_price: int | None = None
+    #: Seconds by which the call may take longer than others.
+    longer: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,4 +157,36 @@ class Admission(Protocol):
 
         Raises:
             redis.RedisError: as `admit`.
+        """
+
+
+class Budgets(Protocol):
+    """The budgets alone, for calls that vendors meter apart from all others: batches."""
+
+    async def earmark(self, effective: EffectiveConnection, *, name: str, cost: int) -> Refusal | int:
+        """Set aside what a batch of calls is expected to cost; a name that did so before takes nothing more.
+
+        Args:
+            effective: the connection that they are made on.
+            name: of the batch.
+            cost: pico-USD.
+
+        Returns:
+            The day (since 1970, UTC) in whose budgets it was set aside; or how long to wait for a cap.
+
+        Raises:
+            redis.RedisError: as `Admission.admit`.
+        """
+
+    async def put_right(self, effective: EffectiveConnection, *, name: str, cost: int, day: int) -> None:
+        """Replace what was set aside by what the calls cost; only the first time counts.
+
+        Args:
+            effective: as in `earmark`.
+            name: as there.
+            cost: pico-USD.
+            day: as that answered.
+
+        Raises:
+            redis.RedisError: as `Admission.admit`.
         """

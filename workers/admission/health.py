@@ -1,9 +1,9 @@
 """What an answer tells admission: how the vendor metered it, and how the connection fares. One pure table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.admission.base import Health, Observation
 from workers.outcome import decide
 from workers.providers.base import Fault, FaultKind, Reply
@@ -37,6 +37,8 @@ TABLE: dict[FaultKind, Row] = {
     FaultKind.OVERLOADED: Row(health=Health.FAILING),
     # The limit's doing, not the connection's.
     FaultKind.RATE_LIMITED: Row(health=Health.NONE, rate_limited=True),
+    # Of the cheap tier alone.
+    FaultKind.TIER_UNAVAILABLE: Row(health=Health.NONE),
     FaultKind.QUOTA_EXHAUSTED: Row(health=Health.FATAL),
     # Whoever calls holds the connection back until there is another credential.
     FaultKind.CREDENTIAL_REJECTED: Row(health=Health.NONE),
@@ -72,16 +74,21 @@ def sets_cap_aside(provider: ProviderKind) -> bool:
     return provider in _SETS_CAP_ASIDE
 
 
-def observe(answer: Reply | Fault, *, provider: ProviderKind, cost: int | None) -> Observation:
+def observe(
+    answer: Reply | Fault, *, provider: ProviderKind, cost: int | None, tier: Tier | None = None
+) -> Observation:
     """What an answer tells admission.
 
     Args:
         answer: what came of the call.
         provider: whose it is; vendors meter differently.
         cost: pico-USD of the usage that the answer tells of; None where the price is not known.
+        tier: the cheaper tier that was asked for. That it is slow says nothing of the connection.
     """
     fault = answer if isinstance(answer, Fault) else None
     row = TABLE[fault.kind] if fault else _ANSWERED
+    if fault and fault.kind is FaultKind.TIMEOUT and tier is not None:
+        row = replace(row, health=Health.NONE)
     told = answer.usage.total > 0
     unknown = not told and row.metered is Metered.UNKNOWN
     return Observation(

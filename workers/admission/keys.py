@@ -34,6 +34,11 @@ def keys_of(effective: EffectiveConnection) -> MeterKeys:
     return meter_keys(effective.tenant, effective.key)
 
 
+def aside_key(tenant: str, name: str) -> str:
+    """Key of what is set aside of budgets for a batch of calls."""
+    return f"byom:{{{tenant}}}:aside:{name}"
+
+
 def spend_key(tenant: str, project: str, connection: str | None, period: str) -> str:
     """Key of the counter of spend of a project, or of one of its connections, in a period such as `d20261125`."""
     scope = project if connection is None else f"{project}:{connection}"

@@ -43,6 +43,15 @@ class _Spend:
         return True
 
 
+@dataclass(slots=True)
+class _Aside:
+    """What is set aside for a batch."""
+
+    cost: int
+    day: int
+    settled: bool = False
+
+
 class _Tenant:
     """One meter with what was pushed to it."""
 
@@ -106,6 +115,8 @@ class MemoryAdmission:
         self._notices = Notices(alerts or MemoryAlerts(), clock=clock)
         self._tenants: defaultdict[str, _Tenant] = defaultdict(_Tenant)
         self._spends: defaultdict[str, _Spend] = defaultdict(_Spend)
+        #: (tenant, batch) → what is set aside for it.
+        self._asides: dict[tuple[str, str], _Aside] = {}
 
     async def admit(
         self, effective: EffectiveConnection, demand: Demand, *, reservation: str | None = None
@@ -130,10 +141,45 @@ class MemoryAdmission:
         for counter in spends:
             self._spends[counter.key].spent += cost
         at = plan.books.now
-        expires = at + self._lease_seconds
+        expires = at + self._lease_seconds + demand.longer
         taken = Taken(kind="call", at=at, amounts=plan.taken, estimate=demand.input_tokens, spend=cost, expires=expires)
         tenant.meter.commit(plan, taken, name=name)
         return MemoryLease(self, effective, name, spends)
+
+    async def earmark(self, effective: EffectiveConnection, *, name: str, cost: int) -> Refusal | int:
+        """Set aside in the budgets what a batch of calls is expected to cost."""
+        now = self._now()
+        day = day_of(now)
+        if aside := self._asides.get((effective.tenant, name)):
+            return aside.day
+        spends = counters(effective, day)
+        full = [one for one in spends if one.cap is not None and self._spends[one.key].lacks(one.cap, cost)]
+        if full:
+            for counter in full:
+                if counter.cap is not None and self._spends[counter.key].tell(counter.cap, _ALL):
+                    await self._notices.spent(effective, counter, percent=_ALL)
+            wait = max(counter.ends - now for counter in full)
+            return Refusal(reason=Reason.BUDGET, wait=wait, final=any(counter.fails for counter in full))
+        self._asides[effective.tenant, name] = _Aside(cost, day)
+        await self._add(effective, spends, cost)
+        return day
+
+    async def put_right(self, effective: EffectiveConnection, *, name: str, cost: int, day: int) -> None:
+        """Replace what was set aside by what the calls cost."""
+        aside = self._asides.get((effective.tenant, name))
+        if aside is not None and not aside.settled:
+            aside.settled = True
+            await self._add(effective, counters(effective, day), cost - aside.cost)
+
+    async def _add(self, effective: EffectiveConnection, spends: Sequence[Counter], cost: float) -> None:
+        for counter in spends:
+            spend = self._spends[counter.key]
+            spend.spent += cost
+            for percent in (_ALL, _WARNING):
+                if counter.cap is not None and spend.spent >= counter.cap * percent / 100:
+                    if spend.tell(counter.cap, percent):
+                        await self._notices.spent(effective, counter, percent=percent)
+                    break
 
     def _refusal(
         self, plan: Plan, cost: float, spends: Sequence[Counter], *, now: float
@@ -173,14 +219,7 @@ class MemoryAdmission:
             event = learn(books, taken, observation, Ceilings.of(observation.limits, apart=apart), name=name)
         meter.books = books
         await self._tell(effective, event)
-        for counter in spends:
-            spend = self._spends[counter.key]
-            spend.spent += cost - taken.spend
-            for percent in (_ALL, _WARNING):
-                if counter.cap is not None and spend.spent >= counter.cap * percent / 100:
-                    if spend.tell(counter.cap, percent):
-                        await self._notices.spent(effective, counter, percent=percent)
-                    break
+        await self._add(effective, spends, cost - taken.spend)
 
     @staticmethod
     def _settle(books: Books, taken: Taken, observation: Observation | None) -> float:

@@ -12,7 +12,7 @@ from workers.admission.base import Demand, Observation, Reason, Refusal
 from workers.admission.budget import day_of
 from workers.admission.declared import Ceilings, Declared
 from workers.admission.health import sets_cap_aside
-from workers.admission.keys import keys_of
+from workers.admission.keys import aside_key, keys_of
 from workers.admission.notices import Notices
 from workers.admission.state import TEXTS, MeterState, failure_code, meter_state
 from workers.admission.terms import Terms, TermsBook
@@ -23,6 +23,9 @@ from workers.pipelining import Pipelining, Script
 from workers.providers.rate_limits import Allowance
 
 _PACKAGE = "workers.admission"
+
+#: Seconds that it is remembered what was set aside for a batch; longer than any takes.
+ASIDE_KEPT = 7 * 86_400
 
 
 def script(name: str, *uses: str) -> str:
@@ -79,6 +82,7 @@ class RedisAdmission:
         pipelining = Pipelining(client)
         self._admit = Script(pipelining, script("admit", "declared", "spend"))
         self._settle = Script(pipelining, script("settle", "spend", "learn", "breaker"))
+        self._earmark = Script(pipelining, script("earmark", "spend"))
         self._hold = Script(pipelining, script("hold", "declared"))
         self._read = Script(pipelining, script("read"))
 
@@ -157,6 +161,40 @@ class RedisAdmission:
         """Give back what was set aside when a job was fetched."""
         await self._say(effective, "release", reservation)
 
+    async def earmark(self, effective: EffectiveConnection, *, name: str, cost: int) -> Refusal | int:
+        """Set aside what a batch of calls is expected to cost."""
+        while True:
+            terms = self._terms_of(effective)
+            word, *values = await self._budgets(effective, "aside", name, cost, terms)
+            if word != b"clock":
+                break
+            self._ahead = float(values[0]) - self._local()
+        if word == b"ok":
+            day, *spent = values
+            await self._tell(effective, terms, spent)
+            return int(day)
+        wait, final, told = (value.decode() for value in values)
+        for position in told.split():
+            await self._notices.spent(effective, terms.spends[int(position)], percent=100)
+        return Refusal(reason=Reason.BUDGET, wait=float(wait), final=bool(final))
+
+    async def put_right(self, effective: EffectiveConnection, *, name: str, cost: int, day: int) -> None:
+        """Replace what was set aside by what the calls cost."""
+        terms = Terms.of(effective, day)
+        _, _, *spent = await self._budgets(effective, "settle", name, cost, terms)
+        await self._tell(effective, terms, spent)
+
+    async def _budgets(self, effective: EffectiveConnection, what: str, name: str, cost: int, terms: Terms) -> Any:
+        counters = terms.keys[len(keys_of(effective)) :]
+        return await self._earmark(
+            keys=[aside_key(effective.tenant, name), *counters],
+            args=[self._given_now(), what, cost, terms.day, terms.caps, ASIDE_KEPT],
+        )
+
+    async def _tell(self, effective: EffectiveConnection, terms: Terms, spent: Any) -> None:
+        for position, percent in spent:
+            await self._notices.spent(effective, terms.spends[int(position)], percent=int(percent))
+
     async def declare(self, effective: EffectiveConnection) -> None:
         """Put limits that were just stored into force, on all workers at once.
 
@@ -227,7 +265,7 @@ class RedisAdmission:
             args=[
                 self._given_now(),
                 name,
-                self._lease_seconds,
+                self._lease_seconds + demand.longer,
                 reservation or "",
                 terms.declared,
                 demand.input_tokens,

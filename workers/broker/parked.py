@@ -1,4 +1,4 @@
-"""What a task says when its job has to wait: `raise Reject(Parked(…), requeue=True)`."""
+"""What a task says when its job has to wait: `raise Reject(Parked(…), requeue=True)`, or `Collected`."""
 
 from dataclasses import dataclass
 
@@ -11,3 +11,12 @@ class Parked:
     seconds: float
     #: For what, in a word: a `workers.admission.Reason`.
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """The job leaves its lane and waits for a batch."""
+
+    job_id: str
+    project: str
+    connection: str

@@ -12,7 +12,7 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
 from workers.broker.crashes import crashed_once_more
-from workers.broker.parked import Parked
+from workers.broker.parked import Collected, Parked
 from workers.broker.unacked import Place, Unacked
 
 #: Where an entry keeps since when its message waits: the time must outlive the worker that holds the message.
@@ -76,6 +76,14 @@ class QoS(stock.QoS):
         """
         self._held.pop(delivery_tag, None)
         if place is not None and self._unacked.park(delivery_tag, place, parked):
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.reject(delivery_tag, requeue=True)
+
+    def collect(self, delivery_tag: str, collected: Collected, place: Place | None, *, queue: str) -> None:
+        """Move a message to the pool of those that wait for a batch; else as `park`."""
+        self._held.pop(delivery_tag, None)
+        if self._unacked.collect(delivery_tag, collected, place, queue=queue):
             virtual.QoS.ack(self, delivery_tag)
         else:
             self.reject(delivery_tag, requeue=True)

@@ -14,7 +14,7 @@ from celery.worker import request as stock
 
 from workers.broker.crashes import crashes_of
 from workers.broker.describe import UNREADABLE, describe
-from workers.broker.parked import Parked
+from workers.broker.parked import Collected, Parked
 from workers.lanes.header import HEADER
 
 #: Characters of an id; ids travel in every event.
@@ -52,11 +52,11 @@ class Request(stock.Request):
         self.request_dict[HEADER] = {**(told or {}), "crashes": crashes} if crashes else told
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
-        """The task did not return; one that parked its job goes back to its lane."""
+        """The task did not return; one that parked its job goes back to its lane, or into the pool."""
         # Celery wraps what was raised, for pools that send it from process to process.
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         reason = getattr(error, "reason", None) if isinstance(error, Reject) else None
-        if isinstance(reason, Parked):
+        if isinstance(reason, Parked | Collected):
             self.message.parked = reason
         super().on_failure(exc_info, *args, **kwargs)
 

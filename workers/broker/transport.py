@@ -22,7 +22,7 @@ from kombu.transport import virtual
 from kombu.utils.json import loads
 from redis.exceptions import NoScriptError
 
-from workers.broker.parked import Parked
+from workers.broker.parked import Collected, Parked
 from workers.broker.qos import QoS
 from workers.broker.renewal import Renewal
 from workers.broker.unacked import KEYS, Keys, Place, Unacked
@@ -66,8 +66,8 @@ _NOT_FETCHED = _Fetched("", None)
 class Message(virtual.Message):
     """A message; whatever keeps kombu from reading it is one error."""
 
-    #: Set before it is rejected: it goes back to the head of its lane.
-    parked: Parked | None = None
+    #: Set before it is rejected: it goes back to the head of its lane, or into the pool of those that wait for a batch.
+    parked: Parked | Collected | None = None
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
         try:
@@ -83,13 +83,17 @@ class Message(virtual.Message):
             raise Malformed(type(error).__name__) from None
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
-        """Give the message back; to its lane if it was parked."""
+        """Give the message back; to its lane if it was parked, to the pool if it was collected."""
         if self.parked is None or not requeue or self.acknowledged:
             super().reject(requeue=requeue)
             return
         qos = cast("Channel", self.channel).qos
         place = Place.of({"headers": self.headers, "properties": self.properties}, queue=self._came_from)
-        cast("QoS", qos).park(cast("str", self.delivery_tag), self.parked, place)
+        tag = cast("str", self.delivery_tag)
+        if isinstance(self.parked, Collected):
+            cast("QoS", qos).collect(tag, self.parked, place, queue=self._came_from)
+        else:
+            cast("QoS", qos).park(tag, self.parked, place)
         self._state = "REJECTED"
 
 

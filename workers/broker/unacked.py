@@ -6,10 +6,11 @@ from typing import Any, Literal, Self
 
 import redis
 
-from workers.broker.parked import Parked
+from workers.broker.parked import Collected, Parked
+from workers.economy.keys import STATE_KEPT, Line
 from workers.lanes.header import LaneHeader, is_of_session
 from workers.lanes.keys import WAKE_KEY
-from workers.lanes.scripts import BUCKET, HAND_OUT, LANES, SESSIONS
+from workers.lanes.scripts import BUCKET, HAND_OUT, LANES, POOL, SESSIONS
 from workers.lua import lua
 
 #: Entries that one look at the expired messages brings back; each may hold a whole job.
@@ -84,6 +85,7 @@ class Unacked:
         self._expired = client.register_script(lua("workers.broker", "expired"))
         self._restore = client.register_script(lua("workers.broker", "restore", uses=(LANES,)))
         self._park = client.register_script(lua("workers.broker", "park", uses=(LANES, HAND_OUT)))
+        self._collect = client.register_script(lua("workers.broker", "collect", uses=(LANES, HAND_OUT, POOL)))
         self._quarantine = client.register_script(lua("workers.broker", "quarantine"))
         self._leave = client.register_script(lua("workers.broker", "leave", uses=(LANES, SESSIONS, HAND_OUT)))
         self._leave_keys = [keys.unacked, keys.index, wake_key, keys.malformed]
@@ -166,6 +168,21 @@ class Unacked:
         """Put a message back to the head of its lane, which then waits; False if it was settled or put back already."""
         arguments: tuple[str | float, ...] = (tag, *place.arguments(tag), parked.seconds, parked.reason, now)
         return bool(self._park(keys=[self.keys.unacked, self.keys.index], args=arguments))
+
+    def collect(self, tag: str, collected: Collected, place: Place | None, *, queue: str, now: str = "") -> bool:
+        """Move a message to the pool of those that wait for a batch; False if it was settled or put back already.
+
+        Args:
+            tag: its delivery tag.
+            collected: whose job it is.
+            place: its place in the lanes, to which it comes back.
+            queue: where it was fetched from.
+            now: seconds of the clock, for tests; empty for the server's.
+        """
+        line = Line(collected.project, collected.connection)
+        lane = place.arguments(tag) if place else ("", "", "")
+        arguments = (tag, queue, *lane, str(line), collected.job_id, collected.project, STATE_KEPT, now)
+        return bool(self._collect(keys=[self.keys.unacked, self.keys.index], args=arguments))
 
     def quarantine(self, tag: str, message: bytes) -> None:
         """Set a message aside that no worker can read."""

@@ -34,6 +34,7 @@ EXAMPLES = examples(
     "byom enqueue examples/conversations.jsonl --project acme",
     "byom enqueue examples/conversations.jsonl --project acme --wait --json > memories.jsonl",
     "zcat archive.jsonl.gz | byom enqueue - --project acme --idempotent --skip-invalid",
+    "byom enqueue archive.jsonl --project acme --economy",
     "byom enqueue notes.jsonl --project acme --pack 1000",
     notes="Each line is a whole job (see `byom schema extraction-job.v1`) or a bare episode.\n"
     "The whole file is checked first; one bad line refuses all, unless --skip-invalid is given.\n"
@@ -74,6 +75,9 @@ def enqueue(
     idempotent: Annotated[
         bool, typer.Option("--idempotent", help="Make keys of the content: the same file again runs nothing twice.")
     ] = False,
+    economy: Annotated[
+        bool, typer.Option("--economy", help="Take the vendor's cheaper, slower ways where there are any: up to a day.")
+    ] = False,
     pack: Annotated[
         int | None,
         typer.Option(
@@ -89,7 +93,15 @@ def enqueue(
     settings = load_settings()
     with _opened(file) as source, open_producer(settings) as producer:
         refuse = _Refusals(settings)
-        read = partial(read_jobs, source, project=project, idempotent=idempotent, refuse=refuse, pack_tokens=pack)
+        read = partial(
+            read_jobs,
+            source,
+            project=project,
+            idempotent=idempotent,
+            refuse=refuse,
+            economy=economy,
+            pack_tokens=pack,
+        )
         total = _check(read(), skip_invalid=skip_invalid)
         source.seek(0)
         sent: list[Sent] = []

@@ -42,6 +42,7 @@ def read_jobs(
     project: str | None,
     idempotent: bool,
     refuse: Callable[[str], str | None],
+    economy: bool = False,
     pack_tokens: int | None = None,
 ) -> Iterator[JobLine | BadLine]:
     """Read line by line; blank lines are skipped but counted.
@@ -51,15 +52,21 @@ def read_jobs(
         project: fills in where a line names none; a line may not name another.
         idempotent: give each job without an idempotency key one that is made of its content.
         refuse: why a project cannot take jobs, or None when it can.
+        economy: whether all jobs may take the vendor's cheaper, slower ways, not only those that say so.
         pack_tokens: fills in where a job names none; episodes that have so many tokens together share a prompt.
     """
-    read = _read(lines, project=project, refuse=refuse, pack_tokens=pack_tokens)
+    read = _read(lines, project=project, refuse=refuse, economy=economy, pack_tokens=pack_tokens)
     for line in read if pack_tokens is None else _packed(read):
         yield replace(line, job=_with_key(line.job)) if idempotent and isinstance(line, JobLine) else line
 
 
 def _read(
-    lines: Iterable[bytes], *, project: str | None, refuse: Callable[[str], str | None], pack_tokens: int | None
+    lines: Iterable[bytes],
+    *,
+    project: str | None,
+    refuse: Callable[[str], str | None],
+    economy: bool,
+    pack_tokens: int | None,
 ) -> Iterator[JobLine | BadLine]:
     for number, raw in enumerate(lines, start=1):
         if not raw.strip():
@@ -76,6 +83,8 @@ def _read(
         if problem is not None:
             yield BadLine(number=number, problem=problem)
         else:
+            if economy:
+                job = job.model_copy(update={"economy": True})
             yield JobLine(number=number, job=job, is_bare=is_bare)
 
 
@@ -113,5 +122,6 @@ def _with_key(job: ExtractionJob) -> ExtractionJob:
     """The job with a key made of its content, so that the same line never runs twice."""
     if job.idempotency_key is not None:
         return job
-    content = job.model_dump_json(exclude_defaults=True)
+    # How it is worked is not part of what it is.
+    content = job.model_dump_json(exclude_defaults=True, exclude={"economy"})
     return job.model_copy(update={"idempotency_key": f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"})

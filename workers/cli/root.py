@@ -15,6 +15,7 @@ from workers.cli import (
     dead,
     demo,
     doctor,
+    economy,
     enqueue,
     events,
     flower,
@@ -108,6 +109,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(economy.app, name="economy")
 app.add_typer(dead.app, name="dead")
 app.add_typer(project.app, name="project")
 app.add_typer(config_file.app, name="config")

@@ -85,6 +85,8 @@ class Kept:
 class Claimed(Kept):
     """The caller has the job in hand."""
 
+    #: Whether the job has been through a batch, or was found not to fit one.
+    batched: bool = False
     #: Deliveries whose last calls nobody has accounted for, in the order in which they began.
     dropped: tuple[Dropped, ...] = ()
 
@@ -132,6 +134,9 @@ class JobStore(Protocol):
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
+
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:
+        """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

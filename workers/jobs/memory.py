@@ -16,6 +16,7 @@ class _Job:
     attempts: dict[str, AttemptRecord] = field(default_factory=dict)
     route: Route | None = None
     ending: Ending | None = None
+    batched: bool = False
     owner: str | None = None
     lease_until: float = 0
     replays: int = 0
@@ -52,6 +53,7 @@ class MemoryJobs:
             units=dict(job.units),
             attempts=_ordered(job),
             replays=job.replays,
+            batched=job.batched,
             dropped=dropped_of(job.hands, owner),
         )
 
@@ -71,6 +73,10 @@ class MemoryJobs:
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
         self._job(job_id).units.setdefault(unit, outcome)
+
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:  # noqa: ARG002 - forgets nothing anyway
+        """Note that the job is to wait for no batch any more."""
+        self._job(job_id).batched = True
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

@@ -59,6 +59,7 @@ class RedisJobs:
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
         self._keep = Script(pipelining, lua("workers.jobs", "keep"))
         self._end = Script(pipelining, lua("workers.jobs", "end"))
+        self._mark = Script(pipelining, lua("workers.jobs", "mark_batched"))
         self._lease = Script(pipelining, lua("workers.jobs", "lease"))
         self._reopen = Script(pipelining, lua("workers.jobs", "reopen"))
         self._pipelining = pipelining
@@ -78,7 +79,7 @@ class RedisJobs:
             case b"handed":
                 return HandedOver(route=Route.model_validate_json(values[0]))
         fields = dict(zip(values[::2], values[1::2], strict=True))
-        return Claimed(**_parts(fields), dropped=dropped_of(_hands(fields), owner))
+        return Claimed(**_parts(fields), batched=b"batched" in fields, dropped=dropped_of(_hands(fields), owner))
 
     async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
         """Prolong leases that are still held by their owners."""
@@ -106,6 +107,10 @@ class RedisJobs:
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
         await self._keep(keys=[job_key(job_id)], args=[unit, outcome, self._state_ttl])
+
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:
+        """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
+        await self._mark(keys=[job_key(job_id)], args=[kept])
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

@@ -6,3 +6,5 @@ LANES = ("workers.lanes", "lanes")
 SESSIONS = ("workers.lanes", "sessions")
 #: Registering what was taken out.
 HAND_OUT = ("workers.broker", "hand_out")
+#: Jobs that wait for a batch; needs the lanes.
+POOL = ("workers.economy", "pool")

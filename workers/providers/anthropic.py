@@ -53,7 +53,7 @@ class AnthropicProvider:
             method="POST",
             url=f"{(call.connection.base_url or BASE_URL).rstrip('/')}/v1/messages",
             headers={"x-api-key": key, "anthropic-version": VERSION, "content-type": "application/json"},
-            content=encode(_body(call)),
+            content=encode(messages_body(call)),
         )
 
     def read(self, call: Call, response: WireResponse) -> Reply | Fault:
@@ -61,7 +61,7 @@ class AnthropicProvider:
         request_id = response.headers.get("request-id")
         body = decode(response.content) or {}
         if response.status != 200:  # noqa: PLR2004 - the one status with an answer
-            return fault_of(call, response, self.rules, _error(response.status, body), request_id=request_id)
+            return read_error(call, response, self.rules)
         usage = _usage(part(body, "usage"))
         blocks = objects(body.get("content"))
         # Blocks of other types are thoughts.
@@ -85,7 +85,8 @@ class AnthropicProvider:
         )
 
 
-def _body(call: Call) -> dict[str, Any]:
+def messages_body(call: Call) -> dict[str, Any]:
+    """The body of `POST /v1/messages`: JSON out, thinking off, tagged."""
     prompt, facts = call.prompt, call.model
     system: dict[str, Any] = {"type": "text", "text": prompt.system}
     if worth_caching(prompt.system, facts):
@@ -108,6 +109,12 @@ def _body(call: Call) -> dict[str, Any]:
         # The vendor wants it opaque, without names.
         body["metadata"] = {"user_id": hashlib.sha256(project.encode()).hexdigest()}
     return body
+
+
+def read_error(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Fault:
+    """The fault of an answer that is not 200."""
+    signal = _error(response.status, decode(response.content) or {})
+    return fault_of(call, response, rules, signal, request_id=response.headers.get("request-id"))
 
 
 def _error(status: int, body: Mapping[str, Any]) -> Signal:

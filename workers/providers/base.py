@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from config.catalogue import ModelFacts
 from config.connections import Connection
 from config.credentials import Credential
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.providers.rate_limits import RateLimits
 
 
@@ -46,6 +46,9 @@ class Call:
     #: For attribution: project, provider, job, attempt and the labels. Already within the provider's limits or
     #: trimmed to them by the provider.
     tags: Mapping[str, str] = field(default_factory=dict)
+    #: The cheaper tier that is asked for; None stands for the standard one. Only providers of models that the catalogue
+    #: lists with a tier need know it.
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,8 @@ class Reply:
     request_id: str | None = None
     #: What the vendor's headers said of its rate limits; filled by the transport, for all providers.
     limits: RateLimits | None = None
+    #: The cheaper tier that the vendor served it at, and bills; None stands for the standard one.
+    tier: Tier | None = None
 
 
 class FaultKind(StrEnum):
@@ -93,6 +98,8 @@ class FaultKind(StrEnum):
     UNAVAILABLE = "unavailable"
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate_limited"
+    #: The cheaper tier that was asked for is not served now, or not for this model.
+    TIER_UNAVAILABLE = "tier_unavailable"
     QUOTA_EXHAUSTED = "quota_exhausted"
     CREDENTIAL_REJECTED = "credential_rejected"
     CREDENTIAL_EXPIRED = "credential_expired"
@@ -127,6 +134,7 @@ class Fault:
     usage: TokenUsage = field(default_factory=TokenUsage)
     #: As in `Reply`.
     limits: RateLimits | None = None
+    tier: Tier | None = None
     #: What the model had written of a truncated answer; never logged.
     text: str = field(default="", repr=False)
 

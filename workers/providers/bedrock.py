@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import quote
 
 from config.labels import BEDROCK_LABELS
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.clock import Clock
 from workers.providers import claude
 from workers.providers.aws_auth import DEFAULT_REGION, AwsAuth
 from workers.providers.aws_signing import sign
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
+from workers.providers.tiers import at_tier
 from workers.providers.wire import count, decode, encode, objects, part, worth_caching
 
 #: How region and model say that they do not enforce a schema themselves, on some days and in some accounts.
@@ -116,8 +117,10 @@ class BedrockProvider:
         text = _answer(objects(part(body, "output", "message").get("content")))
         if code := _trouble(body, text):
             signal = Signal(status=200, codes=(code,))
-            return fault_of(call, response, self.rules, signal, request_id=request_id, usage=usage, text=text)
-        return Reply(text=text, usage=usage, request_id=safe_word(request_id, call, limit=128))
+            fault = fault_of(call, response, self.rules, signal, request_id=request_id, usage=usage, text=text)
+            return at_tier(fault, call, part(body, "serviceTier").get("type"))
+        reply = Reply(text=text, usage=usage, request_id=safe_word(request_id, call, limit=128))
+        return at_tier(reply, call, part(body, "serviceTier").get("type"))
 
     def forget(self, call: Call) -> bool:
         """Drop the session that AWS refused; True when another try would be signed with a new one."""
@@ -178,6 +181,8 @@ def _body(call: Call, *, native: bool) -> dict[str, Any]:
         body["outputConfig"] = output
     if thinking := claude.thinking(facts):
         body["additionalModelRequestFields"] = {"thinking": thinking}
+    if call.tier is Tier.FLEX:
+        body["serviceTier"] = {"type": "flex"}
     if metadata := BEDROCK_LABELS.fit(call.tags):
         body["requestMetadata"] = metadata
     return body

@@ -26,6 +26,7 @@ _MEANING: dict[FaultKind, str] = {
     FaultKind.UNAVAILABLE: "the provider failed",
     FaultKind.OVERLOADED: "the model is overloaded",
     FaultKind.RATE_LIMITED: "the rate limit is used up",
+    FaultKind.TIER_UNAVAILABLE: "the cheaper tier is not served now",
     FaultKind.QUOTA_EXHAUSTED: "the account is out of quota or credit",
     FaultKind.CREDENTIAL_REJECTED: "the credential was refused",
     FaultKind.CREDENTIAL_EXPIRED: "the credential has expired",

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from tasks.contract import ProviderKind
+from tasks.contract import ProviderKind, Tier
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, Reply, WireRequest, WireResponse
 from workers.providers.faults import Rule
 from workers.providers.google_wire import GOOGLE_RULES, generate_body, read_generated
+from workers.providers.tiers import at_tier
 from workers.providers.wire import api_key, encode
 
 #: A connection's `base_url` replaces it; like the vendor's own SDK it ends before the version path.
@@ -33,7 +34,7 @@ class GeminiProvider:
         body = {
             # Prompts would otherwise be kept for up to 55 days, in projects of late 2026 and later.
             "store": False,
-            "serviceTier": "standard",
+            "serviceTier": "flex" if call.tier is Tier.FLEX else "standard",
             **generate_body(call),
         }
         base_url = (call.connection.base_url or BASE_URL).rstrip("/")
@@ -47,4 +48,5 @@ class GeminiProvider:
 
     def read(self, call: Call, response: WireResponse) -> Reply | Fault:
         """What the response says."""
-        return read_generated(call, response, self.rules, now=self._clock.now())
+        answer = read_generated(call, response, self.rules, now=self._clock.now())
+        return at_tier(answer, call, response.headers.get("x-gemini-service-tier"))

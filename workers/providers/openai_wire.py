@@ -7,9 +7,10 @@ from typing import Any
 
 from config.catalogue import ReasoningOff
 from config.labels import OPENAI_LABELS
-from tasks.contract import TokenUsage
+from tasks.contract import Tier, TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
+from workers.providers.tiers import at_tier
 from workers.providers.wire import decode, inclusive_usage, objects, part, worth_caching
 
 #: Billing, by `error.code`; the first four share the type `insufficient_quota`. All come as HTTP 429.
@@ -63,7 +64,7 @@ def responses_body(call: Call) -> dict[str, Any]:
         "model": call.connection.model,
         "store": False,
         # `auto`, the default, would follow a setting of the customer's project, and the price with it.
-        "service_tier": "default",
+        "service_tier": "flex" if call.tier is Tier.FLEX else "default",
         "input": [
             # Not `instructions`: those cannot carry a cache breakpoint.
             {"role": "developer", "content": [system]},
@@ -96,6 +97,13 @@ def responses_body(call: Call) -> dict[str, Any]:
 
 def read_responses(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Reply | Fault:
     """What a Responses call came to."""
+    answer = _read(call, response, rules)
+    if call.tier is None:
+        return answer
+    return at_tier(answer, call, (decode(response.content) or {}).get("service_tier"))
+
+
+def _read(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Reply | Fault:
     # The first is Azure's, and the one that its support asks for.
     request_id = response.headers.get("apim-request-id") or response.headers.get("x-request-id")
     if response.status != 200:  # noqa: PLR2004 - the one status with an answer

@@ -3,16 +3,28 @@
 from tasks.contract import ProviderKind
 from workers.clock import Clock, SystemClock
 from workers.providers.anthropic import AnthropicProvider
+from workers.providers.anthropic_batches import AnthropicBatches
 from workers.providers.azure_openai import AzureOpenAIProvider
 from workers.providers.base import Fault, FaultKind, WireRequest
+from workers.providers.batches import BatchProvider
 from workers.providers.bedrock import BedrockProvider
 from workers.providers.faults import RuledProvider
 from workers.providers.gemini import GeminiProvider
+from workers.providers.gemini_batches import GeminiBatches
 from workers.providers.google_account import TOKEN_URL
 from workers.providers.google_tokens import Fetch, GoogleTokens
 from workers.providers.openai import OpenAIProvider
 from workers.providers.openai_compatible import OpenAICompatibleProvider
 from workers.providers.vertex import VertexProvider
+
+
+def build_batches(*, clock: Clock | None = None) -> dict[ProviderKind, BatchProvider]:
+    """The kinds that take many calls in one request, without files, at a lower price."""
+    clock = clock or SystemClock()
+    return {
+        ProviderKind.ANTHROPIC: AnthropicBatches(AnthropicProvider()),
+        ProviderKind.GEMINI: GeminiBatches(GeminiProvider(clock=clock), clock=clock),
+    }
 
 
 async def unconnected(request: WireRequest, *, name: str, timeout: float) -> Fault:  # noqa: ARG001, ASYNC109 - the signature is `Fetch`'s

@@ -19,6 +19,7 @@ from workers.clock import Clock, SystemClock
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireRequest, WireResponse
 from workers.providers.endpoints import EndpointRefused, GuardedResolver, address_problem
 from workers.providers.rate_limits import parse_rate_limits
+from workers.providers.tiers import without_room
 from workers.tracing import Server
 
 #: Bytes of a response, decompressed. The largest answer is some 100,000 tokens; more than this is an attack or a bug.
@@ -86,7 +87,7 @@ class Transport:
         latency = self._clock.monotonic() - started
         if isinstance(response, Fault):
             return Sent(answer=response, latency=latency, server=server)
-        answer = provider.read(call, response)
+        answer = without_room(provider.read(call, response), call)
         limits = parse_rate_limits(provider.kind, response.headers)
         return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency, server=server)
 
@@ -98,37 +99,60 @@ class Transport:
             name: whom messages speak of.
             timeout: seconds for the whole exchange.
         """
+        return await self._fetch(request, name=name, timeout=timeout, most=self._max_response)
+
+    async def _fetch(self, request: WireRequest, *, name: str, timeout: float, most: int) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(request, timeout)
+                return await self._exchange(request, timeout, most)
         except (httpx.HTTPError, aiohttp.ClientError, OSError, _Unreadable) as error:
             return fault_of(error, name)
+
+    async def ask(
+        self,
+        request: WireRequest,
+        *,
+        name: str,
+        timeout: float,  # noqa: ASYNC109 - as above
+        most: int | None = None,
+    ) -> WireResponse | Fault:
+        """Make one HTTP request that is no call of a model, to the address of a connection.
+
+        Args:
+            request: what to send.
+            name: whom messages speak of.
+            timeout: seconds for the whole exchange.
+            most: bytes of the response, where more than of a call's answer are to be expected.
+        """
+        if problem := address_problem(request.url, allow_private=self._allow_private):
+            return Fault(kind=FaultKind.ENDPOINT_INVALID, message=f"Nothing was sent to {name}: {problem}.")
+        return await self._fetch(request, name=name, timeout=timeout, most=most or self._max_response)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _exchange(self, wire: WireRequest, seconds: float) -> WireResponse:
+    async def _exchange(self, wire: WireRequest, seconds: float, most: int) -> WireResponse:
         timeout = httpx.Timeout(seconds, connect=self._connect_timeout, pool=self._connect_timeout)
         request = self._client.build_request(
             wire.method, wire.url, headers=dict(wire.headers), content=wire.content, timeout=timeout
         )
         response = await self._client.send(request, stream=True)
         try:
-            content = await self._content(response)
+            content = await self._content(response, most)
         finally:
             await response.aclose()
         return WireResponse(status=response.status_code, headers=dict(response.headers), content=content)
 
-    async def _content(self, response: httpx.Response) -> bytes:
+    async def _content(self, response: httpx.Response, most: int) -> bytes:
         # None was asked for. Stacked encodings could turn one chunk into gigabytes before it can be counted.
         if response.headers.get("content-encoding", "identity") not in {"identity", "gzip", "deflate"}:
             raise _Unreadable("is in an encoding that was not asked for")
         content = bytearray()
         async for chunk in response.aiter_bytes():
             content += chunk
-            if len(content) > self._max_response:
-                raise _Unreadable(f"is larger than {self._max_response} bytes")
+            if len(content) > most:
+                raise _Unreadable(f"is larger than {most} bytes")
         return bytes(content)
 
 

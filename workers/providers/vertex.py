@@ -3,17 +3,24 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from tasks.contract import ProviderKind
+from tasks.contract import ProviderKind, Tier
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.faults import Rule, explain
 from workers.providers.google_tokens import GoogleTokens
 from workers.providers.google_wire import GOOGLE_RULES, generate_body, read_generated
-from workers.providers.wire import encode
+from workers.providers.tiers import at_tier
+from workers.providers.wire import decode, encode, part
 
 #: All fields that are sent are in it.
 VERSION = "v1"
 DEFAULT_LOCATION = "us-central1"
+
+#: Asks for the flex tier, whatever throughput the customer has bought.
+_FLEX: Mapping[str, str] = {
+    "x-vertex-ai-llm-request-type": "shared",
+    "x-vertex-ai-llm-shared-request-type": "flex",
+}
 
 #: Locations that are no regions have hosts of their own.
 _MULTI_REGIONS = frozenset({"us", "eu"})
@@ -50,13 +57,20 @@ class VertexProvider:
             method="POST",
             url=f"{base_url}/{VERSION}/projects/{project}/locations/{location}/publishers/google/models/{model}"
             ":generateContent",
-            headers={"authorization": f"Bearer {grant.token}", "content-type": "application/json"},
+            headers={
+                "authorization": f"Bearer {grant.token}",
+                "content-type": "application/json",
+                **(_FLEX if call.tier is Tier.FLEX else {}),
+            },
             content=encode(generate_body(call)),
         )
 
     def read(self, call: Call, response: WireResponse) -> Reply | Fault:
         """What the response says."""
-        return explain(read_generated(call, response, self.rules, now=self._clock.now()), _HINTS)
+        answer = explain(read_generated(call, response, self.rules, now=self._clock.now()), _HINTS)
+        if call.tier is None:
+            return answer
+        return at_tier(answer, call, part(decode(response.content), "usageMetadata").get("trafficType"))
 
     def forget(self, call: Call) -> bool:
         """Drop the token that Google refused; True when another try would carry a new one."""

@@ -15,7 +15,7 @@ import structlog
 
 from config.errors import StoreError
 from config.settings import load_settings
-from workers.engine import HandOff, Outcome, Park
+from workers.engine import Collect, HandOff, Outcome, Park
 from workers.log import configure_logging
 from workers.runtime import Runtime
 from workers.solitary.frames import Answer, Errand, receive, send
@@ -39,7 +39,7 @@ def main(modules: list[str]) -> None:
     configure_logging(settings.log_format, settings.log_level)
     for module in modules:
         importlib.import_module(module)
-    with Runtime(settings) as runtime, answers:
+    with Runtime(settings, looks_after_batches=False) as runtime, answers:
         send(answers, Answer())
         _serve(runtime, sys.stdin.buffer, answers)
 
@@ -74,6 +74,8 @@ def _answer(outcome: Outcome) -> Answer:
             return Answer(park=outcome)
         case HandOff():
             return Answer(hand_off=outcome)
+        case Collect():
+            return Answer(collect=outcome)
     return Answer(ending=outcome)
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.contract import ExtractionJob
 from workers.delivery import Delivery
-from workers.engine import HandOff, Park
+from workers.engine import Collect, HandOff, Park
 from workers.jobs import Ending
 from workers.routing import Route
 from workers.tracing import TraceContext
@@ -38,6 +38,7 @@ class Answer(_Frame):
     ending: Ending | None = None
     hand_off: HandOff | None = None
     park: Park | None = None
+    collect: Collect | None = None
     #: Redis or the store is away: the class of the error.
     away: str | None = None
     #: Nobody foresaw it: the class of the error; the log says where.

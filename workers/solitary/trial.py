@@ -85,6 +85,6 @@ class Trials:
             raise StoreError(answer.away)
         if answer.unforeseen is not None:
             raise FailedAlone(answer.unforeseen)
-        outcome = answer.ending or answer.hand_off or answer.park
+        outcome = answer.ending or answer.hand_off or answer.park or answer.collect
         assert outcome is not None  # noqa: S101 - one of them is set
         return outcome

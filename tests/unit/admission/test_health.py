@@ -20,6 +20,7 @@ ROWS = {
     FaultKind.UNAVAILABLE: (Health.FAILING, REQUEST),
     FaultKind.OVERLOADED: (Health.FAILING, REQUEST),
     FaultKind.RATE_LIMITED: (Health.NONE, REQUEST),
+    FaultKind.TIER_UNAVAILABLE: (Health.NONE, REQUEST),
     FaultKind.QUOTA_EXHAUSTED: (Health.FATAL, REQUEST),
     FaultKind.CREDENTIAL_REJECTED: (Health.NONE, REQUEST),
     FaultKind.CREDENTIAL_EXPIRED: (Health.NONE, REQUEST),

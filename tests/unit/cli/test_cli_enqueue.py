@@ -235,6 +235,16 @@ def test_the_same_file_again_runs_nothing_twice_when_idempotent(byom: Byom, prod
     assert "3 were known already" in result.stderr
 
 
+def test_economy_is_for_all_jobs_of_the_file_and_does_not_make_others_of_them(
+    byom: Byom, producer: FakeProducer, file: Path
+) -> None:
+    byom("enqueue", "jobs.jsonl", "--project", "acme", "--idempotent", "--economy")
+    result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--idempotent")
+
+    assert [job.economy for job in producer.jobs] == [True, True, True]
+    assert "3 were known already" in result.stderr
+
+
 def test_results_come_one_per_line_in_the_order_of_the_file(byom: Byom, producer: FakeProducer, file: Path) -> None:
     result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--wait", "--json")
 

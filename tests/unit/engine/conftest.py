@@ -79,7 +79,7 @@ class Model:
 
     async def send(self, provider: Provider, call: Call, *, timeout: float) -> Sent:  # noqa: ASYNC109 - as the real one
         assert provider.kind is call.connection.provider
-        assert timeout == 90
+        assert timeout == (90 if call.tier is None else 900)
         self.calls.append(call)
         self.clock.seconds += 1
         name = call.connection.name
@@ -255,6 +255,7 @@ def build_bench() -> Bench:
         clock=clock,
         max_calls=100,
         call_timeout=90,
+        flex_timeout=900,
         patience=5,
         sleep=sleep,
         jitter=lambda: 1.0,

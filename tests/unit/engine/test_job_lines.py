@@ -28,7 +28,7 @@ from tasks.contract import (
 )
 from tests.unit.engine.conftest import Bench, fault, make_job
 from workers.admission import Reason
-from workers.engine import HandOff, Park
+from workers.engine import Collect, HandOff, Park
 from workers.intake import Accepted, Duplicate
 from workers.jobs import Ending
 from workers.log import configure_logging
@@ -119,6 +119,10 @@ def run(step: Any, task: FakeTask | None = None, *, tracing: Tracing = NO_TRACIN
         (
             Park(reason=Reason.TOKENS, seconds=1.23456),
             {"event": "job_parked", "project": "acme", "reason": "tokens", "seconds": 1.235},
+        ),
+        (
+            Collect(connection="primary"),
+            {"event": "job_collected", "project": "acme", "connection": "primary"},
         ),
         (
             HandOff(route=ROUTE, address=None),

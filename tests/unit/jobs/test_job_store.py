@@ -194,6 +194,18 @@ async def test_a_delivery_that_laid_the_job_down_is_not_told_of(subject: Subject
     assert await subject.jobs.claim("j", hop=2, owner="b", lease=15) == Claimed()
 
 
+async def test_that_a_job_is_to_wait_for_no_batch_shows_to_every_later_delivery(subject: Subject) -> None:
+    await subject.jobs.mark_batched("j", kept=60)
+    await subject.jobs.mark_batched("j", kept=60)
+
+    first = await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.jobs.release("j", owner="a")
+
+    assert first == Claimed(batched=True)
+    assert await subject.jobs.claim("j", hop=2, owner="b", lease=15) == Claimed(batched=True)
+    assert await subject.jobs.claim("other", hop=1, owner="a", lease=15) == Claimed()
+
+
 async def test_a_call_is_counted_once(subject: Subject) -> None:
     assert await subject.jobs.settle(record("c1")) is True
     assert await subject.jobs.settle(record("c1")) is False

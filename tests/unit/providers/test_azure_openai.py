@@ -8,7 +8,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from pydantic import TypeAdapter
 
 from config.catalogue import ModelFacts, load_catalogue
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import ProviderKind, Tier, TokenUsage
 from tests.providers import CANARY, SCHEMA, answer, make_call, unknown_keys
 from workers.outcome import Action, decide
 from workers.providers.azure_openai import AzureOpenAIProvider
@@ -69,9 +69,10 @@ def _response(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: facts.id)
 async def test_each_listed_model_gets_a_request_that_the_vendors_types_accept(facts: ModelFacts) -> None:
-    body = json.loads((await _sent(_call(facts.id))).content)
-    _ADAPTER.validate_python(body, strict=True)
-    assert unknown_keys(body, ResponseCreateParamsNonStreaming) == []
+    for tier in (None, Tier.FLEX):
+        body = json.loads((await _sent(_call(facts.id, tier=tier))).content)
+        _ADAPTER.validate_python(body, strict=True)
+        assert unknown_keys(body, ResponseCreateParamsNonStreaming) == []
 
 
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: facts.id)

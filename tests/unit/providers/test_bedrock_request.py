@@ -12,7 +12,7 @@ from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
 
 from config.catalogue import ModelFacts, ReasoningOff, load_catalogue
-from tasks.contract import ProviderKind
+from tasks.contract import ProviderKind, Tier
 from tests.providers import SCHEMA, answer, make_call
 from tests.support import ManualClock
 from workers.extraction.schema import PACKED_SCHEMA
@@ -81,8 +81,9 @@ async def _body(call: Call, provider: BedrockProvider | None = None) -> Mapping[
 @pytest.mark.parametrize("mode", [None, "tool", "native"])
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: facts.id)
 async def test_each_listed_model_gets_the_request_that_botocore_would_send(facts: ModelFacts, mode: str | None) -> None:
-    for system, schema in (("Short.", SCHEMA), ("Long. " * 5_000, PACKED_SCHEMA)):
-        wire = await _sent(_call(facts.id, system=system, schema=schema, tags=_TAGS, structured_output=mode))
+    for system, schema, tier in (("Short.", SCHEMA, None), ("Long. " * 5_000, PACKED_SCHEMA, Tier.FLEX)):
+        call = _call(facts.id, system=system, schema=schema, tags=_TAGS, structured_output=mode, tier=tier)
+        wire = await _sent(call)
         body = json.loads(wire.content)
         assert _problems(facts.id, body) == ""
         serialized = create_serializer("rest-json", include_validation=True).serialize_to_request(

@@ -13,7 +13,7 @@ from google.oauth2.credentials import Credentials
 from pydantic import ValidationError
 
 from config.catalogue import ModelFacts, ReasoningOff, load_catalogue
-from tasks.contract import ProviderKind
+from tasks.contract import ProviderKind, Tier
 from tests.google import TokenEndpoint, discovery_problems, vertex_call
 from tests.providers import CANARY, SCHEMA, make_call
 from tests.support import ManualClock
@@ -85,12 +85,13 @@ def _by_the_sdk(kind: ProviderKind, model: str, body: Mapping[str, Any]) -> _See
     return seen[0]
 
 
+@pytest.mark.parametrize("tier", [None, Tier.FLEX])
 @pytest.mark.parametrize("schema", [SCHEMA, PACKED_SCHEMA], ids=["single", "packed"])
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: f"{facts.provider.value}-{facts.id}")
 async def test_each_listed_model_gets_the_request_that_the_vendors_own_sdk_would_send(
-    facts: ModelFacts, schema: Mapping[str, Any]
+    facts: ModelFacts, schema: Mapping[str, Any], tier: Tier | None
 ) -> None:
-    wire = await _sent(_call(facts, schema=schema))
+    wire = await _sent(_call(facts, schema=schema, tier=tier))
     body = json.loads(wire.content)
     seen = _by_the_sdk(facts.provider, facts.id, body)
 

@@ -8,7 +8,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from pydantic import TypeAdapter
 
 from config.catalogue import ModelFacts, ReasoningOff, load_catalogue
-from tasks.contract import ProviderKind
+from tasks.contract import ProviderKind, Tier
 from tests.providers import CANARY, SCHEMA, make_call, unknown_keys
 from workers.extraction.schema import PACKED_SCHEMA
 from workers.providers.base import Call, Fault, FaultKind, WireRequest
@@ -43,8 +43,8 @@ async def _body(call: Call) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("facts", _LISTED, ids=lambda facts: facts.id)
 async def test_each_listed_model_gets_a_request_that_the_vendors_types_accept(facts: ModelFacts) -> None:
-    for system, schema in (("Short.", SCHEMA), ("Long. " * 2_000, PACKED_SCHEMA)):
-        body = await _body(make_call(model=facts.id, system=system, schema=schema, tags=_TAGS))
+    for system, schema, tier in (("Short.", SCHEMA, None), ("Long. " * 2_000, PACKED_SCHEMA, Tier.FLEX)):
+        body = await _body(make_call(model=facts.id, system=system, schema=schema, tags=_TAGS, tier=tier))
         _ADAPTER.validate_python(body, strict=True)
         assert unknown_keys(body, ResponseCreateParamsNonStreaming) == []
 

@@ -68,3 +68,24 @@ async def test_what_goes_wrong_is_a_fault_that_names_who_was_asked(serve: Serve,
         "large": FaultKind.MALFORMED,
         "silent": FaultKind.TIMEOUT,
     }
+
+
+async def test_what_is_no_call_may_have_a_larger_answer(serve: Serve, transport: Transport) -> None:
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * (MAX_RESPONSE + 1))
+
+    url = await serve(large)
+
+    taken = await transport.ask(post(url), name="x", timeout=5, most=MAX_RESPONSE + 1)
+    refused = await transport.ask(post(url), name="x", timeout=5)
+
+    assert isinstance(taken, WireResponse)
+    assert isinstance(refused, Fault)
+    assert refused.kind is FaultKind.MALFORMED
+
+
+async def test_what_is_no_call_goes_to_no_private_address_either(transport: Transport) -> None:
+    fault = await transport.ask(post("http://169.254.169.254/latest"), name="x", timeout=5)
+
+    assert isinstance(fault, Fault)
+    assert fault.kind is FaultKind.ENDPOINT_INVALID

@@ -14,7 +14,7 @@ from tasks.contract import Failure, FailureCode, ProviderKind, Role, parse_job
 from tests.integration.support.pool import wait_until
 from workers.admission import Reason
 from workers.delivery import Delivery
-from workers.engine import HandOff, Outcome, Park
+from workers.engine import Collect, HandOff, Outcome, Park
 from workers.jobs import Ending
 from workers.lanes.header import LaneHeader
 from workers.routing import Route
@@ -159,11 +159,11 @@ def test_the_last_crash_must_be_alone(crashes: int, *, due: bool) -> None:
 
 @pytest.mark.parametrize(
     "outcome",
-    [ENDED, Park(reason=Reason.TOKENS, seconds=2.5), HandOff(route=ROUTE, address=LANE)],
-    ids=["ending", "park", "hand-off"],
+    [ENDED, Park(reason=Reason.TOKENS, seconds=2.5), HandOff(route=ROUTE, address=LANE), Collect(connection="primary")],
+    ids=["ending", "park", "hand-off", "collect"],
 )
 def test_what_comes_of_a_trial_is_what_would_have_come_of_the_job(outcome: Outcome) -> None:
-    by_kind = {Ending: "ending", Park: "park", HandOff: "hand_off"}
+    by_kind = {Ending: "ending", Park: "park", HandOff: "hand_off", Collect: "collect"}
     answer = Answer.model_validate({by_kind[type(outcome)]: outcome})
     read = Answer.model_validate_json(answer.model_dump_json(exclude_unset=True))
 

@@ -30,6 +30,8 @@ class Entry:
     #: Whether the response was handed to the connection completely; the caller may have gone by then.
     delivered: bool = False
     usage: Usage = field(default_factory=Usage)
+    #: The cheaper tier that it was served at, and is billed at: `flex` or `batch`.
+    tier: str | None = None
     request_id: str = ""
     #: Whether the vendor would keep the answer.
     stored: bool = False
@@ -42,10 +44,12 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True)
 class Total:
-    """Sums over the requests of one key and model."""
+    """Sums over the requests of one key and model at one tier."""
 
     key: str | None
     model: str | None
+    #: As in `Entry`.
+    tier: str | None = None
     requests: int = 0
     served: int = 0
     #: Served and handed over completely.
@@ -97,19 +101,19 @@ class BooksReport:
 
 
 class Books:
-    """Every request, and totals by key and model."""
+    """Every request, and totals by key, model and tier."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=KEEP)
-        self._totals: dict[tuple[str | None, str | None], Total] = {}
+        self._totals: dict[tuple[str | None, str | None, str | None], Total] = {}
 
     def write(self, entry: Entry) -> None:
         """Book a request whose outcome is decided; `deliver` follows when the response is out."""
         self._entries.append(entry)
-        place = (entry.key, entry.model)
+        place = (entry.key, entry.model, entry.tier)
         total = self._totals.get(place)
         if total is None:
-            total = self._totals[place] = Total(key=entry.key, model=entry.model)
+            total = self._totals[place] = Total(key=entry.key, model=entry.model, tier=entry.tier)
         total.requests += 1
         status = entry.status or 0
         total.statuses[status] = total.statuses.get(status, 0) + 1
@@ -120,7 +124,7 @@ class Books:
     def deliver(self, entry: Entry) -> None:
         """Book that the response of a request was handed over completely."""
         entry.delivered = True
-        total = self._totals.get((entry.key, entry.model))
+        total = self._totals.get((entry.key, entry.model, entry.tier))
         if entry.served and total is not None:
             total.delivered += 1
             total.received += entry.usage

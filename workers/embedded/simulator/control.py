@@ -9,18 +9,21 @@
 | `DELETE /_sim/faults/ID` | clear one |
 | `GET`, `POST /_sim/accounts` | accounts by fingerprint; open or replace one (`Account` as JSON) |
 | `PUT /_sim/latency` | `{"low": seconds, "high": seconds}` |
+| `PUT /_sim/batches` | `{"seconds": seconds}`: how long batches take from now on, those that are under way too |
+| `POST /_sim/batches/end` | end those under way: `{"done": N, "rest": "expired"}` answers the first N of each |
 """
 
 import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qs
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from workers.embedded.simulator.accounts import Account
+from workers.embedded.simulator.batches import Result
 from workers.embedded.simulator.books import BooksReport
 from workers.embedded.simulator.core import Core, Latency
 from workers.embedded.simulator.exchange import Incoming, Outgoing
@@ -61,6 +64,8 @@ class Control:
             ("GET", "/accounts"): self._accounts,
             ("POST", "/accounts"): self._put_account,
             ("PUT", "/latency"): self._set_latency,
+            ("PUT", "/batches"): self._set_batches,
+            ("POST", "/batches/end"): self._end_batches,
         }
 
     def serve(self, incoming: Incoming, peer: str | None) -> Outgoing:
@@ -126,6 +131,33 @@ class Control:
     def _set_latency(self, incoming: Incoming) -> Outgoing:
         self._core.latency = Latency.model_validate_json(incoming.body)
         return _json({"latency": self._core.latency.model_dump()})
+
+    def _set_batches(self, incoming: Incoming) -> Outgoing:
+        self._core.batches.seconds = BatchTime.model_validate_json(incoming.body).seconds
+        return _json({"seconds": self._core.batches.seconds})
+
+    def _end_batches(self, incoming: Incoming) -> Outgoing:
+        wanted = BatchEnd.model_validate_json(incoming.body)
+        return _json({"ended": self._core.batches.end(done=wanted.done, rest=Result(wanted.rest))})
+
+
+class BatchTime(BaseModel):
+    """How long batches take."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class BatchEnd(BaseModel):
+    """How batches end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Requests of each that are answered, from the first on; absent means all.
+    done: Annotated[int, Field(ge=0)] | None = None
+    #: What becomes of the others.
+    rest: Literal["expired", "cancelled"] = "expired"
 
 
 def _json(document: Mapping[str, Any], status: int = HTTPStatus.OK) -> Outgoing:

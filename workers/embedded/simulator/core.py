@@ -8,11 +8,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from workers.embedded.simulator import brain
 from workers.embedded.simulator.accounts import Account, Accounts, Charge, KeyState
+from workers.embedded.simulator.batches import Action, Asked, Batch, Batches, BatchWire, Came, Result
 from workers.embedded.simulator.books import Books, BooksReport, Entry
 from workers.embedded.simulator.exchange import (
     Answer,
@@ -29,7 +32,7 @@ from workers.embedded.simulator.faults import AFTER_THE_MODEL, FaultRule, Faults
 from workers.embedded.simulator.meter import Meter, Reading
 from workers.embedded.simulator.prompt_cache import PromptCache
 from workers.embedded.simulator.tokens import count, cut
-from workers.embedded.simulator.wire import Mount, Operation, Route
+from workers.embedded.simulator.wire import Mount, Operation, Route, Wire
 
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 #: Longer than any client waits.
@@ -64,6 +67,8 @@ class Options(BaseModel):
     permissive: bool = True
     template: Account = Account(key=SecretStr("template"))
     latency: Latency = Latency()
+    #: Seconds that a batch takes, until somebody ends it.
+    batch_seconds: float = Field(default=1.0, ge=0)
     #: Makes latencies, probabilities and ids repeatable.
     seed: int | None = None
 
@@ -107,6 +112,7 @@ class Core:
         self.faults = Faults(self._rng)
         self._meter = Meter(clock)
         self._cache = PromptCache(clock)
+        self.batches = Batches(clock=clock, rng=self._rng, seconds=options.batch_seconds)
 
     def report(self, *, entries: int) -> BooksReport:
         """The books, with at most so many of the latest entries."""
@@ -149,8 +155,11 @@ class Core:
         entry.key = account.fingerprint
         if exchange.route.operation is Operation.LOOKUP:
             return await self._look_up(exchange, account)
+        if exchange.route.operation is Operation.BATCH:
+            return await self._batch(exchange, account)
         question = wire.parse(incoming)
         entry.model, entry.stored, entry.tags = question.model, question.stored, question.tags
+        entry.tier = question.tier
         if not account.may_use(question.model):
             raise Rejection(Reason.MODEL_NOT_FOUND, model=question.model)
         rule = self._draw(exchange, question.model, question.user)
@@ -181,6 +190,64 @@ class Core:
         self.books.write(exchange.entry)
         return outgoing
 
+    async def _batch(self, exchange: _Exchange, account: Account) -> Outgoing:
+        """A request about batches; a fault that is billed strikes when a new one was taken already."""
+        incoming, mount = exchange.incoming, exchange.mount
+        wire = cast("BatchWire", mount.wire)
+        is_new = wire.action(incoming)[0] is Action.CREATE
+        rule = self._draw(exchange, incoming.params.get("model"))
+        struck = rule is not None and rule.kind not in AFTER_THE_MODEL
+        delivered: list[Entry] = []
+        if not struck or (rule is not None and rule.billed and is_new):
+            if is_new:
+                answer = partial(self._answer_one, mount.wire, mount.name, incoming)
+                outgoing = wire.show(self.batches.create(mount.name, incoming, wire, account, answer))
+            else:
+                outgoing, delivered = self.batches.serve(mount.name, incoming, wire, account)
+        if struck and rule is not None:
+            return await self._interrupt(exchange, rule, None)
+        self._book(exchange.entry, outgoing.status, None)
+        for entry in delivered:
+            self.books.deliver(entry)
+        return outgoing
+
+    def _answer_one(self, wire: Wire, vendor: str, incoming: Incoming, batch: Batch, asked: Asked) -> Came:
+        """Answer one request of a batch."""
+        receipt = Receipt(request_id=f"req_{self._rng.getrandbits(128):032x}", created=self._clock())
+        entry = Entry(
+            time=receipt.created,
+            vendor=vendor,
+            path=batch.path,
+            key=batch.account.fingerprint,
+            tier="batch",
+            request_id=receipt.request_id,
+        )
+        question = asked.question
+        try:
+            if isinstance(question, Rejection):
+                raise question
+            entry.model, entry.stored, entry.tags = question.model, question.stored, question.tags
+            rule = self.faults.draw(
+                key=entry.key, path=batch.path, model=question.model, text=question.user, tier="batch"
+            )
+            if rule is not None:
+                entry.fault = rule.kind.value
+            if rule is not None and rule.kind is Injection.STATUS:
+                raise rule.rejection(question.model)
+            if rule is not None and rule.kind not in AFTER_THE_MODEL:
+                # What never answers is what the vendor did not come to.
+                self._book(entry, None, None)
+                return Came(result=Result.EXPIRED)
+            answer = self._think(batch.account, question, rule, metered=False)
+        except Rejection as rejection:
+            entry.reason, entry.model = rejection.reason.value, entry.model or rejection.model
+            outgoing = wire.reject(rejection, incoming)
+            self._book(entry, outgoing.status, None)
+            return Came(result=Result.ERRORED, outgoing=outgoing)
+        outgoing = wire.render(question, answer, receipt)
+        self._book(entry, outgoing.status, answer.usage)
+        return Came(result=Result.SUCCEEDED, outgoing=outgoing, entry=entry)
+
     def _authenticate(self, exchange: _Exchange) -> Account:
         wire = exchange.mount.wire
         key = wire.credential(exchange.incoming)
@@ -199,7 +266,9 @@ class Core:
         return account
 
     def _draw(self, exchange: _Exchange, model: str | None, text: str = "") -> FaultRule | None:
-        rule = self.faults.draw(key=exchange.entry.key, path=exchange.incoming.path, model=model, text=text)
+        entry = exchange.entry
+        path = exchange.incoming.path
+        rule = self.faults.draw(key=entry.key, path=path, model=model, text=text, tier=entry.tier)
         if rule is not None:
             exchange.entry.fault = rule.kind.value
         return rule
@@ -228,7 +297,7 @@ class Core:
             await self._wait(rule.seconds or _FOREVER)
         raise Broken(rule.kind)
 
-    def _think(self, account: Account, question: Question, rule: FaultRule | None) -> Answer:
+    def _think(self, account: Account, question: Question, rule: FaultRule | None, *, metered: bool = True) -> Answer:
         """The model's answer, cut where the request's output cap or a fault cuts it, and charged for."""
         prompt = count(question.system) + count(question.user) + question.schema_tokens
         if question.context is not None and prompt > question.context:
@@ -250,7 +319,8 @@ class Core:
             reasoning=reasoning,
         )
         charged = cap if account.charge is Charge.MAX_OUTPUT and cap is not None else usage.output
-        self._meter.admit(account, question.model, prompt + charged)
+        if metered:
+            self._meter.admit(account, question.model, prompt + charged)
         self._cache.keep(account.fingerprint, question)
         return Answer(text=text, usage=usage, finish=finish)
 

@@ -72,6 +72,8 @@ class Question:
     #: Input tokens that fit; absent means unlimited.
     context: int | None = None
     cache: CachePlan = CachePlan()
+    #: The cheaper tier that it asks for: `flex` or `batch`; absent means the standard one.
+    tier: str | None = None
     #: Whether the vendor would keep the answer.
     stored: bool = False
     #: Attribution tags found on the wire.

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import count
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -97,6 +97,8 @@ class FaultRule(BaseModel):
     prefix: str | None = None
     #: Only requests for this model.
     model: str | None = None
+    #: Only requests at this cheaper tier, `flex` or `batch`: as when there is no room for it.
+    tier: Literal["flex", "batch"] | None = None
     #: Only requests whose prompt has this text in it.
     text: Annotated[str, Field(min_length=1)] | None = None
     #: Share of the matching requests.
@@ -112,12 +114,15 @@ class FaultRule(BaseModel):
             raise ValueError("kind 'slow' needs seconds")
         return self
 
-    def matches(self, *, key: str | None, path: str, model: str | None, text: str = "") -> bool:
+    def matches(
+        self, *, key: str | None, path: str, model: str | None, text: str = "", tier: str | None = None
+    ) -> bool:
         """Whether a request is meant."""
         return (
             (self.key is None or self.key == key)
             and (self.prefix is None or path.startswith(self.prefix))
             and (self.model is None or self.model == model)
+            and (self.tier is None or self.tier == tier)
             and (self.text is None or self.text in text)
         )
 
@@ -171,10 +176,12 @@ class Faults:
         self._rules[number] = (rule, 0)
         return number
 
-    def draw(self, *, key: str | None, path: str, model: str | None, text: str = "") -> FaultRule | None:
+    def draw(
+        self, *, key: str | None, path: str, model: str | None, text: str = "", tier: str | None = None
+    ) -> FaultRule | None:
         """The fault that this request meets, if any; a counted rule is used up by one."""
         for number, (rule, used) in self._rules.items():
-            if not rule.matches(key=key, path=path, model=model, text=text):
+            if not rule.matches(key=key, path=path, model=model, text=text, tier=tier):
                 continue
             if rule.probability < 1 and self._rng.random() >= rule.probability:
                 continue

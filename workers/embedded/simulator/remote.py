@@ -71,6 +71,20 @@ class RemoteSimulator:
         """From now on models take this long."""
         self._call("PUT", "/latency", latency.model_dump())
 
+    def set_batch_seconds(self, seconds: float) -> None:
+        """From now on batches take this long, those that are under way too."""
+        self._call("PUT", "/batches", {"seconds": seconds})
+
+    def end_batches(self, *, done: int | None = None, rest: str = "expired") -> int:
+        """End all batches that are under way; how many.
+
+        Args:
+            done: requests of each that are answered, from the first on; None for all.
+            rest: what becomes of the others: `expired` or `cancelled`.
+        """
+        document = {"rest": rest} if done is None else {"done": done, "rest": rest}
+        return int(json.loads(self._call("POST", "/batches/end", document))["ended"])
+
     def _call(self, method: str, path: str, document: dict[str, Any] | None = None) -> bytes:
         """One control request.
 

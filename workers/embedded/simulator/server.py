@@ -16,6 +16,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from workers.embedded.simulator.accounts import Account
+from workers.embedded.simulator.batches import Result
 from workers.embedded.simulator.books import BooksReport, Entry
 from workers.embedded.simulator.control import ENTRIES, ROOT, Control, base_urls
 from workers.embedded.simulator.core import Broken, Core, Options
@@ -143,6 +144,14 @@ class Simulator:
     def put_account(self, account: Account) -> None:
         """Open an account, or replace the one that has this key: new limits, an expired or revoked key."""
         self.core.accounts.put(account)
+
+    def set_batch_seconds(self, seconds: float) -> None:
+        """From now on batches take this long, those that are under way too."""
+        self.core.batches.seconds = seconds
+
+    def end_batches(self, *, done: int | None = None, rest: str = "expired") -> int:
+        """End all batches that are under way; how many. The first `done` of each are answered, the others `rest`."""
+        return self.core.batches.end(done=done, rest=Result(rest))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         incoming = Incoming(

@@ -152,6 +152,10 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.keep(job_id, unit=unit, outcome=outcome)
 
+    async def mark_batched(self, job_id: str, *, kept: int) -> None:
+        """As the store itself."""
+        await self._jobs.mark_batched(job_id, kept=kept)
+
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """As the store itself."""
         await self._jobs.hand_over(job_id, owner=owner, route=route)

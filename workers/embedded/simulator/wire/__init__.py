@@ -19,9 +19,11 @@ A further vendor is one more module with one `Wire` class, and one more `Mount` 
 """
 
 from workers.embedded.simulator.wire.anthropic import AnthropicMessages
+from workers.embedded.simulator.wire.anthropic_batches import AnthropicBatches
 from workers.embedded.simulator.wire.azure import AzureResponses
 from workers.embedded.simulator.wire.base import Mount, Operation, Route, Wire
 from workers.embedded.simulator.wire.bedrock import BedrockConverse
+from workers.embedded.simulator.wire.gemini_batches import GeminiBatches
 from workers.embedded.simulator.wire.google import GeminiGenerate, VertexGenerate
 from workers.embedded.simulator.wire.google_oauth import AccessTokens, GoogleOAuth
 from workers.embedded.simulator.wire.openai_chat import OpenAIChat
@@ -34,9 +36,11 @@ MOUNTS: tuple[Mount, ...] = (
     Mount(name="openai", prefix="/openai", base="/openai/v1", wire=OpenAIResponses()),
     Mount(name="openai", prefix="/openai", base="/openai/v1", wire=OpenAIChat()),
     Mount(name="compatible", prefix="/compatible", base="/compatible/v1", wire=OpenAICompatible()),
+    Mount(name="anthropic", prefix="/anthropic", base="/anthropic", wire=AnthropicBatches()),
     Mount(name="anthropic", prefix="/anthropic", base="/anthropic", wire=AnthropicMessages()),
     Mount(name="bedrock", prefix="/bedrock", base="/bedrock", wire=BedrockConverse()),
     Mount(name="azure", prefix="/azure", base="/azure", wire=AzureResponses()),
+    Mount(name="gemini", prefix="/gemini", base="/gemini", wire=GeminiBatches()),
     Mount(name="gemini", prefix="/gemini", base="/gemini", wire=GeminiGenerate()),
     Mount(name="vertex", prefix="/vertex", base="/vertex", wire=VertexGenerate(_ACCESS_TOKENS)),
     Mount(name="google_oauth", prefix="/oauth2", base="/oauth2/token", wire=GoogleOAuth(_ACCESS_TOKENS)),

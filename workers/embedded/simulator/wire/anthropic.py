@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationError
 
@@ -45,7 +45,7 @@ _Request = TypeVar("_Request", bound=CountRequest)
 class AnthropicMessages:
     """The wire format of the Messages API."""
 
-    routes = (
+    routes: ClassVar[tuple[Route, ...]] = (
         Route(method="POST", path="/v1/messages", operation=Operation.ANSWER),
         Route(method="POST", path="/v1/messages/count_tokens", operation=Operation.LOOKUP),
         Route(method="GET", path="/v1/models", operation=Operation.LOOKUP),

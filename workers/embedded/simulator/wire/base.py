@@ -21,6 +21,8 @@ class Operation(StrEnum):
     ANSWER = "answer"
     #: Anything that needs a key but no model run: listings, counts.
     LOOKUP = "lookup"
+    #: Batches: the wire is a `BatchWire` too.
+    BATCH = "batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,7 @@ class BedrockConverse:
             context=facts.context,
             cache=_cache_plan(request, facts),
             tags=request.metadata,
+            tier="flex" if request.service_tier and request.service_tier.type == "flex" else None,
         )
 
     def render(self, question: Question, answer: Answer, receipt: Receipt) -> Outgoing:
@@ -106,6 +107,7 @@ class BedrockConverse:
                 "totalTokens": usage.total,
             },
             "metrics": {"latencyMs": 1},
+            "serviceTier": {"type": question.tier or "default"},
         }
         return json_response(200, document)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs
@@ -89,6 +90,7 @@ class GoogleGenerate:
             context=facts.context,
             # The cache is implicit: any prefix is kept, and nothing is charged for keeping it.
             cache=CachePlan(after_system=True, after_user=True, minimum=facts.cache_minimum, ttl=3_600),
+            tier=request.tier,
             stored=request.kept,
             tags=request.labels,
             echo={"modelVersion": facts.served or model},
@@ -150,9 +152,14 @@ class GeminiGenerate(GoogleGenerate):
         """An error with its details."""
         return error_of(rejection, GEMINI_ERRORS, names_wait=True)
 
+    def render(self, question: Question, answer: Answer, receipt: Receipt) -> Outgoing:
+        """An answer, with the tier that served it."""
+        outgoing = super().render(question, answer, receipt)
+        return replace(outgoing, headers={"x-gemini-service-tier": question.tier or "standard"})
+
     def headers(self, receipt: Receipt, reading: Reading | None, seconds: float) -> Mapping[str, str]:  # noqa: ARG002 - the interface's
-        """The tier; this vendor says nothing of its limits."""
-        return {"x-gemini-service-tier": "standard", "server-timing": f"gfet4t7; dur={seconds * 1_000:.0f}"}
+        """This vendor says nothing of its limits."""
+        return {"server-timing": f"gfet4t7; dur={seconds * 1_000:.0f}"}
 
 
 class VertexGenerate(GoogleGenerate):
@@ -178,12 +185,17 @@ class VertexGenerate(GoogleGenerate):
         scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
         return self._tokens.owner(token.strip()) if scheme.lower() == "bearer" and token.strip() else None
 
+    def parse(self, incoming: Incoming) -> Question:
+        """What a request asks; the tier stands in a header."""
+        flex = incoming.headers.get("x-vertex-ai-llm-shared-request-type", "").lower() == "flex"
+        return replace(super().parse(incoming), tier="flex" if flex else None)
+
     def render(self, question: Question, answer: Answer, receipt: Receipt) -> Outgoing:
         """An answer, with its time and the kind of traffic."""
         outgoing = super().render(question, answer, receipt)
         document = json.loads(outgoing.body)
         document["createTime"] = datetime.fromtimestamp(receipt.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        document["usageMetadata"]["trafficType"] = "ON_DEMAND"
+        document["usageMetadata"]["trafficType"] = "ON_DEMAND_FLEX" if question.tier else "ON_DEMAND"
         return json_response(200, document)
 
     def reject(self, rejection: Rejection, incoming: Incoming) -> Outgoing:  # noqa: ARG002 - the interface's

@@ -106,6 +106,11 @@ class GenerateRequest(Message):
         """Whether the vendor would keep prompt and answer."""
         return False
 
+    @property
+    def tier(self) -> str | None:
+        """The cheaper tier that it asks for."""
+        return None
+
 
 class GeminiRequest(GenerateRequest):
     """What the Gemini API takes."""
@@ -117,6 +122,11 @@ class GeminiRequest(GenerateRequest):
     def kept(self) -> bool:
         """Unless the request says otherwise."""
         return self.store
+
+    @property
+    def tier(self) -> str | None:
+        """Flex, or none."""
+        return "flex" if self.service_tier == "flex" else None
 
 
 class NamedContent(Content):
