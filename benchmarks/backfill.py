@@ -31,6 +31,7 @@ from workers.embedded.simulator import Latency, fingerprint
 from workers.handles import JobHandle
 from workers.ledger import UsageReader
 from workers.ledger.stream import Cursor, RecordStream
+from workers.records import LOST
 
 PROJECT = "archive"
 NAME = "bench"
@@ -188,7 +189,9 @@ class Calls:
     served: int
     #: Of these, unknown to the ledger: their worker was killed, or the broker lost them with its last second.
     unknown: int
-    #: Of the ledger's, unknown to the vendor.
+    #: In the ledger as lost: whether the vendor knows them is not known.
+    lost: int
+    #: Of the ledger's others, unknown to the vendor.
     invented: int
     #: Known to both, with other tokens.
     differing: int
@@ -209,11 +212,13 @@ def calls_of(place: Ground, key: str) -> Calls:
         for entry in place.books(10**6).entries
         if entry.served and entry.key == fingerprint(key)
     }
+    lost = sum(record.status == LOST for record in records.values())
     both = [(books[name], record) for name, record in records.items() if name in books]
     return Calls(
         served=len(books),
         unknown=len(books) - len(both),
-        invented=len(records) - len(both),
+        lost=lost,
+        invented=len(records) - len(both) - lost,
         differing=sum(
             (entry.usage.input, entry.usage.cached_input, entry.usage.output)
             != (record.usage.input, record.usage.cached_input, record.usage.output)
@@ -270,7 +275,7 @@ def run(options: argparse.Namespace) -> dict[str, str]:
             "seconds; lines a second": f"{seconds:,.0f}; {report['read'] / seconds:,.0f}",
             "calls in the vendor's books; in the ledger": f"{calls.served:,}; {row.attempts:,}",
             "of the vendor's, unknown to the ledger": f"{calls.unknown:,}",
-            "of the ledger's, unknown to the vendor": f"{calls.invented:,}",
+            "in the ledger as lost; others unknown to the vendor": f"{calls.lost:,}; {calls.invented:,}",
             "known to both, with other tokens": f"{calls.differing:,}",
             "calls beyond one a line": f"{report['usage']['attempts'] - report['succeeded']:,}",
             "plan's cost; actual, USD": f"{planned:.4f}; {actual:.4f} ({(planned / actual - 1) * 100:+.2f} %)",

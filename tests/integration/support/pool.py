@@ -175,7 +175,7 @@ class Pool:
     def ready(self, worker: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         """The same worker, as soon as it is ready."""
         log = self._log(self.workers.index(worker))
-        wait_until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None)
+        wait_until(lambda: b" ready." in log.read_bytes() or worker.poll() is not None, seconds=90)
         assert worker.poll() is None, log.read_text()
         return worker
 
