@@ -23,7 +23,7 @@ from tasks.contract import AttemptRecord, FailureCode, ProviderKind, Tier
 from workers import extraction
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.admission.health import observe
-from workers.alerts import Alert, AlertKind, Alerts
+from workers.alerts import Alerts
 from workers.clock import Clock
 from workers.delivery import Reservation
 from workers.directory import Directory
@@ -34,7 +34,7 @@ from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, 
 from workers.providers.transport import Sent
 from workers.records import Done, about, record_of, tags_of
 from workers.tracing import NO_TRACING, Tracing
-from workers.trouble import Subject, Trouble
+from workers.trouble import Subject, Trouble, credential_alert
 from workers.verdict import judge
 
 _log = structlog.get_logger(__name__)
@@ -373,22 +373,7 @@ class Attempts:
         await self._admission.hold_back(
             subject.effective, reason=Reason.CREDENTIAL, seconds=_CREDENTIAL_REST, code=code
         )
-        connection = subject.effective.connection
-        await self._alerts.raise_alert(
-            Alert(
-                kind=AlertKind.CREDENTIAL_REFUSED,
-                at=self._clock.now(),
-                message=f"{subject.where}: the vendor refuses version {credential.version} of credential "
-                f"'{connection.credential}' ({code.value}). Save and activate a valid one; waiting jobs go on at once.",
-                account=subject.effective.account,
-                project=subject.job.project,
-                connection=connection.name,
-                provider=connection.provider,
-                model=connection.model,
-                code=code,
-                credential_version=credential.version,
-            )
-        )
+        await self._alerts.raise_alert(credential_alert(subject, credential.version, code, at=self._clock.now()))
 
     def _wait(self, state: RetryCallState) -> float:
         """The vendor's wait if it names one, else full-jitter backoff; none where the next try differs. In seconds."""

@@ -1,6 +1,7 @@
 """Why work on a connection came to nothing, in words that say what to do. Pure."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple, Self
 
 from config.catalogue import ModelFacts
@@ -15,6 +16,7 @@ from config.errors import (
 )
 from tasks.contract import ExtractionJob, Failure, FailureCode
 from workers.admission import Reason, Refusal
+from workers.alerts import Alert, AlertKind
 from workers.outcome import Decision, Scope, Waits, may_pass
 from workers.providers.base import Fault, FaultKind
 from workers.routing import Route
@@ -192,3 +194,21 @@ class Trouble:
             connection=route.connection,
             model=route.model,
         )
+
+
+def credential_alert(subject: Subject, version: int, code: FailureCode, *, at: datetime) -> Alert:
+    """What an operator must know when a vendor refuses the newest version of a credential."""
+    connection = subject.effective.connection
+    return Alert(
+        kind=AlertKind.CREDENTIAL_REFUSED,
+        at=at,
+        message=f"{subject.where}: the vendor refuses version {version} of credential '{connection.credential}' "
+        f"({code.value}). Save and activate a valid one; waiting jobs go on at once.",
+        account=subject.effective.account,
+        project=subject.job.project,
+        connection=connection.name,
+        provider=connection.provider,
+        model=connection.model,
+        code=code,
+        credential_version=version,
+    )

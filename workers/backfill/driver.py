@@ -21,9 +21,10 @@ from itertools import chain, islice
 from typing import Final
 
 from tasks.contract import ExtractionJob, Failure, FailureCode
+from workers.backfill.budget import affordable, why_at_budget
 from workers.backfill.entries import BadLine, Entry
 from workers.backfill.flying import flight_of, groups_of, invalid_ending, job_of, known_ending, went_well
-from workers.backfill.lines import pico, rows, sums_of, usd
+from workers.backfill.lines import rows, sums_of
 from workers.backfill.ports import Known, NoRoom, ProjectRefused, Publisher, Refused, Results, Source
 from workers.backfill.sinks.base import Sink
 from workers.backfill.state.base import BackfillState, Flight, Lease, Orders, Phase, Snapshot
@@ -38,8 +39,8 @@ LOOK: Final = 10.0
 ROOM: Final = 2.0
 #: Seconds between noting a job as done and letting go of its result: by then its worker has stored it.
 LET_GO: Final = 20.0
-#: Jobs that may begin before the first has shown what one costs, where nobody has estimated it.
-UNKNOWN_COST: Final = 20
+#: Parts of the window in which lines are read that may share prompts.
+_BITES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,10 +275,13 @@ class Driver:
         if self._unpublished and self._clock.monotonic() >= self._send_at:
             self._publish(dict(islice(self._unpublished.items(), self._batch)))
         room = min(self._batch, orders.window - self.in_flight)
-        if self._unpublished or room <= 0 or self._at_end:
+        if self._unpublished or room < self._bite(orders.window) or self._at_end:
             return 0
         if orders.budget is not None:
-            room = min(room, self._affordable(orders.budget))
+            left = affordable(
+                orders.budget, self.sums, in_flight=len(self._flights), expected=self._definition.expected_cost
+            )
+            room = min(room, left)
             if room <= 0:
                 self._at_budget(orders.budget)
                 return 0
@@ -286,6 +290,10 @@ class Driver:
         if read:
             self._take(read)
         return len(read)
+
+    def _bite(self, window: int) -> int:
+        """Lines that there must be room for before any are read: what is read together can share prompts."""
+        return 1 if self._definition.pack_tokens is None else max(1, min(self._batch, window // _BITES))
 
     def _take(self, read: Sequence[Entry | BadLine]) -> None:
         """Take lines in hand and publish them."""
@@ -362,44 +370,13 @@ class Driver:
                 break
         self._unpublished.update((job_id, job_of(group)) for job_id, group in groups.items())
 
-    # What it may cost
-
-    def _affordable(self, budget: Decimal) -> int:
-        """Jobs that may begin on top of those in flight, by what one has cost so far."""
-        each = self._cost_each()
-        if each is None:
-            return UNKNOWN_COST - len(self._flights)
-        if self.sums["unpriced"]:
-            # Nobody can say what is spent.
-            return 0
-        left = pico(budget) - self.sums["pico"] - each * len(self._flights)
-        return max(0, left // max(1, each))
-
-    def _cost_each(self) -> int | None:
-        """Pico-dollars of one job; None where nothing is known yet."""
-        if jobs := self.sums["jobs"]:
-            return -(-self.sums["pico"] // jobs)
-        expected = self._definition.expected_cost
-        return pico(Decimal(expected)) if expected is not None else None
-
     def _at_budget(self, budget: Decimal) -> None:
         """Nothing more can be afforded; what is in flight may turn out cheaper."""
         if self._flights or (following := next(self._lines, None)) is None:
             self._at_end = not self._flights
             return
         self._lines = chain([following], self._lines)
-        spent = usd(self.sums["pico"])
-        name = self._definition.name
-        if unpriced := self.sums["unpriced"]:
-            self._pause(
-                f"it has a budget, and the cost of {unpriced:,} of its jobs is not known, since their model has no "
-                f"price here. Go on without one: byom backfill resume {name} --no-budget"
-            )
-        else:
-            self._pause(
-                f"its budget of ${budget} allows no further job: ${spent:.4f} are spent. Raise it: "
-                f"byom backfill resume {name} --budget USD"
-            )
+        self._pause(why_at_budget(self._definition.name, budget, self.sums))
 
     def _pause(self, why: str) -> None:
         self._state.change(Phase.PAUSED, why=why, after=[Phase.RUNNING])
