@@ -36,6 +36,10 @@ _REST: Final = 60.0
 #: What is meant to be kept when nothing is to do, by the beginning of its key.
 KEPT: Final = (
     "byom:job:",
+    "byom:id:",
+    "byom:batch:",
+    "byom:dead:",
+    "byom:alone:",
     "byom:key:",
     "byom:usage:",
     "byom:events",
@@ -51,7 +55,7 @@ KEPT: Final = (
 #: What is kept of something that was posted.
 _DELIVERY: Final = "byom:outbox:delivery:"
 #: What is kept of a job that is over, by the beginning of the field.
-_KEPT_OF_JOB: Final = ("attempt:", "ending", "route", "hop")
+_KEPT_OF_JOB: Final = ("attempt:", "ending", "whole", "route", "hop")
 
 
 def gather(run: Run, watchers: Watchers | None = None) -> Evidence:
@@ -188,8 +192,12 @@ def _left(run: Run) -> dict[str, str]:
         pipeline = client.pipeline(transaction=False)
         for name in some:
             pipeline.hkeys(job_key(name))
-        for name, fields in zip(some, pipeline.execute(), strict=True):
-            odd = [field.decode() for field in fields if not field.decode().startswith(_KEPT_OF_JOB)]
+            pipeline.hget(job_key(name), "whole")
+        answers = pipeline.execute()
+        for name, fields, whole in zip(some, answers[::2], answers[1::2], strict=True):
+            # What is done of a job that may be replayed is kept.
+            kept = _KEPT_OF_JOB if whole else (*_KEPT_OF_JOB, "unit:")
+            odd = [field.decode() for field in fields if not field.decode().startswith(kept)]
             if odd:
                 left[job_key(name)] = ", ".join(odd)
     return left
