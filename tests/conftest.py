@@ -8,11 +8,16 @@ import fakeredis
 import pytest
 import redis
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
+from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from tests.aws import MotoServer, Unhurried
 from tests.postgres import Postgres, server_programs
 from workers.embedded.valkey import EmbeddedValkey
+
+# How long an example takes says nothing on a machine that is busy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 class _Lua:

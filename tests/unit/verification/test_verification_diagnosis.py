@@ -77,6 +77,7 @@ CASES = [
     case("unavailable", OPENAI, K.UNAVAILABLE, 500, "server_error", P.PROVIDER_UNAVAILABLE),
     case("bedrock-agreement-pending", BEDROCK, K.OVERLOADED, 403, "AccessDeniedException", P.PROVIDER_UNAVAILABLE),
     case("overloaded", ANTHROPIC, K.OVERLOADED, 529, "overloaded_error", P.PROVIDER_UNAVAILABLE),
+    case("tier-unavailable", OPENAI, K.TIER_UNAVAILABLE, 429, "resource_unavailable", P.PROVIDER_UNAVAILABLE),
     case("vertex-no-capacity", VERTEX, K.RATE_LIMITED, 429, "RESOURCE_EXHAUSTED", P.RATE_LIMITED),
     case("gemini-free-tier", GEMINI, K.RATE_LIMITED, 429, "GenerateRequestsPerMinute-FreeTier", P.RATE_LIMITED),
     case("rate-limited", OPENAI, K.RATE_LIMITED, 429, "rate_limit_exceeded", P.RATE_LIMITED),
