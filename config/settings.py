@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5
     #: Seconds for one whole call.
     call_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 90
-    #: The same at a vendor's flex tier; what takes longer is asked at the standard one.
+    #: Seconds for one whole call at a vendor's flex tier; what takes longer is asked at the standard one.
     flex_timeout: Annotated[float, Field(gt=0, le=3_000, allow_inf_nan=False)] = 900
     #: Seconds that the first job of a batch waits for others to share it.
     economy_gather: Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)] = 60
@@ -135,6 +135,7 @@ class Settings(BaseSettings):
     flower_auth: SecretStr | None = None
     #: Where a worker serves its metrics; absent: nowhere. Each worker of a machine needs a port of its own.
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    #: The address that its metrics are served at.
     metrics_address: str = "127.0.0.1"
     #: Where traces are sent as OTLP over HTTP, such as `http://collector:4318`; needs the extra `otel`. May hold a
     #: password.
@@ -159,16 +160,18 @@ class Settings(BaseSettings):
     callback_max_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     #: Seconds that a job which failed is kept for a replay, with what it was asked to extract.
     dead_letter_ttl: Annotated[int, Field(ge=60)] = 2_592_000
-    #: Failed jobs kept, and their bytes in Redis; the oldest give way.
+    #: Failed jobs kept; the oldest give way.
     dead_letters_kept: Annotated[int, Field(ge=0)] = 100_000
+    #: Bytes that the failed jobs kept may take in Redis; the oldest give way.
     dead_letters_bytes: Annotated[int, Field(ge=0)] = 536_870_912
     #: What failed jobs are encrypted with while they are kept: 32 bytes as base64. Several are separated by commas: the
     #: first one encrypts, all decrypt. Absent: they are kept in the clear.
     dead_letter_key: SecretStr | None = None
     #: Workers that may die with a job in hand; the last try is made in a process of the job's own.
     max_crashes: Annotated[int, Field(ge=2, le=100)] = 3
-    #: `text` for people, `json` for machines.
+    #: Lines of the log: `text` for people, `json` for machines.
     log_format: Literal["text", "json"] = "text"
+    #: The least that is logged.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @classmethod
