@@ -66,7 +66,12 @@ _SETS_CAP_ASIDE = frozenset({ProviderKind.BEDROCK})
 def metered_input(provider: ProviderKind, usage: TokenUsage) -> int:
     """Input tokens that count for the vendor's limit."""
     fresh = usage.input + usage.cache_write
-    return fresh if provider in _CACHE_READS_ARE_FREE else fresh + usage.cached_input
+    return fresh if reads_cache_for_free(provider) else fresh + usage.cached_input
+
+
+def reads_cache_for_free(provider: ProviderKind) -> bool:
+    """Whether the vendor's limit leaves out what is read from the prompt cache."""
+    return provider in _CACHE_READS_ARE_FREE
 
 
 def sets_cap_aside(provider: ProviderKind) -> bool:

@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Final
 
 from config.prices import price
-from tasks.contract import ProviderKind, Tier, TokenUsage
+from tasks.contract import Tier, TokenUsage
 from workers import extraction
+from workers.admission.health import reads_cache_for_free
 from workers.backfill.entries import Entry
 from workers.backfill.expectation import Asked, Load, Range, Taken
 from workers.backfill.groups import Grouping, joined
@@ -26,8 +27,6 @@ _ANY: Final = sys.maxsize
 _MILLION: Final = Decimal(1_000_000)
 #: The longest that a batch may take, in seconds: vendors promise an answer within a day.
 _BATCH_SECONDS: Final = 86_400.0
-#: Vendors whose limit for input leaves out what is read from the cache.
-_CACHE_READS_ARE_FREE: Final = frozenset({ProviderKind.ANTHROPIC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +211,7 @@ def _room(standing: Standing) -> tuple[int, int]:
 def _limits(standing: Standing, taken: Taken, calls: int) -> Iterator[Limit]:
     """What stands in the way of work on a connection, and what it takes of it."""
     provider = standing.link.connection.provider
-    given = taken.input.expected - (taken.cached_input if provider in _CACHE_READS_ARE_FREE else 0.0)
+    given = taken.input.expected - (taken.cached_input if reads_cache_for_free(provider) else 0.0)
     apart = standing.output_tokens is not None
     if standing.tokens:
         yield Limit(
