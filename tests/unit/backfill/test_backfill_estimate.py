@@ -195,6 +195,28 @@ def test_the_time_is_that_of_the_tightest_limit(changes: dict[str, Any], name: s
     assert option.pace.seconds == pytest.approx(seconds, rel=0.03)
 
 
+def test_what_is_read_from_the_cache_takes_nothing_of_a_limit_that_leaves_it_out() -> None:
+    cached = Expectation.of_calls(
+        [
+            Seen(
+                asked=Asked(text=text, around=1_000 + text % 7),
+                usage=TokenUsage(input=100 + text, cached_input=900 + text % 7, output=100),
+                seconds=2.0,
+            )
+            for text in range(10, 500)
+        ]
+    )
+    limited = {"expectation": cached, "tokens": Supply(per_minute=60_000, level=0)}
+    entries = [entry(number) for number in range(1_000)]
+
+    counted = only([standing(**limited)], entries)
+    left_out = only([standing(ProviderKind.ANTHROPIC, "claude-haiku-4-5", **limited)], entries)
+
+    assert counted.taken.cached_input == left_out.taken.cached_input > 100_000
+    assert counted.pace.seconds is not None
+    assert left_out.pace.seconds == pytest.approx(counted.pace.seconds - counted.taken.cached_input / 1_000)
+
+
 def test_jobs_that_the_model_has_no_room_for_are_counted() -> None:
     small = ModelFacts(
         provider=ProviderKind.OPENAI, id="small", context=4_000, max_output=1_000, reasoning=ReasoningOff.NOT_NEEDED

@@ -49,6 +49,10 @@ def test_every_example_is_a_command_line_that_exists(line: str) -> None:
     context = COMMANDS[path].make_context(None, words[len(path) :], resilient_parsing=True)
 
     assert context.args == []
+    # Parsing as above takes options that do not exist.
+    params = COMMANDS[path].params
+    taken = {"--help", *(option for param in params for option in (*param.opts, *param.secondary_opts))}
+    assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= taken
 
 
 @pytest.mark.parametrize("path", [(), *COMMANDS], ids=" ".join)

@@ -110,6 +110,10 @@ def test_every_command_of_ours_is_taken_as_it_stands(command: str) -> None:
     if words and hasattr(found, "commands"):
         found, words = found.commands[words[0]], words[1:]
 
+    assert {word for word in words if word.startswith("-")} <= {
+        option for param in found.params for option in param.opts
+    }
+    # Some are named in the text without what they need, so nothing is asked to be complete. The words are used up.
     assert found.make_context(name, words, resilient_parsing=True).args == []
 
 
