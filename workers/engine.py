@@ -6,8 +6,7 @@ claim ─► resolve ─► plan ─► pack ─► each part: admit ─► call
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from sys import maxsize
 from typing import Final
 
@@ -31,9 +30,10 @@ from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
 from workers.providers.base import Fault
-from workers.records import SPLIT, lost_of
+from workers.records import SPLIT
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
+from workers.writing_off import write_off
 
 _log = structlog.get_logger(__name__)
 
@@ -156,11 +156,31 @@ class Engine:
                 case HandedOver(route=onward):
                     return await self._hand_off(job, onward)
                 case Claimed():
-                    ending = quarantined(job, job_id=job_id, route=route, crashes=crashes, claimed=claim)
+                    known = replace(claim, attempts=await self._known(job, job_id, route, claim))
+                    ending = quarantined(job, job_id=job_id, route=route, crashes=crashes, claimed=known)
                     outcome = await self._jobs.end(job_id, owner=owner, ending=ending)
                     self._leases.gone(job_id, owner=owner)
         await self._tell(job, job_id, outcome)
         return outcome
+
+    async def _known(
+        self, job: ExtractionJob, job_id: str, route: Route, claimed: Claimed
+    ) -> tuple[AttemptRecord, ...]:
+        """All attempts of a job that is not run again, with those that were lost, as far as its connection is known."""
+        progress = _progress(claimed)
+        try:
+            chain = await self._directory.chain(job.project)
+            subject = self._subject(job, job_id, route, chain, FIRST_DELIVERY)
+            units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
+            parts = [pack.index for pack in _packs(subject, units, progress)]
+            await write_off(
+                self._jobs, subject, claimed.dropped, parts=parts, at_once=_CALLS_AT_ONCE, records=progress.records
+            )
+        except StoreError:
+            raise
+        except (ConfigError, extraction.PromptTooLong) as error:
+            _log.warning("lost_attempts_not_known", job_id=job_id, project=job.project, error=type(error).__name__)
+        return tuple(progress.records)
 
     async def _tell(self, job: ExtractionJob, job_id: str, outcome: Outcome) -> None:
         if self._ended is not None and isinstance(outcome, Ending):
@@ -217,8 +237,7 @@ class Engine:
         owner: str,
         claimed: Claimed,
     ) -> Outcome:
-        extracted = read_kept(claimed.units)
-        progress = _Progress(extracted=extracted, records=list(claimed.attempts), kept=set(extracted))
+        progress = _progress(claimed)
         units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
         subject: Subject | None = None
@@ -227,7 +246,7 @@ class Engine:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, delivery)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
-            if _waits_for_a_batch(subject, claimed) and len(extracted) < len(units):
+            if _waits_for_a_batch(subject, claimed) and len(progress.extracted) < len(units):
                 return Collect(connection=subject.route.connection)
             trouble = await self._work(subject, units, progress, reservation, claimed.dropped)
         except StoreError:
@@ -331,30 +350,11 @@ class Engine:
                 await self._keep(subject.job_id, progress)
             await _all(work(extraction.Pack.alone(unit)) for unit in pack.units if unit.index not in made)
 
-        packs = extraction.pack(
-            subject.job,
-            units,
-            done=progress.extracted,
-            split=progress.split,
-            context_tokens=subject.model.context,
-            max_output=subject.model.max_output,
-        )
-        await self._write_off(subject, dropped, packs, progress)
+        packs = _packs(subject, units, progress)
+        parts = [pack.index for pack in packs]
+        await write_off(self._jobs, subject, dropped, parts=parts, at_once=_CALLS_AT_ONCE, records=progress.records)
         await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
-
-    async def _write_off(
-        self, subject: Subject, dropped: Sequence[Dropped], packs: Sequence[extraction.Pack], progress: _Progress
-    ) -> None:
-        """Write down as lost what deliveries that were broken off may have called and did not live to settle."""
-        parts = [pack.index for pack in packs]
-        for delivery in dropped:
-            lost = lost_of(subject, delivery, parts=parts, records=tuple(progress.records))
-            for record in islice(lost, _CALLS_AT_ONCE):
-                await self._jobs.settle(record)
-                progress.records.append(record)
-                self._attempts.lost(record)
-            await self._jobs.release(subject.job_id, owner=delivery.owner)
 
     async def _keep(self, job_id: str, progress: _Progress) -> None:
         """Store what is done, for deliveries to come."""
@@ -370,6 +370,23 @@ def _waits_for_a_batch(subject: Subject, claimed: Claimed) -> bool:
     """
     fits = subject.job.economy and subject.job.session is None and Tier.BATCH in subject.model.economy
     return fits and not claimed.batched
+
+
+def _progress(claimed: Claimed) -> _Progress:
+    extracted = read_kept(claimed.units)
+    return _Progress(extracted=extracted, records=list(claimed.attempts), kept=set(extracted))
+
+
+def _packs(subject: Subject, units: Sequence[extraction.Unit], progress: _Progress) -> Sequence[extraction.Pack]:
+    """The calls that are left to make."""
+    return extraction.pack(
+        subject.job,
+        units,
+        done=progress.extracted,
+        split=progress.split,
+        context_tokens=subject.model.context,
+        max_output=subject.model.max_output,
+    )
 
 
 async def _all(todo: Iterable[Awaitable[None]]) -> None:

@@ -154,9 +154,12 @@ class Intake:
 
         Raises:
             JobRefused: the project is unknown or has no usable primary connection.
+            StoreError: the store cannot be read; nothing is wrong with the job.
         """
         try:
             return self._chain(project)
+        except StoreError:
+            raise
         except ConfigError as error:
             code = FailureCode.UNKNOWN_PROJECT if isinstance(error, UnknownProject) else FailureCode.NO_CONNECTION
             raise JobRefused(str(error), {"code": code.value, "project": project}) from None

@@ -45,8 +45,8 @@ class Evidence:
     records: Sequence[AttemptRecord]
     #: The same ledger by other ways: name of the way → sums.
     tables: Mapping[str, Table]
-    #: Worker → attempts that its metrics have counted, and those that its own log tells of.
-    counted: Mapping[str, tuple[int, int]]
+    #: Worker → attempts that its metrics have counted, and those that its own log tells of, at least and at most.
+    counted: Mapping[str, tuple[int, int, int]]
     #: Moments at which a worker was torn from its work.
     interruptions: Sequence[Death]
     #: Calls that one worker may have under way at once.

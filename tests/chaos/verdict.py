@@ -222,9 +222,9 @@ def unequal_tables(evidence: Evidence) -> Iterator[str]:
 
 def unequal_counts(evidence: Evidence) -> Iterator[str]:
     """A worker's metrics count what its log tells, since it was started."""
-    for worker, (by_metrics, by_log) in evidence.counted.items():
-        if by_metrics != by_log:
-            yield f"{worker}: its metrics have counted {by_metrics} attempts, and its log tells of {by_log}"
+    for worker, (by_metrics, least, most) in evidence.counted.items():
+        if not least <= by_metrics <= most:
+            yield f"{worker}: its metrics have counted {by_metrics} attempts, and its log tells of {least} to {most}"
 
 
 def unexplained_losses(evidence: Evidence) -> Iterator[str]:

@@ -146,21 +146,22 @@ def samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
             yield sample.name, sample.labels, sample.value
 
 
-def counted(workers: Iterable[Worker]) -> dict[str, tuple[int, int]]:
-    """Worker → attempts by its metrics, and by its own log; both begin with its process."""
+def counted(workers: Iterable[Worker]) -> dict[str, tuple[int, int, int]]:
+    """Worker → attempts by its metrics, and by its own log, at the least and at the most; both begin with its process.
+
+    A job that is tried alone has a process of its own, which logs into the same file and serves no metrics.
+    """
     found = {}
     for worker in workers:
         text = httpx.get(f"http://127.0.0.1:{worker.metrics_port}/metrics", timeout=_PATIENCE).text
         by_metrics = sum(
             int(value) for name, _, value in samples(text) if name == "gen_ai_client_operation_duration_seconds_count"
         )
-        log = worker.log.read_text(encoding="utf-8")
-        by_log = sum(
-            json.loads(line).get("event") in {"attempt", "attempt_lost"}
-            for line in log.splitlines()
-            if line.startswith("{")
-        )
-        found[f"worker {worker.number}"] = (by_metrics, by_log)
+        lines = [json.loads(line) for line in worker.log.read_text("utf-8").splitlines() if line.startswith("{")]
+        alone = {line["job_id"] for line in lines if line.get("event") == "job_tried_alone"}
+        by_log = [line["job_id"] for line in lines if line.get("event") in {"attempt", "attempt_lost"}]
+        least = sum(job not in alone for job in by_log)
+        found[f"worker {worker.number}"] = (by_metrics, least, len(by_log))
     return found
 
 

@@ -88,6 +88,7 @@ def at_the_simulator(command: str, simulator: SimulatorThread) -> str:
     return f"{command} --base-url {simulator.base_urls[vendor]}"
 
 
+@pytest.mark.timeout(400)
 def test_every_command_of_the_readme_runs(environment: dict[str, str], tmp_path: Path) -> None:
     ran: dict[str, str] = {}
     with SimulatorThread() as simulator:

@@ -133,7 +133,7 @@ class JobStore(Protocol):
         """Write the usage record of an attempt and add it to the sums; False if it was there already."""
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
-        """Store what came of one unit; the first outcome stands."""
+        """Store what came of one unit, unless the job has ended; the first outcome stands."""
 
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""

@@ -72,7 +72,9 @@ class MemoryJobs:
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
-        self._job(job_id).units.setdefault(unit, outcome)
+        job = self._job(job_id)
+        if job.ending is None:
+            job.units.setdefault(unit, outcome)
 
     async def mark_batched(self, job_id: str, *, kept: int) -> None:  # noqa: ARG002 - forgets nothing anyway
         """Note that the job is to wait for no batch any more."""

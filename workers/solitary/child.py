@@ -60,7 +60,7 @@ def _serve(runtime: Runtime, errands: IO[bytes], answers: IO[bytes]) -> None:
 def _run(runtime: Runtime, errand: Errand) -> Answer:
     try:
         return _answer(runtime.attempt_here(errand.job, errand.job_id, errand.route, errand.delivery))
-    except (redis.ConnectionError, redis.TimeoutError, StoreError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, redis.OutOfMemoryError, StoreError) as error:
         return Answer(away=type(error).__name__)
     except Exception as error:  # noqa: BLE001 - typed for the caller, whatever it was
         where = "".join(traceback.format_tb(error.__traceback__))

@@ -1,7 +1,9 @@
+from typing import Never
+
 import fakeredis
 import pytest
 
-from config.errors import NoConnection, UnknownProject
+from config.errors import NoConnection, StoreError, UnknownProject
 from tasks.contract import ExtractionJob, FailureCode, JobRefused, parse_job
 from tests.support import effective
 from workers.address import Patience
@@ -70,6 +72,16 @@ def test_a_project_that_cannot_run_is_refused_with_its_reason(error: Exception, 
     with pytest.raises(JobRefused, match="project 'acme'") as refused:
         intake.accept(job(), job_id="j1")
     assert refused.value.code is code
+
+
+def test_a_store_that_cannot_be_read_refuses_no_job() -> None:
+    def away(_project: str) -> Never:
+        raise StoreError("away")
+
+    intake = Intake(chain=away, client=fakeredis.FakeRedis(), key_ttl=60, patience=PATIENCE)
+
+    with pytest.raises(StoreError):
+        intake.accept(job(), job_id="j1")
 
 
 def test_an_accepted_job_knows_the_lane_in_which_it_waits(intake: Intake) -> None:

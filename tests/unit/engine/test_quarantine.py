@@ -36,6 +36,19 @@ async def test_it_ends_failed_with_what_was_tried_before_and_is_told(bench: Benc
     assert outcome == await bench.run()
 
 
+async def test_the_calls_of_those_that_died_are_written_down(bench: Bench) -> None:
+    for owner in ("first", "second"):
+        await bench.jobs.claim("j", hop=1, owner=owner, lease=15)
+        bench.clock.seconds += 60
+
+    outcome = await quarantine(bench)
+
+    assert isinstance(outcome, Ending)
+    expected = [("1.1.1", "lost"), ("1.1.2", "lost")]
+    assert [(one.attempt, one.status) for one in bench.records] == expected
+    assert [(one.attempt, one.status) for one in failure_of(outcome).attempts] == expected
+
+
 async def test_one_that_has_ended_keeps_its_ending(bench: Bench) -> None:
     ending = await bench.run()
 

@@ -238,6 +238,13 @@ async def test_the_first_ending_stands_and_is_returned_to_every_later_delivery(s
     assert await subject.jobs.claim("j", hop=2, owner="c", lease=15) == Ended(ending=success())
 
 
+async def test_what_comes_after_the_end_is_not_kept(subject: Subject) -> None:
+    await subject.jobs.end("j", owner="a", ending=success())
+    await subject.jobs.keep("j", unit=1, outcome="{}")
+
+    assert (await subject.jobs.kept("j")).units == {}
+
+
 async def test_an_ended_job_is_not_handed_over(subject: Subject) -> None:
     await subject.jobs.end("j", owner="a", ending=success())
     await subject.jobs.hand_over("j", owner="b", route=route(2))

@@ -42,7 +42,7 @@ class _RedisSums(Generic[Kind]):
         self._key = key
         self._kind = kind
         self._added = added
-        self._hour = client.register_script(lua("workers.monitoring.usage", "hour"))
+        self._hour = lua("workers.monitoring.usage", "hour")
         self._known: dict[bytes, Kind] = {}
 
     def read(self, hours: Sequence[datetime]) -> list[Mapping[Kind, Sums]]:
@@ -66,7 +66,8 @@ class _RedisSums(Generic[Kind]):
         for first in range(0, len(hours), _AT_ONCE):
             with self._client.pipeline(transaction=False) as pipeline:
                 for hour in hours[first : first + _AT_ONCE]:
-                    self._hour(keys=[self._key(hour)], client=pipeline)
+                    # As a script that only reads: whoever runs it needs no right to write.
+                    pipeline.eval_ro(self._hour, 1, self._key(hour))
                 replies: list[bytes] = pipeline.execute()
             for reply in replies:
                 lines = reply.split(b"\n")
