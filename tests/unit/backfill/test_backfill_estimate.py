@@ -206,7 +206,7 @@ def test_what_is_read_from_the_cache_takes_nothing_of_a_limit_that_leaves_it_out
             for text in range(10, 500)
         ]
     )
-    limited = {"expectation": cached, "tokens": Supply(per_minute=60_000, level=0)}
+    limited: dict[str, Any] = {"expectation": cached, "tokens": Supply(per_minute=60_000, level=0)}
     entries = [entry(number) for number in range(1_000)]
 
     counted = only([standing(**limited)], entries)
