@@ -3,13 +3,14 @@
 from dataclasses import fields
 from datetime import timedelta
 
-import fakeredis
-import pytest
+import redis
+import redis.asyncio
 
 from config.prices import PICO
 from tasks.contract import AttemptRecord, Priority, ProviderKind, Role, TokenUsage
 from tests.monitoring import combination, hour
 from tests.support import START, ManualClock
+from workers.embedded.valkey import EmbeddedValkey
 from workers.jobs import RedisJobs
 from workers.ledger.amounts import Amounts
 from workers.ledger.sums import hour_key
@@ -44,29 +45,23 @@ def record(call: str, **changes: object) -> AttemptRecord:
     return AttemptRecord.model_validate(fields | changes)
 
 
-@pytest.fixture
-def server() -> fakeredis.FakeServer:
-    return fakeredis.FakeServer()
-
-
-async def settle(server: fakeredis.FakeServer, *records: AttemptRecord) -> fakeredis.FakeRedis:
-    async with fakeredis.FakeAsyncRedis(server=server) as client:
+async def settle(server: EmbeddedValkey, *records: AttemptRecord) -> None:
+    async with redis.asyncio.Redis.from_url(server.url) as client:
         jobs = RedisJobs(client, state_ttl=60, records_kept=1_000, sums_ttl=86_400)
         for one in records:
             await jobs.settle(one)
-    return fakeredis.FakeRedis(server=server)
 
 
-async def test_hours_hold_what_was_settled_in_them(server: fakeredis.FakeServer) -> None:
-    client = await settle(
-        server,
+async def test_hours_hold_what_was_settled_in_them(valkey: EmbeddedValkey, valkey_client: redis.Redis) -> None:
+    await settle(
+        valkey,
         record("a"),
         record("b", served_model="gpt-6-luna-2026-09-01"),
         record("c", started_at=START - timedelta(hours=1), status="rate_limited", usage=TokenUsage(), cost_usd=None),
         record("d", account=None, credential_version=None, cost_usd=None),
     )
 
-    now, before, long_ago = RedisHours(client).read([hour(0), hour(1), hour(50)])
+    now, before, long_ago = RedisHours(valkey_client).read([hour(0), hour(1), hour(50)])
 
     assert now == {
         # Pages do not tell apart which snapshot of the model served.
@@ -83,39 +78,43 @@ async def test_hours_hold_what_was_settled_in_them(server: fakeredis.FakeServer)
     assert long_ago == {}
 
 
-async def test_many_hours_come_in_their_order(server: fakeredis.FakeServer) -> None:
+async def test_many_hours_come_in_their_order(valkey: EmbeddedValkey, valkey_client: redis.Redis) -> None:
     records = [record(str(back), started_at=START - timedelta(hours=back)) for back in (0, 30, 60)]
-    client = await settle(server, *records)
+    await settle(valkey, *records)
 
-    tables = RedisHours(client).read([hour(back) for back in range(61)])
+    tables = RedisHours(valkey_client).read([hour(back) for back in range(61)])
 
     assert [back for back, table in enumerate(tables) if table] == [0, 30, 60]
 
 
-async def test_many_hours_together_are_what_they_are_one_by_one(server: fakeredis.FakeServer) -> None:
-    client = await settle(
-        server,
+async def test_many_hours_together_are_what_they_are_one_by_one(
+    valkey: EmbeddedValkey, valkey_client: redis.Redis
+) -> None:
+    await settle(
+        valkey,
         *(record(f"a{back}", started_at=START - timedelta(hours=back)) for back in range(30)),
         *(record(f"b{back}", served_model="another", cost_usd="0.999999999999", started_at=START) for back in range(3)),
         record("c", project="globex", status="timeout", cost_usd=None, usage=TokenUsage()),
     )
     # Newer workers sum more, and older ones summed less.
-    field = next(iter(client.hgetall(hour_key(hour(3)))))
-    client.hset(hour_key(hour(3)), field, b"1 5 2 1 0 7 0 0 1 0 9 9 77 88")
-    client.hset(hour_key(hour(4)), field, b"1 5 2")
+    field = next(iter(valkey_client.hgetall(hour_key(hour(3)))))
+    valkey_client.hset(hour_key(hour(3)), field, b"1 5 2 1 0 7 0 0 1 0 9 9 77 88")
+    valkey_client.hset(hour_key(hour(4)), field, b"1 5 2")
     hours = [hour(back) for back in range(40)]
 
-    total = RedisHours(client).total(hours)
+    total = RedisHours(valkey_client).total(hours)
 
-    assert total == added_up(RedisHours(client).read(hours))
+    assert total == added_up(RedisHours(valkey_client).read(hours))
     assert total[combination()].attempts == 28 + 2 + 2 + 3
-    assert RedisHours(client).total([]) == {}
+    assert RedisHours(valkey_client).total([]) == {}
 
 
-async def test_causes_are_counted_with_what_was_done_and_what_mends_them(server: fakeredis.FakeServer) -> None:
+async def test_causes_are_counted_with_what_was_done_and_what_mends_them(
+    valkey: EmbeddedValkey, valkey_client: redis.Redis
+) -> None:
     unavailable = {"status": "provider_unavailable", "usage": TokenUsage(), "cost_usd": None}
-    client = await settle(
-        server,
+    await settle(
+        valkey,
         record("good"),
         record("a", action="retry", **unavailable),
         record("b", action="fall_back", **unavailable),
@@ -124,7 +123,7 @@ async def test_causes_are_counted_with_what_was_done_and_what_mends_them(server:
         record("old", started_at=START - timedelta(days=3), action="fail", **unavailable),
     )
     clock = ManualClock()
-    book = UsageBook(RedisFailures(client), clock=clock, monotonic=clock.monotonic)
+    book = UsageBook(RedisFailures(valkey_client), clock=clock, monotonic=clock.monotonic)
 
     found = causes_of(book.span(DAY), UsageQuery(), failed={})
     of_acme = causes_of(book.span(DAY), UsageQuery(filters={"project": "acme"}), failed={})
@@ -169,13 +168,14 @@ def test_sums_stand_in_the_order_in_which_the_ledger_stores_them() -> None:
     assert names == [field.name for field in fields(Sums)]
 
 
-def test_what_newer_or_older_workers_stored_is_read_as_far_as_it_is_known(server: fakeredis.FakeServer) -> None:
-    client = fakeredis.FakeRedis(server=server)
+def test_what_newer_or_older_workers_stored_is_read_as_far_as_it_is_known(valkey_client: redis.Redis) -> None:
     newer = '["acme-inc","acme","openai","gpt-6-luna","primary","2","primary","live",null,"something new"]'
     older = '["acme-inc","acme","openai","gpt-6-luna","primary","2"]'
-    client.hset(hour_key(START), mapping={newer: "1 5 2 0 0 7 0 0 1 0 9 9 77 88", older: "0 0 1 0 0 3 0 0 1 0 9 9"})
+    valkey_client.hset(
+        hour_key(START), mapping={newer: "1 5 2 0 0 7 0 0 1 0 9 9 77 88", older: "0 0 1 0 0 3 0 0 1 0 9 9"}
+    )
 
-    (table,) = RedisHours(client).read([hour(0)])
+    (table,) = RedisHours(valkey_client).read([hour(0)])
 
     known = {kind: (sums.cost, sums.attempts, sums.input) for kind, sums in table.items()}
     assert known == {
