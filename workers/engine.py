@@ -6,7 +6,7 @@ claim ─► resolve ─► plan ─► pack ─► each part: admit ─► call
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from sys import maxsize
 from typing import Final
 
@@ -25,12 +25,12 @@ from workers.delivery import Delivery, Reservation
 from workers.directory import Directory
 from workers.endings import ending_of, quarantined
 from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
-from workers.kept import Kept, read_kept
+from workers.kept import Kept
 from workers.lanes.header import LaneHeader
 from workers.leases import Leases
 from workers.outcome import Scope, decide
+from workers.progress import Progress
 from workers.providers.base import Fault
-from workers.records import SPLIT
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
 from workers.writing_off import write_off
@@ -77,24 +77,6 @@ class Collect:
 
 #: What follows from a delivery.
 Outcome = Ending | HandOff | Park | Collect
-
-
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """What is done of a job, by this delivery and those before it."""
-
-    #: Unit index → its memories.
-    extracted: dict[int, extraction.Extracted]
-    records: list[AttemptRecord]
-    #: Indexes of units whose memories are stored.
-    kept: set[int]
-    #: Unit index → why it has no memories yet.
-    troubles: dict[int, Trouble] = field(default_factory=dict)
-
-    @property
-    def split(self) -> set[int]:
-        """First indexes of units that shared a prompt in vain."""
-        return {int(record.attempt.split(".")[1]) for record in self.records if record.action == SPLIT}
 
 
 class Engine:
@@ -167,12 +149,12 @@ class Engine:
         self, job: ExtractionJob, job_id: str, route: Route, claimed: Claimed
     ) -> tuple[AttemptRecord, ...]:
         """All attempts of a job that is not run again, with those that were lost, as far as its connection is known."""
-        progress = _progress(claimed)
+        progress = Progress.of(claimed)
         try:
             chain = await self._directory.chain(job.project)
             subject = self._subject(job, job_id, route, chain, FIRST_DELIVERY)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
-            parts = [pack.index for pack in _packs(subject, units, progress)]
+            parts = [pack.index for pack in progress.packs(subject, units)]
             await write_off(
                 self._jobs, subject, claimed.dropped, parts=parts, at_once=_CALLS_AT_ONCE, records=progress.records
             )
@@ -237,7 +219,7 @@ class Engine:
         owner: str,
         claimed: Claimed,
     ) -> Outcome:
-        progress = _progress(claimed)
+        progress = Progress.of(claimed)
         units: Sequence[extraction.Unit] = ()
         chain: Sequence[EffectiveConnection] = ()
         subject: Subject | None = None
@@ -323,7 +305,7 @@ class Engine:
         self,
         subject: Subject,
         units: Sequence[extraction.Unit],
-        progress: _Progress,
+        progress: Progress,
         reservation: Reservation,
         dropped: Sequence[Dropped],
     ) -> Trouble | None:
@@ -350,13 +332,13 @@ class Engine:
                 await self._keep(subject.job_id, progress)
             await _all(work(extraction.Pack.alone(unit)) for unit in pack.units if unit.index not in made)
 
-        packs = _packs(subject, units, progress)
+        packs = progress.packs(subject, units)
         parts = [pack.index for pack in packs]
         await write_off(self._jobs, subject, dropped, parts=parts, at_once=_CALLS_AT_ONCE, records=progress.records)
         await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
 
-    async def _keep(self, job_id: str, progress: _Progress) -> None:
+    async def _keep(self, job_id: str, progress: Progress) -> None:
         """Store what is done, for deliveries to come."""
         for index in progress.extracted.keys() - progress.kept:
             progress.kept.add(index)
@@ -370,23 +352,6 @@ def _waits_for_a_batch(subject: Subject, claimed: Claimed) -> bool:
     """
     fits = subject.job.economy and subject.job.session is None and Tier.BATCH in subject.model.economy
     return fits and not claimed.batched
-
-
-def _progress(claimed: Claimed) -> _Progress:
-    extracted = read_kept(claimed.units)
-    return _Progress(extracted=extracted, records=list(claimed.attempts), kept=set(extracted))
-
-
-def _packs(subject: Subject, units: Sequence[extraction.Unit], progress: _Progress) -> Sequence[extraction.Pack]:
-    """The calls that are left to make."""
-    return extraction.pack(
-        subject.job,
-        units,
-        done=progress.extracted,
-        split=progress.split,
-        context_tokens=subject.model.context,
-        max_output=subject.model.max_output,
-    )
 
 
 async def _all(todo: Iterable[Awaitable[None]]) -> None:
