@@ -24,10 +24,10 @@ $(STAMP): pyproject.toml
 demo: install ## watch simulated extraction jobs flow through a real Valkey, worker and Flower
 	$(BIN)/byom demo
 
-# Two at a time, since most of them wait for processes; those of one file share these, and stay together.
+# Three at a time, since most of them wait for processes; those of one file share these, and stay together.
 test: install ## all tests: unit, then integration on a real Valkey with real workers
 	$(BIN)/pytest -m 'not integration' --numprocesses auto
-	$(BIN)/pytest -m integration --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m integration --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 unit: install ## the fast tests only
 	$(BIN)/pytest -m 'not integration' --numprocesses auto

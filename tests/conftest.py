@@ -20,6 +20,16 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
+#: Files that take longest, though they have few tests: begun last, they would keep one process busy alone.
+_LONG = {"test_chaos.py", "test_readme.py", "test_cli_laptop.py", "test_backfill_runs.py", "test_broker_safety.py"}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; all else stays in its random order."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 class _Lua:
     """fakeredis's Lua, which takes the first line of a script as a server does: it is not Lua."""
 

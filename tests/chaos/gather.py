@@ -196,7 +196,7 @@ def _left(run: Run) -> dict[str, str]:
         answers = pipeline.execute()
         for name, fields, whole in zip(some, answers[::2], answers[1::2], strict=True):
             # What is done of a job that may be replayed is kept.
-            kept = _KEPT_OF_JOB if whole else (*_KEPT_OF_JOB, "unit:")
+            kept = _KEPT_OF_JOB if whole == b"1" else (*_KEPT_OF_JOB, "unit:")
             odd = [field.decode() for field in fields if not field.decode().startswith(kept)]
             if odd:
                 left[job_key(name)] = ", ".join(odd)
