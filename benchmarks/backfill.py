@@ -233,7 +233,7 @@ def run(options: argparse.Namespace) -> dict[str, str]:
     extra = {"BYOM_USAGE_RECORDS": "1000000"}
     with (
         tempfile.TemporaryDirectory() as temporary,
-        ground(Path(options.folder or temporary), latency=Latency(low=0.2, high=0.4), **extra) as place,
+        ground(Path(options.folder or temporary), latency=Latency(low=0.2, high=0.4), extra=extra) as place,
     ):
         key = place.configure(PROJECT, tpm_capacity=10**9, tpm_refill_per_second=10**8)
         for _ in range(options.workers):
