@@ -35,6 +35,8 @@ from workers.directory import Directory
 from workers.economy.opening import build_keeper, terms_of
 from workers.economy.redis import RedisPool
 from workers.engine import Engine, Outcome
+from workers.health.reaching import give_signs
+from workers.health.wiring import own_heart
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
@@ -157,6 +159,7 @@ class Runtime:
         )
         if looks_after_batches:
             self._keeping = asyncio.create_task(keeper.run_forever())
+            self._signs = asyncio.create_task(give_signs(own_heart(), settings, self._store))
         cells = Cells(modules=lambda: sorted(current_app.conf.include))
         self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(
