@@ -66,7 +66,7 @@ def test_a_worker_that_stands_still_is_stuck_and_one_that_is_busy_or_ends_is_not
     for disturbance in (signal.SIGUSR1, signal.SIGUSR2):
         asked.worker.send_signal(disturbance)
     for what in ("the event loop", "Celery's consumer"):
-        wait_until(lambda what=what: any(what in problem.what for problem in asked.by_file().problems), seconds=60)  # type: ignore[misc]  # mypy cannot type a lambda's default
+        wait_until(lambda what=what: any(what in problem.what for problem in asked.by_file().problems), seconds=60)
     assert asked.by_http() == (503, 503)
     asked.wait_until_it_is(live=True, ready=True)
     asked.worker.send_signal(signal.SIGSTOP)

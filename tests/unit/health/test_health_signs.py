@@ -134,6 +134,8 @@ class Consumer:
 class Hub:
     """Repeats when told to."""
 
+    turn: Callable[[], None]
+
     def call_repeatedly(self, _seconds: float, what: Callable[..., None], *arguments: Any) -> None:
         self.turn = lambda: what(*arguments)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from celery import signals
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY, make_wsgi_app, start_http_server
 
 from config.settings import Settings
 from workers.admission import Admission
@@ -59,6 +59,6 @@ def serve_from_the_start(settings: Settings) -> None:
                 mend="each worker of a machine needs a BYOM_METRICS_PORT of its own",
             )
         else:
-            server.set_app(with_health(server.get_app(), own_heart()))
+            server.set_app(with_health(make_wsgi_app(REGISTRY), own_heart()))
 
     signals.celeryd_after_setup.connect(serve, weak=False, dispatch_uid="byom.metrics")
