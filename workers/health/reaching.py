@@ -13,6 +13,7 @@ from config.errors import StoreError
 from config.settings import Settings
 from config.store import ParameterStore
 from workers.health.pulse import Heart, Part, Reach
+from workers.pool_clock import PoolClock
 
 #: Nothing is kept there; a store that says so was reached.
 _NOWHERE: Final = "/byom/health"
@@ -39,7 +40,7 @@ class Signs:
         self,
         heart: Heart,
         *,
-        ping: Callable[[], Awaitable[Any]],
+        ask: Callable[[], Awaitable[Any]],
         store: ParameterStore,
         pace: Pace | None = None,
     ) -> None:
@@ -47,11 +48,11 @@ class Signs:
 
         Args:
             heart: told of it.
-            ping: asks the broker for an answer; raises what Redis clients do.
+            ask: asks the broker for an answer; raises what Redis clients do.
             store: of connections and credentials.
             pace: how often.
         """
-        self._heart, self._ping, self._store, self._pace = heart, ping, store, pace or Pace()
+        self._heart, self._ask, self._store, self._pace = heart, ask, store, pace or Pace()
 
     async def give_forever(self) -> None:
         """Until it is cancelled."""
@@ -64,7 +65,7 @@ class Signs:
 
     async def _look_at_broker(self) -> None:
         while True:
-            await self._look(Reach.BROKER, asyncio.ensure_future(self._ping()), every=self._pace.broker)
+            await self._look(Reach.BROKER, asyncio.ensure_future(self._ask()), every=self._pace.broker)
 
     async def _look_at_store(self) -> None:
         while True:
@@ -86,8 +87,11 @@ class Signs:
         await asyncio.sleep(every if trouble is None else self._pace.again)
 
 
-async def give_signs(heart: Heart, settings: Settings, store: ParameterStore) -> None:
-    """Let the running loop give signs of life until this is cancelled; on a connection of its own."""
+async def give_signs(heart: Heart, settings: Settings, store: ParameterStore, clock: PoolClock) -> None:
+    """Let the running loop give signs of life until this is cancelled; on a connection of its own.
+
+    What it asks the broker for is the time, so that `clock` stays right.
+    """
     pace = Pace()
     async with redis.asyncio.Redis.from_url(
         settings.redis_url,
@@ -96,4 +100,9 @@ async def give_signs(heart: Heart, settings: Settings, store: ParameterStore) ->
         # Whoever asks wants to know how it is now.
         retry=Retry(NoBackoff(), 0),
     ) as client:
-        await Signs(heart, ping=client.ping, store=store, pace=pace).give_forever()
+
+        async def ask() -> None:
+            asked = clock.monotonic()
+            clock.heard(await client.time(), asked=asked)
+
+        await Signs(heart, ask=ask, store=store, pace=pace).give_forever()

@@ -42,7 +42,7 @@ class Broker:
         self.trouble: Exception | None = None
         self.pings = 0
 
-    async def ping(self) -> None:
+    async def ask(self) -> None:
         self.pings += 1
         if self.trouble:
             raise self.trouble
@@ -55,7 +55,7 @@ def heart() -> Heart:
 
 @asynccontextmanager
 async def giving(heart: Heart, broker: Broker, store: ShakyStore) -> AsyncIterator[None]:
-    signs = asyncio.create_task(Signs(heart, ping=broker.ping, store=store, pace=FAST).give_forever())
+    signs = asyncio.create_task(Signs(heart, ask=broker.ask, store=store, pace=FAST).give_forever())
     try:
         yield
     finally:
