@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format bench chaos clean
+.PHONY: help install demo test unit lint format docs bench chaos clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ lint: install ## ruff, mypy strict, import layers
 format: install ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install ## print the pages of the docs that come from the code
+	$(BIN)/python -m workers.reference
 
 # An environment of its own: LiteLLM, the rival, pins older versions of what the tests use.
 # A few rows: make bench BENCH='--only enqueue --only tokens'; what there is: make bench BENCH=--list
