@@ -35,6 +35,7 @@ ONLY_READ: Mapping[str, str] = {
     "byom usage sync --follow": "runs until it is stopped; test_cli_usage.py runs it",
     "byom webhook test": "needs the receiver of the example; test_cli_webhook.py runs it",
     "make": "a target of ours, which calls what other tests call",
+    "python -m benchmarks": "measures for minutes; tests/unit/benchmarks runs small sizes",
     "pip": "changes the environment that tests run in",
     "/opt/byom/bin/pip": "needs a machine of its own",
     "python3 -m venv /opt/byom": "needs a machine of its own",

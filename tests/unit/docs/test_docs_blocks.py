@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import typer.main
 import yaml
 from jsonschema import Draft202012Validator
 
+import benchmarks.__main__ as benchmarks
 import tests.chaos.__main__ as chaos
 from tasks.contract import ExtractionResult, Failure, JobRefused, json_schema, parse_job
 from tasks.contract.events import Event
@@ -32,18 +33,24 @@ from workers.backfill.source import Line
 from workers.backfill.state.base import Flight, LineRef
 from workers.cli.root import app
 from workers.jobs import Ending
-from workers.reference.commands import walk
 from workers.verification import Verification
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [command for page in PAGES for command in commands(page)]
 #: Those in the text, too.
-LINES = [*COMMANDS, *(one for page in PAGES for one in inline(page, "byom", "make"))]
+LINES = [*COMMANDS, *(one for page in PAGES for one in inline(page, "byom", "make", "python -m"))]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-ROOT_COMMAND: Any = typer.main.get_command(app)
-BYOM = {tuple(name.split()[1:]): command for name, command in walk(ROOT_COMMAND)}
-#: Groups, which are named without a command of theirs.
-GROUPS = {path[:1] for path in BYOM if len(path) > 1} | {()}
+BYOM: Any = typer.main.get_command(app)
+BENCHMARKS: Any = typer.main.get_command(benchmarks.app)
+CHAOS = typer.Typer()
+CHAOS.command()(chaos.main)
+#: Variable of the Makefile → what it is given to, and the tree of commands that reads it.
+GIVEN_TO = {
+    "CHAOS": ("tests.chaos", typer.main.get_command(CHAOS)),
+    "BENCH": ("benchmarks run", BENCHMARKS.commands["run"]),
+}
+#: Modules that are run with words of their own.
+MODULES = {"benchmarks": BENCHMARKS}
 
 
 def check_job(document: dict[str, Any]) -> None:
@@ -171,51 +178,60 @@ def test_every_check_of_json_has_something_to_check(label: str) -> None:
     assert [block for block in BLOCKS if (block.language, block.label) == ("json", label)]
 
 
-def check_byom(command: Command) -> None:
-    """The tree of commands takes it, with all its options; words in capitals stand for anything."""
-    words = list(command.words[1:])
-    path = next(tuple(words[:length]) for length in (2, 1, 0) if tuple(words[:length]) in BYOM | dict.fromkeys(GROUPS))
-    if path not in BYOM:
-        assert words == list(path), f"there is no `{command.line}`"
+def check_words(found: Any, words: Sequence[str]) -> None:
+    """A tree of commands takes these words, with all their options; those in capitals stand for anything."""
+    while words and words[0] in getattr(found, "commands", {}):
+        found, words = found.commands[words[0]], words[1:]
+    if hasattr(found, "commands") and not found.invoke_without_command:
+        # A group, which is named without a command of its own.
+        assert set(words) <= {"--help", "--version"}, f"there is no {words}"
         return
-    found = BYOM[path]
     taken = {"--help", *(option for param in found.params for option in (*param.opts, *param.secondary_opts))}
     assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= taken
-    context = found.make_context(None, words[len(path) :], resilient_parsing=True)
+    context = found.make_context(None, list(words), resilient_parsing=True)
     # A group keeps what should be one of its commands.
     assert [*context.args, *getattr(context, "_protected_args", [])] == []
 
 
-@pytest.mark.parametrize(
-    "command", {one.line: one for one in LINES if one.program == "byom"}.values(), ids=lambda command: command.line
-)
+def lines_of_program(program: str) -> pytest.MarkDecorator:
+    """A parameter for all command lines of a program."""
+    found = {one.line: one for one in LINES if one.program == program}
+    return pytest.mark.parametrize("command", found.values(), ids=found.keys())
+
+
+@lines_of_program("byom")
 def test_a_command_of_ours_exists_with_its_options(command: Command) -> None:
-    check_byom(command)
+    check_words(BYOM, command.words[1:])
 
 
-@pytest.mark.parametrize(
-    "command", {one.line: one for one in LINES if one.program == "make"}.values(), ids=lambda command: command.line
-)
+@lines_of_program("make")
 def test_a_target_is_in_the_makefile_and_takes_what_it_is_given(command: Command) -> None:
     targets = [word for word in command.words[1:] if "=" not in word]
 
     for target in targets:
         assert re.search(rf"^{target}:.*## \w", MAKEFILE, re.MULTILINE), target
     for name, _, value in (word.partition("=") for word in command.words[1:] if "=" in word):
-        assert name == "CHAOS", name
-        parser = typer.Typer()
-        parser.command()(chaos.main)
-        assert typer.main.get_command(parser).make_context("chaos", value.split()).args == []
-        assert f"python -m tests.chaos $({name})" in MAKEFILE
+        module, tree = GIVEN_TO[name]
+        recipe = MAKEFILE.partition(f"\n{targets[0]}:")[2].partition("\n\n")[0]
+        assert re.search(rf" -m {module}( .*)? \$\({name}\)$", recipe, re.MULTILINE)
+        check_words(tree, value.split())
+
+
+@lines_of_program("python")
+def test_a_module_that_is_run_is_there_and_takes_what_it_is_given(command: Command) -> None:
+    dash, module, *words = command.words[1:]
+
+    assert dash == "-m"
+    assert importlib.util.find_spec(module)
+    if module in MODULES:
+        check_words(MODULES[module], words)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_files_folders_and_modules_that_a_page_names_are_there(page: str) -> None:
+def test_files_and_folders_that_a_page_names_are_there(page: str) -> None:
     kind = re.compile(r"\bKIND\b")
-    modules = re.findall(r"`(?:[^`\n]* )?python3? -m ((?:tests|tasks|workers|config|benchmarks)[\w.]*)", text_of(page))
 
     assert [path for path in sorted(paths(text_of(page))) if not (ROOT / kind.sub("bedrock", path)).exists()] == []
-    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
 
 
 def test_a_command_that_is_only_read_has_a_reason_and_no_reason_is_left_over() -> None:
@@ -294,15 +310,15 @@ def test_a_block_that_is_not_what_it_says_is_found(language: str, label: str, te
 def test_a_command_that_does_not_exist_is_found(line: str) -> None:
     (command,) = parsed(line, "README.md")
 
-    with pytest.raises((AssertionError, StopIteration)):
-        check_byom(command)
+    with pytest.raises(AssertionError):
+        check_words(BYOM, command.words[1:])
 
 
 @pytest.mark.parametrize("line", ["byom", "byom lanes", "byom usage --by project", "byom store copy --from A --to B"])
 def test_a_command_that_exists_is_left_alone(line: str) -> None:
     (command,) = parsed(line, "README.md")
 
-    check_byom(command)
+    check_words(BYOM, command.words[1:])
 
 
 def test_a_line_is_taken_apart_as_a_shell_does() -> None:
