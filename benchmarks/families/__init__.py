@@ -11,6 +11,7 @@ from benchmarks.families import (
     growth,
     in_flight,
     instructions,
+    kept,
     limits,
     planning,
 )
@@ -30,4 +31,6 @@ DESIGN: Mapping[str, Row] = {
         *instructions.ROWS,
     )
 }
-SCALE: Mapping[str, Row] = {row.name: row for row in (*costs.ROWS, *growth.ROWS, *limits.BEYOND, *in_flight.BEYOND)}
+SCALE: Mapping[str, Row] = {
+    row.name: row for row in (*costs.ROWS, *kept.ROWS, *growth.ROWS, *limits.BEYOND, *in_flight.BEYOND)
+}
