@@ -19,6 +19,7 @@ from workers.cli import (
     enqueue,
     events,
     flower,
+    health,
     lanes,
     limits,
     models,
@@ -96,6 +97,7 @@ app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=up.EXAMPLES)(up.up)
 app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=flower.EXAMPLES)(flower.flower)
+app.command(epilog=health.EXAMPLES)(health.health)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
 app.add_typer(backfill.app, name="backfill")
