@@ -123,11 +123,6 @@ async def test_models_beyond_the_bound_share_one_series(registry: CollectorRegis
     assert "other" in models
 
 
-@pytest.mark.parametrize("provider", list(ProviderKind))
-def test_every_provider_has_a_name_in_opentelemetry(provider: ProviderKind) -> None:
-    assert provider in names.PROVIDER_NAMES
-
-
 async def test_endings_are_counted_once_by_how_they_are(registry: CollectorRegistry, jobs: JobStore) -> None:
     failure = Ending(failure=Failure(code=FailureCode.PROVIDER_UNAVAILABLE, message="down"))
     result = Ending(
