@@ -76,11 +76,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def worker(bench: Bench, *arguments: str) -> Iterator[int]:
-    """A worker that is ready; its process id."""
+def worker(bench: Bench, *arguments: str, pool: Sequence[str] = ()) -> Iterator[int]:
+    """A worker that is ready; its process id. `pool` are its options where its app does not choose a pool."""
     with tempfile.NamedTemporaryFile("w+b", suffix=".log") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", *arguments, "worker", "-P", "threads", "-c", str(IN_FLIGHT), "-l", "INFO"],
+            [sys.executable, "-m", "celery", *arguments, "worker", *pool, "-c", str(IN_FLIGHT), "-l", "INFO"],
             cwd=ROOT,
             env=bench.environment | {"BYOM_LOG_LEVEL": "INFO"},
             stdout=log,
@@ -113,7 +113,7 @@ def pool_arm(bench: Bench, *, episodes: int) -> float:
 def rival_arm(bench: Bench) -> float:
     """CPU milliseconds per call of LiteLLM in a Celery task."""
     rival = Celery(broker=bench.valkey.url, backend=bench.valkey.url)
-    with worker(bench, "-A", "benchmarks.litellm_app") as pid:
+    with worker(bench, "-A", "benchmarks.litellm_app", pool=("-P", "threads")) as pid:
 
         def go(count: int) -> None:
             sent = [
