@@ -80,10 +80,20 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     broker_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Redis or Valkey that carries the queues.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Redis or Valkey that carries the queues, in place of BYOM_BROKER_URL.",
+            show_default=False,
+        ),
     ] = None,
     store_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where connections and credentials are kept.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where connections and credentials are kept, in place of BYOM_STORE_URL.",
+            show_default=False,
+        ),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)

@@ -308,6 +308,11 @@ def table(tmp_path: Path, text: str, columns: str) -> Report:
     return read_table(path, parse_columns(columns))
 
 
+def test_a_csv_without_lines_is_refused_with_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableReport, match="no line below them"):
+        table(tmp_path, "Day,In\n", "time=Day,tokens_in=In")
+
+
 async def test_any_csv_is_read_by_its_columns(ledger: Ledger, tmp_path: Path) -> None:
     await ledger.settle(usage_record("a"), usage_record("b"))
     text = (
