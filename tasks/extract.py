@@ -1,6 +1,5 @@
 """Extraction tasks: the public entry and one task per provider. Thin: what happens is in `workers`."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task, shared_task
@@ -27,7 +26,7 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
     here = runtime()
 
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
-        delivery = Delivery.of(getattr(self.request, "byom", None), now=datetime.now(UTC))
+        delivery = Delivery.of(getattr(self.request, "byom", None), now=here.clock.now())
         return here.attempt(parsed, job_id, Route.model_validate(route), delivery)
 
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
