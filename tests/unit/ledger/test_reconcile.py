@@ -17,7 +17,6 @@ from tests.ledger import NOW, settle, usage_record
 from workers.ledger import UsageReader
 from workers.ledger.errors import UnreadableReport
 from workers.ledger.reconcile import (
-    READERS,
     Comparison,
     Report,
     Tolerance,
@@ -26,6 +25,7 @@ from workers.ledger.reconcile import (
     read_report,
     read_table,
 )
+from workers.providers.registry import report_readers
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 SERVED = "gpt-6-luna-2026-07-09"
@@ -78,7 +78,7 @@ def anthropic_page(*results: dict[str, Any], start: datetime = DAY) -> dict[str,
 def read(tmp_path: Path, document: Any, *, provider: str = "openai") -> Report:
     path = tmp_path / "report.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
-    return read_report(path, READERS, provider=provider)
+    return read_report(path, report_readers(), provider=provider)
 
 
 @dataclass
