@@ -22,10 +22,12 @@ from config.store import open_store
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
+from workers.ahead import Ahead
 from workers.alerts import Alert, AlertKind
 from workers.attempts import Attempts
 from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
+from workers.broker.results import Results
 from workers.changes import Change, Follower
 from workers.clock import Clock
 from workers.dead.sealing import Sealing
@@ -188,6 +190,17 @@ class Runtime:
             timeout=settings.call_timeout,
         )
 
+        here = settings.backend_url == settings.redis_url
+        self._result_client = self._client if here else patient_client(settings.backend_url)
+        self.ahead = Ahead(
+            self._loop,
+            work=self._engine.run,
+            results=Results(self._result_client),
+            tracing=self.tracing,
+            clock=clock,
+            is_for_a_thread=self._trials.are_due,
+        )
+
         def changed(change: Change) -> None:
             directory.drop(change.scope, trust=change.trust)
             subscriptions.drop(change.scope)
@@ -331,6 +344,7 @@ class Runtime:
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""
         self._cells.stop()
+        self._loop.call_soon_threadsafe(self.ahead.abandon)
         for future in list(self._in_hand):
             future.cancel()
 
@@ -360,6 +374,7 @@ class Runtime:
         await self._transport.aclose()
         await self._poster.aclose()
         await self._client.aclose()
+        await self._result_client.aclose()
         await self._loop.shutdown_default_executor()
 
     def __enter__(self) -> Self:

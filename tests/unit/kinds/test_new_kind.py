@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 FILES = {
     "toy_kind.py": "config/kinds/toy.py",
     "toy_provider.py": "workers/providers/toy.py",
+    "toy_diagnoses.toml": "workers/verification/diagnoses/kinds/toy.toml",
     "toy_wire.py": "workers/embedded/simulator/wire/toy.py",
 }
 #: What is added to files that are there: file, a line of it, and what stands behind that line then.
@@ -90,7 +91,7 @@ def test_a_job_goes_through_it_and_is_paid_for_to_the_token(told: dict[str, Any]
 
 def test_its_limits_and_errors_are_read_as_it_tells_them(told: dict[str, Any]) -> None:
     assert told["limit"] == 90_000
-    assert told["fault"] == "quota_exhausted"
+    assert (told["fault"], told["mend"]) == ("quota_exhausted", "win some")
 
 
 def test_what_is_declared_of_it_holds_everywhere(told: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from workers.providers.base import Fault
 from workers.providers.registry import build_providers
 from workers.providers.transport import Transport, build_transport
 from workers.routing import first_route
+from workers.verification.diagnosis import find_row
 from workers.verification.probe import probe_call
 from workers.verification.verify import verify
 
@@ -115,6 +116,7 @@ async def main() -> None:
         "billed": billed,
         "limit": answered.limits.tokens.limit,
         "fault": refused.kind.value,
+        "mend": find_row(refused, link.connection).mend,
         "metrics": provider_name(TOY),
         "elsewhere": credential_problem(SecretStr("toy-key-1"), provider=ProviderKind.OPENAI),
         "useless": credential_problem(SecretStr("toy-box-1"), provider=TOY),
