@@ -13,6 +13,7 @@ from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, Wire
 from workers.providers.client import Client, HttpClient, Unreadable
 from workers.providers.endpoints import EndpointRefused, address_problem
 from workers.providers.rate_limits import parse_rate_limits
+from workers.providers.registry import dialect_of
 from workers.providers.tiers import without_room
 from workers.tracing import Server
 
@@ -74,8 +75,9 @@ class Transport:
         latency = self._clock.monotonic() - started
         if isinstance(response, Fault):
             return Sent(answer=response, latency=latency, server=server)
-        answer = without_room(provider.read(call, response), call)
-        limits = parse_rate_limits(provider.kind, response.headers)
+        dialect = dialect_of(provider.kind)
+        answer = without_room(provider.read(call, response), call, shared=dialect.shares_capacity)
+        limits = parse_rate_limits(dialect.limit_headers, response.headers)
         return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency, server=server)
 
     async def fetch(self, request: WireRequest, *, name: str, timeout: float) -> WireResponse | Fault:  # noqa: ASYNC109 - as above

@@ -247,13 +247,3 @@ def test_the_page_tells_how_long_things_are_kept() -> None:
     assert Settings.model_fields["idempotency_ttl"].default == 7 * 24 * 3_600
     assert "`BYOM_RESULT_TTL` seconds (a day)" in PAGE
     assert "`BYOM_IDEMPOTENCY_TTL` seconds (a week)" in PAGE
-
-
-def test_the_links_within_the_page_lead_somewhere() -> None:
-    anchors = {
-        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
-    }
-    wanted = set(re.findall(r"\]\(#([\w-]+)\)", PAGE))
-
-    assert wanted <= anchors
