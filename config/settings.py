@@ -100,12 +100,12 @@ class Settings(BaseSettings):
     #: The longest wait that a worker spends in place before a retry, in seconds; a longer one is spent in the lane.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.
-    fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    fallback_patience: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 30
     #: Seconds that a job of class `backfill` waits for a rate limit of one connection before it goes on to the next, or
     #: fails on the last.
-    backfill_max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400
+    backfill_max_wait: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 86_400
     #: Seconds that a job waits on its last connection before it fails.
-    max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
+    max_wait: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3_600
     #: Share of backfill jobs in what is handed out while live jobs wait too.
     backfill_floor: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
     #: Seconds that a worker drives a backfill for, before any worker goes on with it.
