@@ -9,6 +9,7 @@ from tasks.contract import EXTRACT_TASK, ContractError, ExtractionJob, ProviderK
 from workers.broker.redaction import ByomTask
 from workers.delivery import Delivery
 from workers.engine import Outcome
+from workers.intake import Accepted, Duplicate
 from workers.routing import Route
 from workers.runtime import runtime
 from workers.task_body import carry_out
@@ -19,7 +20,12 @@ from workers.task_body import carry_out
 def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
     """Accept a job that a foreign producer published, and send it to the queue of its project's provider."""
     here = runtime()
-    return carry_out(self, job, here.accept, pause=here.pause, failed=here.failed, tracing=here.tracing)
+
+    def step(parsed: ExtractionJob, job_id: str) -> Accepted | Duplicate:
+        here.guard.check(self.request, job, project=parsed.project, entering=True)
+        return here.accept(parsed, job_id)
+
+    return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 
 
 def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any]) -> Any:
@@ -27,8 +33,10 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
     here = runtime()
 
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
+        way = Route.model_validate(route)
+        here.guard.check(self.request, job, project=parsed.project, replays=way.replays)
         delivery = Delivery.of(getattr(self.request, "byom", None), now=datetime.now(UTC))
-        return here.attempt(parsed, job_id, Route.model_validate(route), delivery)
+        return here.attempt(parsed, job_id, way, delivery)
 
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 

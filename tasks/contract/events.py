@@ -28,6 +28,8 @@ class EventKind(StrEnum):
     WEBHOOK_DISABLED = "byom.webhook_disabled"
     JOB_QUARANTINED = "byom.job_quarantined"
     DEAD_LETTERS_DROPPED = "byom.dead_letters_dropped"
+    #: At most one a minute of a producer.
+    SIGNATURE_REFUSED = "byom.signature_refused"
     #: Per job.
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
@@ -140,6 +142,7 @@ DATA: dict[EventKind, type[Record]] = {
     EventKind.WEBHOOK_DISABLED: Happening,
     EventKind.JOB_QUARANTINED: Happening,
     EventKind.DEAD_LETTERS_DROPPED: Happening,
+    EventKind.SIGNATURE_REFUSED: Happening,
     EventKind.JOB_COMPLETED: JobEnded,
     EventKind.JOB_FAILED: JobEnded,
     EventKind.BACKFILL_COMPLETED: BackfillCompleted,

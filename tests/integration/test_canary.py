@@ -27,6 +27,7 @@ from typer.testing import CliRunner, Result
 from config.catalogue import load_catalogue
 from config.connections import account_path, project_path, save_connection, save_project
 from config.credentials import save_credential
+from config.producers import EVERY, list_producers, read_keys, save_producer
 from config.settings import load_settings
 from config.store import FileStore
 from config.webhooks import read_webhook, save_webhook, signing_secrets
@@ -39,7 +40,7 @@ from workers.embedded.simulator.wire.aws_signature import simulated_credential, 
 from workers.embedded.simulator.wire.google_accounts import simulated_key_file
 from workers.embedded.valkey import _free_port
 from workers.outcome import TABLE
-from workers.producer import JobHandle
+from workers.producer import JobHandle, Producer
 
 pytestmark = pytest.mark.integration
 
@@ -104,6 +105,7 @@ COMMANDS: dict[str, str] = {
     "dead replay --all --dry-run": "internal",
     "doctor": "openai-fine",
     "store info": "store.json",
+    "producer list": "stranger",
     "account show --account canaries": "canaries",
     **{f"verify --project {kind.value.replace('_', '-')}-fine": kind.value for kind in ProviderKind},
     "verify --project bedrock-role": "credential",
@@ -216,6 +218,11 @@ def the_secrets(pool: Pool) -> list[str]:
         REFUSED,
         # What signs webhooks, and what the store is encrypted with.
         *(one.get_secret_value().partition("_")[2] for one in signing_secrets(store, webhook, now=datetime.now(UTC))),
+        *(
+            one.get_secret_value().partition("_")[2]
+            for producer in list_producers(store)
+            for one in read_keys(store, producer, now=datetime.now(UTC))
+        ),
         pool.store_path.with_name("store.json.key").read_text(encoding="utf-8").strip(),
     ]
 
@@ -261,6 +268,8 @@ def configure(pool: Pool, *, hook: str) -> None:
     alone = fingerprint(secret_of(ProviderKind.OPENAI, "alone"))
     pool.simulator.add_fault(FaultRule(kind=Injection.STATUS, status=404, key=alone))
     save_webhook(store, account_path("canaries"), "ops", url=hook, kinds=("*",), now=datetime.now(UTC))
+    # With it the pool's own key is made, with which all jobs here are signed.
+    save_producer(store, "stranger", projects=[EVERY], now=datetime.now(UTC))
     store.flush()
 
 
@@ -370,6 +379,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory, stranger: Any) -> Iterator[Po
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "test",
             "BYOM_ALLOW_PRIVATE_ENDPOINTS": "true",
+            "BYOM_SIGNED_JOBS": "required",
             "BYOM_AUDIT_LOG": str(folder / "audit.jsonl"),
             "BYOM_CALL_TIMEOUT": "3",
             "BYOM_CONFIG_CACHE_TTL": "30",
@@ -390,7 +400,7 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
     for worker in workers:
         pool.ready(worker)
     try:
-        with pool.producer() as producer:
+        with Producer.from_settings(pool.settings.model_copy(update={"signed_jobs": "required"})) as producer:
             pool.simulator.set_latency(Latency.fixed(1))
             handles = [producer.enqueue(job(project=project_of(kind, "fine"))) for kind in ProviderKind for _ in "123"]
             # More than one worker takes at once, so that the one to be killed has some.
