@@ -1,6 +1,5 @@
 """Extraction tasks: the public entry and one task per provider. Thin: what happens is in `workers`."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task, shared_task
@@ -35,7 +34,7 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
         way = Route.model_validate(route)
         here.guard.check(self.request, job, project=parsed.project, replays=way.replays)
-        delivery = Delivery.of(getattr(self.request, "byom", None), now=datetime.now(UTC))
+        delivery = Delivery.of(getattr(self.request, "byom", None), now=here.clock.now())
         return here.attempt(parsed, job_id, way, delivery)
 
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)

@@ -5,6 +5,7 @@ A task hands its job to the loop and waits.
 """
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Coroutine
@@ -26,7 +27,7 @@ from workers.attempts import Attempts
 from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
 from workers.changes import Change, Follower
-from workers.clock import Clock, SystemClock
+from workers.clock import Clock
 from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits as LetterLimits
 from workers.dead.writer import Writer
@@ -35,12 +36,15 @@ from workers.directory import Directory
 from workers.economy.opening import build_keeper, terms_of
 from workers.economy.redis import RedisPool
 from workers.engine import Engine, Outcome
+from workers.health.reaching import give_signs
+from workers.health.wiring import own_heart
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
 from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.patient import patient_client
+from workers.pool_clock import PoolClock
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
@@ -79,6 +83,7 @@ class Runtime:
         self._thread.start()
         self._store = open_store(settings.store_url, key=settings.store_key)
         self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
+        self.clock = self._clock_of_the_pool()
         self._intake = Intake(
             chain=lambda project: effective_chain(self._store, project),
             client=self._sync_client,
@@ -86,28 +91,39 @@ class Runtime:
             patience=patience_of(settings),
             callback_problem=CallbackCheck(
                 self._store,
-                clock=SystemClock(),
+                clock=self.clock,
                 ttl=settings.config_cache_ttl,
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
-        self.guard = open_guard(settings, self._store, self._sync_client, noted=self._note_signature)
+        self.guard = open_guard(settings, self._store, clock=self.clock, noted=self._note_signature)
         self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
 
+    def _clock_of_the_pool(self) -> PoolClock:
+        """Right from the first job on, unless the broker is away; then as soon as it is back."""
+        clock = PoolClock()
+        with contextlib.suppress(redis.RedisError):
+            asked = clock.monotonic()
+            clock.heard(self._sync_client.time(), asked=asked)
+        return clock
+
     async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
-        clock = SystemClock()
+        clock = self.clock
         self._client = patient_client(settings.redis_url)
         stored = RedisJobs(
             self._client,
             state_ttl=settings.job_state_ttl,
             records_kept=settings.usage_records,
             sums_ttl=settings.usage_sums_ttl * 86_400,
+            clock=clock,
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
         self._inbox = Inbox(self._client)
         events = self._open_notify(settings, subscriptions, clock)
-        limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
+        limiter = RedisAdmission(
+            self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN, clock=clock
+        )
         jobs, admission = measured(settings, stored, limiter)
         self._jobs = jobs
         self._letters = Writer(
@@ -159,6 +175,7 @@ class Runtime:
         )
         if looks_after_batches:
             self._keeping = asyncio.create_task(keeper.run_forever())
+            self._signs = asyncio.create_task(give_signs(own_heart(), settings, self._store, clock))
         cells = Cells(modules=lambda: sorted(current_app.conf.include))
         self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(
@@ -219,7 +236,7 @@ class Runtime:
         """Count what came of a signature, and tell of one that was refused; nobody waits for that."""
         measure_signature(self._settings, noted)
         if noted.message:
-            alert = Alert(kind=AlertKind.SIGNATURE_REFUSED, at=SystemClock().now(), message=noted.as_alert)
+            alert = Alert(kind=AlertKind.SIGNATURE_REFUSED, at=self.clock.now(), message=noted.as_alert)
             self._run(self._events.raise_once(alert, about=noted.producer or ""))
 
     def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
@@ -280,7 +297,7 @@ class Runtime:
         if failure is not None and failure.code == FailureCode.QUARANTINED:
             about = failure.model_dump(include={"message", "project", "provider", "connection", "model", "code"})
             await self._events.raise_alert(
-                Alert.model_validate({**about, "kind": AlertKind.JOB_QUARANTINED, "at": SystemClock().now()})
+                Alert.model_validate({**about, "kind": AlertKind.JOB_QUARANTINED, "at": self.clock.now()})
             )
         return outcome
 

@@ -64,6 +64,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 @pytest.fixture(autouse=True)
 def _nothing_else_was_refused(guarded: Guarded) -> Iterator[None]:
     guarded.pool.simulator.reset()
+    guarded.pool.simulator.clear_faults()
     # What one test taught the meters, an open breaker above all, is not the next one's.
     for meter in list(guarded.admin.scan_iter(match="byom:{*")):
         guarded.admin.delete(meter)

@@ -7,7 +7,7 @@ connection is passed on as a parameter, which v1 takes (such as `preview`) but d
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from config.azure import DEPLOYMENT_RULE, check_azure_endpoint
+from config.kinds.azure_openai.endpoint import DEPLOYMENT_RULE, check_azure_endpoint
 from tasks.contract import ProviderKind
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.faults import Rule, explain

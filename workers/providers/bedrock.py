@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from config.labels import BEDROCK_LABELS
+from config.kinds.bedrock import DEFAULT_REGION, LABELS
 from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.clock import Clock
 from workers.providers import claude
-from workers.providers.aws_auth import DEFAULT_REGION, AwsAuth
+from workers.providers.aws_auth import AwsAuth
 from workers.providers.aws_signing import sign
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
@@ -183,7 +183,7 @@ def _body(call: Call, *, native: bool) -> dict[str, Any]:
         body["additionalModelRequestFields"] = {"thinking": thinking}
     if call.tier is Tier.FLEX:
         body["serviceTier"] = {"type": "flex"}
-    if metadata := BEDROCK_LABELS.fit(call.tags):
+    if metadata := LABELS.fit(call.tags):
         body["requestMetadata"] = metadata
     return body
 

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from config.catalogue import ModelFacts, ReasoningOff
-from config.labels import GOOGLE_LABELS
+from config.kinds.gemini import LABELS
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
@@ -83,7 +83,7 @@ def generate_body(call: Call) -> dict[str, Any]:
         "contents": [{"role": "user", "parts": [{"text": prompt.user}]}],
         "generationConfig": generation,
     }
-    if tags := GOOGLE_LABELS.fit(call.tags):
+    if tags := LABELS.fit(call.tags):
         body["labels"] = tags
     return body
 

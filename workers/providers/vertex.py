@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
+from config.kinds.vertex import DEFAULT_LOCATION
 from tasks.contract import ProviderKind, Tier
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
@@ -14,7 +15,6 @@ from workers.providers.wire import decode, encode, part
 
 #: All fields that are sent are in it.
 VERSION = "v1"
-DEFAULT_LOCATION = "us-central1"
 
 #: Asks for the flex tier, whatever throughput the customer has bought.
 _FLEX: Mapping[str, str] = {

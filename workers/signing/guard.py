@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, NoReturn
-
-import redis
 
 from config.producers import POOL, SigningProducer
 from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import EXTRACT_TASK, FailureCode, JobRefused
-from workers.clock import SystemClock
+from workers.clock import Clock
 from workers.directory import SECRETS_KEPT
 from workers.lanes.header import HEADER
-from workers.signing.broker_time import BrokerTime
 from workers.signing.keyring import Keyring
 from workers.signing.outcome import Noted, Outcome, refusal
 from workers.signing.statement import SIGNATURE, CannotSign, Signed, is_signed, statement
@@ -48,7 +44,7 @@ class Guard:
         *,
         required: bool,
         window: float,
-        now: Callable[[], datetime],
+        clock: Clock,
         noted: Callable[[Noted], None],
     ) -> None:
         """Take what it needs.
@@ -57,13 +53,13 @@ class Guard:
             keyring: knows the producers.
             required: whether a message without a signature is refused.
             window: seconds that a signature counts on the entry queue.
-            now: the broker's clock.
+            clock: the broker's, so that all workers agree how old a signature is.
             noted: hears what came of each message.
         """
         self._keyring = keyring
         self._required = required
         self._window = window
-        self._now = now
+        self._clock = clock
         self._noted = noted
 
     def check(
@@ -90,7 +86,6 @@ class Guard:
         Raises:
             JobRefused: typed.
             StoreError: the producers cannot be read; nothing is wrong with the job.
-            redis.RedisError: the broker's clock cannot be read; likewise.
         """
         told = getattr(request, SIGNATURE, None)
         if told is None and not self._required:
@@ -119,7 +114,7 @@ class Guard:
         signed = Signed.of(claim.told)
         if signed is None:
             return Outcome.UNREADABLE, None
-        now = self._now()
+        now = self._clock.now()
         found = self._keyring.find(signed.producer, now=now)
         if found is None:
             return Outcome.UNKNOWN_PRODUCER, None
@@ -169,18 +164,17 @@ class NoGuard:
 
 
 def open_guard(
-    settings: Settings, store: ParameterStore, client: redis.Redis, *, noted: Callable[[Noted], None]
+    settings: Settings, store: ParameterStore, *, clock: Clock, noted: Callable[[Noted], None]
 ) -> Guard | NoGuard:
     """The guard of a worker."""
     if settings.signed_jobs == "off":
         return NoGuard()
-    clock = SystemClock()
     return Guard(
         Keyring(store, clock=clock, ttl=min(settings.config_cache_ttl, SECRETS_KEPT)),
         required=settings.signed_jobs == "required",
         # As long as the pool remembers a job by its id: a copy that comes later would run again.
         window=settings.job_state_ttl,
-        now=BrokerTime(client, clock=clock),
+        clock=clock,
         noted=noted,
     )
 

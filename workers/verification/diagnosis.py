@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from config.connections import Connection
 from tasks.contract import ProviderKind
 from workers.providers.base import Fault, FaultKind
-from workers.verification.names import VENDORS, address, host, place
+from workers.verification.names import address, host, place, vendor_of
 from workers.verification.probe import passed
 from workers.verification.report import Check, CheckName, Problem, Status
 
@@ -102,7 +102,7 @@ def diagnose(fault: Fault, connection: Connection, *, hint: str = "") -> tuple[C
     """
     row = find_row(fault, connection)
     values = {
-        "vendor": VENDORS[connection.provider],
+        "vendor": vendor_of(connection),
         "model": connection.model,
         "address": address(connection),
         "host": host(connection),

@@ -1,7 +1,6 @@
 """CONTRIBUTING.md and docs/decisions.md against the tree: what they name is there, what they tell to run can be run."""
 
 import ast
-import importlib.util
 import re
 import shlex
 import tomllib
@@ -26,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 BLOCKS = [
     line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()
 ]
-INLINE = re.findall(r"`((?:make|python|byom|pytest) [^`]*)`", PAGE + DECISIONS)
+INLINE = re.findall(r"`((?:make|byom|pytest) [^`]*)`", PAGE + DECISIONS)
 COMMANDS = list(dict.fromkeys([*BLOCKS, *INLINE]))
 
 #: Run once by whoever runs these tests.
@@ -50,7 +49,7 @@ def paths(text: str) -> set[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
-    assert {shlex.split(command)[0] for command in COMMANDS} - {"make", "pytest", "python", "byom"} == {"."}
+    assert {shlex.split(command)[0] for command in COMMANDS} - {"make", "pytest", "byom"} == {"."}
     assert [command for command in COMMANDS if command.startswith(". ")] == [ACTIVATE]
 
 
@@ -89,17 +88,6 @@ def test_every_test_that_is_named_exists(command: str) -> None:
             assert name in {
                 found.name for found in tree.body if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef)
             }
-
-
-@pytest.mark.parametrize("command", of("python"))
-def test_every_module_that_is_named_can_be_run(command: str) -> None:
-    found = re.fullmatch(r"python -m ([\w.]+)", command)
-    assert found is not None, command
-    spec = importlib.util.find_spec(found[1])
-
-    assert spec is not None
-    assert spec.origin is not None
-    assert '__name__ == "__main__"' in Path(spec.origin).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", of("byom"))

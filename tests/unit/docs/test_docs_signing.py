@@ -12,7 +12,6 @@ from pydantic import SecretStr
 
 from config.producers import read_keys, save_producer
 from config.store import MemoryStore
-from tests.support import ManualClock
 from tests.unit.signing.conftest import make_guard, message
 from workers.clock import SystemClock
 from workers.embedded.valkey import EmbeddedValkey
@@ -51,7 +50,7 @@ def test_the_snippet_sends_what_workers_take(valkey: EmbeddedValkey, valkey_clie
     sent = json.loads(valkey_client.rpop("byom.extract"))  # type: ignore[arg-type]  # the stubs know of lists and awaitables
     [[job], _, _] = json.loads(base64.b64decode(sent["body"]))
     request = message({SIGNATURE: sent["headers"][SIGNATURE]}, job_id=sent["headers"]["id"])
-    guard = make_guard(store, ManualClock(), noted, now=clock.now)
+    guard = make_guard(store, clock, noted)
     guard.check(request, job, project="acme", entering=True)
 
     assert done.stdout.strip() == sent["headers"]["id"]

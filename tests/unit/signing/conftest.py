@@ -1,7 +1,5 @@
 """A store with two producers, and messages as a worker gets them."""
 
-from collections.abc import Callable
-from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 from config.producers import read_keys, read_producer, save_producer
 from config.store import MemoryStore
 from tests.support import START, ManualClock
+from workers.clock import Clock
 from workers.signing import SIGNATURE, Guard, Noted, Signer
 from workers.signing.keyring import Keyring
 
@@ -42,14 +41,13 @@ def guard(store: MemoryStore, clock: ManualClock, noted: list[Noted]) -> Guard:
 
 def make_guard(
     store: MemoryStore,
-    clock: ManualClock,
+    clock: Clock,
     noted: list[Noted],
     *,
     required: bool = True,
-    now: Callable[[], datetime] | None = None,
 ) -> Guard:
     keyring = Keyring(store, clock=clock, ttl=30)
-    return Guard(keyring, required=required, window=WINDOW, now=now or clock.now, noted=noted.append)
+    return Guard(keyring, required=required, window=WINDOW, clock=clock, noted=noted.append)
 
 
 def signer(store: MemoryStore, name: str, clock: ManualClock) -> Signer:

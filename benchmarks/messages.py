@@ -1,22 +1,18 @@
-"""What all arms work on."""
+"""What all arms work on that are compared by their CPU."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.ground import TEXT
 from tasks.contract import ExtractionJob, parse_job
 from workers import extraction
 
-TEXT = (
-    "We spoke about the move again. I left Porto in March 2026 and live in Lisbon now, and since June I work at Figma "
-    "as an analyst. Bea still lives in Porto; she is allergic to peanuts. Number {number}."
-)
 
-
-def jobs(count: int, *, episodes: int = 1) -> Iterator[dict[str, Any]]:
-    """`count` jobs of project `bench`, no two alike."""
+def message_jobs(project: str, count: int, *, episodes: int = 1) -> Iterator[dict[str, Any]]:
+    """`count` jobs of a project, no two alike."""
     for number in range(count):
         yield {
-            "project": "bench",
+            "project": project,
             "episodes": [
                 {
                     "id": f"e{episode}",
@@ -31,8 +27,8 @@ def jobs(count: int, *, episodes: int = 1) -> Iterator[dict[str, Any]]:
 
 
 def prompts(count: int) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """What the pool would send for `jobs(count)`: system text, user text, schema."""
-    for payload in jobs(count):
+    """What the pool would send for `message_jobs("bench", count)`: system text, user text, schema."""
+    for payload in message_jobs("bench", count):
         job: ExtractionJob = parse_job(payload)
         (unit,) = extraction.plan(job, context_tokens=100_000, max_output=10_000)
         yield unit.prompt.system, unit.prompt.user, unit.prompt.schema

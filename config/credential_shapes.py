@@ -6,9 +6,8 @@ file instead of what it holds. Each gets an answer that says what to give instea
 
 from pydantic import SecretStr
 
-from config.credential_shapes.api_key import api_key_problem
-from config.credential_shapes.aws import aws_problem
-from config.credential_shapes.google import service_account_problem
+from config.api_keys import api_key_problem
+from config.kinds import kind_of
 from tasks.contract import ProviderKind
 
 
@@ -29,12 +28,7 @@ def credential_problem(
     text = secret.get_secret_value().strip()
     if not text:
         return "is empty; give the credential itself"
-    match provider:
-        case ProviderKind.VERTEX:
-            return service_account_problem(text)
-        case ProviderKind.BEDROCK:
-            return aws_problem(text, region=region)
-    return api_key_problem(text, provider=provider, own_server=own_server)
-
-
-__all__ = ["credential_problem"]
+    kind = kind_of(provider)
+    if kind.credential_problem is not None:
+        return kind.credential_problem(text, region)
+    return api_key_problem(text, kind=kind, own_server=own_server)

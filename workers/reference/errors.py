@@ -1,19 +1,16 @@
-"""Prints the action table and each provider's rules as `docs/errors.md`: `python -m workers.outcome_docs`."""
+"""The action table and each provider's rules: `docs/errors.md`."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from workers.outcome import TABLE
 from workers.providers.faults import EMPTY, FOREIGN, Rule
 from workers.providers.registry import build_providers
+from workers.reference.markdown import GENERATED, table
 
-PATH = Path(__file__).parent.parent / "docs" / "errors.md"
-
-_HEAD = """\
+_HEAD = f"""\
 # What follows from a fault
 
-Generated from the code by `python -m workers.outcome_docs`; a test keeps the two equal. Do not edit by hand.
+{GENERATED}
 
 Every answer that is not a usable one becomes a fault of one kind, and each kind has one row: what the worker does, and
 what you can do. *Tries* counts the first. When the tries are used up, or the vendor asks for a longer wait than
@@ -40,17 +37,14 @@ _OURS = {FOREIGN: "(not the provider's error format)", EMPTY: EMPTY}
 
 
 def render() -> str:
-    """The whole document."""
+    """The whole page."""
     sections = [
         _HEAD,
-        _table(
-            ("fault", "action", "tries", "tries without a fallback", "waits", "scope", "failure code", "why", "mend"),
-            _actions(),
-        ),
+        table(_COLUMNS, _actions()),
     ]
     sections.append(_RULES_HEAD)
     for kind, provider in build_providers().items():
-        sections += [f"## {kind.value}\n", _table(("HTTP status", "code", "fault"), map(_rule, provider.rules))]
+        sections += [f"## {kind.value}\n", table(("HTTP status", "code", "fault"), map(_rule, provider.rules))]
     return "\n".join(sections)
 
 
@@ -71,13 +65,3 @@ def _statuses(rule: Rule) -> str:
     if isinstance(rule.statuses, range):
         return f"{rule.statuses.start}-{rule.statuses.stop - 1}"
     return ", ".join(map(str, rule.statuses)) or "any"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = (head, ["---"] * len(head), *rows)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-if __name__ == "__main__":
-    PATH.write_text(render(), encoding="utf-8")
-    sys.stdout.write(f"wrote {PATH}\n")

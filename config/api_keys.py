@@ -2,15 +2,8 @@
 
 import re
 
-from tasks.contract import ProviderKind
+from config.kinds import KINDS, Kind
 
-#: How keys begin that can only be one vendor's → whose they are, and the provider that they belong to.
-_VENDORS: tuple[tuple[str, str, ProviderKind], ...] = (
-    ("sk-ant-", "an Anthropic key", ProviderKind.ANTHROPIC),
-    ("sk-proj-", "an OpenAI key", ProviderKind.OPENAI),
-    ("sk-svcacct-", "an OpenAI key", ProviderKind.OPENAI),
-    ("AIza", "a Google API key", ProviderKind.GEMINI),
-)
 #: What was pasted that is no key at all → what to say; the first that fits. `{kind}` is the provider.
 _OTHER_THINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), words)
@@ -47,31 +40,27 @@ _OTHER_THINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
     )
 )
-_SIGN_IN_TOKEN = re.compile(r"eyJ[^.]*\.[^.]*\.[^.]*")
 
 
-def api_key_problem(text: str, *, provider: ProviderKind, own_server: bool) -> str | None:
-    """Why a text cannot be an API key of a provider, with the mend; arguments as of `credential_problem`."""
-    kind = provider.value
-    if problem := _other_thing(text, kind):
-        return problem
+def api_key_problem(text: str, *, kind: Kind, own_server: bool) -> str | None:
+    """Why a text cannot be an API key of a kind of provider, with the mend.
+
+    Args:
+        text: as the user gave it.
+        kind: whose key it is to be.
+        own_server: as of `credential_problem`.
+    """
+    name = kind.provider.value
+    if words := next((words for pattern, words in _OTHER_THINGS if pattern.match(text)), None):
+        return words.format(kind=name, key=kind.key_words)
     if not (text.isascii() and text.isprintable() and " " not in text):
-        return f"holds spaces, line breaks or unusual characters, which no {kind} key has; put the key there alone"
+        return f"holds spaces, line breaks or unusual characters, which no {name} key has; put the key there alone"
     if own_server:
         return None
-    if provider is ProviderKind.OPENAI and text.startswith("sk-admin-"):
-        return "is an admin key of OpenAI, which cannot call models; create a project key (sk-proj-…) instead"
-    for start, words, owner in _VENDORS:
-        if text.startswith(start) and owner is not provider:
-            return f"is {words}, and the provider is {kind}; give a key of {kind}, or --provider {owner.value}"
+    if words := next((words for pattern, words in kind.useless_keys.items() if pattern.match(text)), None):
+        return words
+    for other in KINDS.values():
+        words = next((words for start, words in other.own_keys.items() if text.startswith(start)), None)
+        if words and other is not kind:
+            return f"is {words}, and the provider is {name}; give a key of {name}, or --provider {other.provider.value}"
     return None
-
-
-def _other_thing(text: str, kind: str) -> str | None:
-    """What was pasted that is no key at all."""
-    is_azure = kind == ProviderKind.AZURE_OPENAI
-    if is_azure and _SIGN_IN_TOKEN.fullmatch(text):
-        return "is a sign-in token, which expires within the hour; give the resource's KEY 1 (Keys and Endpoint)"
-    key = "the resource's KEY 1 (in the Azure portal: Keys and Endpoint)" if is_azure else "the key"
-    words = next((words for pattern, words in _OTHER_THINGS if pattern.match(text)), None)
-    return None if words is None else words.format(kind=kind, key=key)
