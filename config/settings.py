@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.
     result_ttl: Annotated[int, Field(ge=60)] = 86_400
-    #: Seconds that the working state of a job is kept: finished parts, attempts, the final answer.
+    #: Seconds that the working state of a job is kept beyond its waits: finished parts, attempts, the final answer.
     job_state_ttl: Annotated[int, Field(ge=60)] = 3_600
     #: Seconds that an idempotency key is remembered.
     idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800

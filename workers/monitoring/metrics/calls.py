@@ -158,6 +158,10 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.keep(job_id, unit=unit, outcome=outcome)
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """As the store itself."""
+        await self._jobs.outlast(job_id, wait=wait)
+
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """As the store itself."""
         await self._jobs.mark_batched(job_id, kept=kept)
