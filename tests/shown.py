@@ -22,6 +22,7 @@ PYTHON_ELSEWHERE: Mapping[str, str] = {
     "docs/contract.md": "tests/unit/docs/test_docs_contract.py",
     "docs/events.md": "tests/unit/docs/test_docs_events.py",
     "docs/python.md": "tests/unit/docs/test_docs_python.py",
+    "docs/signing.md": "tests/unit/docs/test_docs_signing.py",
 }
 
 #: How a command that is only read begins → why it is not run. Each is parsed all the same: options, targets, files.

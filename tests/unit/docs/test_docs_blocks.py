@@ -97,6 +97,13 @@ def check_sink(document: dict[str, Any]) -> None:
     assert document.keys() == written.keys()
 
 
+def check_vector(document: dict[str, Any]) -> None:
+    """What is signed is made of the fields above it; `test_docs_signing.py` signs it."""
+    stated = {name: document[name] for name in ("payload", "producer", "task")}
+    assert json.loads(document["statement"]) == stated
+    parse_job(document["payload"])
+
+
 def check_policy(document: dict[str, Any]) -> None:
     """A document without a label is a policy of AWS; any other has a label."""
     assert document["Version"] == "2012-10-17"
@@ -115,6 +122,7 @@ JSON: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "record": check_record,
     "entry": check_entry,
     "sink": check_sink,
+    "vector": check_vector,
     "": check_policy,
 }
 
