@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from benchmarks.growth_tables import tables
 from benchmarks.render import machine
 from benchmarks.results import Results
 
@@ -108,7 +109,7 @@ def _costs(found: Mapping[tuple[str, str], float], row: str, episodes: int) -> C
 
 
 def markdown(results: Results) -> str:
-    """The table for operators."""
+    """The table for operators, and how costs grow."""
     return "\n".join(_lines(results)) + "\n"
 
 
@@ -138,6 +139,7 @@ def _lines(results: Results) -> Iterator[str]:
                 _bytes(it.redis_backlog),
             )
             yield f"| {' | '.join(cells)} |"
+    yield from tables(results)
 
 
 def _bytes(amount: float) -> str:

@@ -65,7 +65,7 @@ class Spent:
 
 
 _FIGURES = {
-    "worker_cpu": Figure(what="CPU of the worker", form="{:.2f} ms"),
+    "worker_cpu": Figure(what="CPU of the worker", form="{:,.2f} ms"),
     "redis_cpu": Figure(what="CPU of Redis", form="{:,.0f} µs"),
     "commands": Figure(what="commands in Redis, those of scripts included", form="{:,.1f}"),
     "scripts": Figure(what="scripts in Redis", form="{:.1f}"),

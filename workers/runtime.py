@@ -22,10 +22,12 @@ from config.store import open_store
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
+from workers.ahead import Ahead
 from workers.alerts import Alert, AlertKind
 from workers.attempts import Attempts
 from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
+from workers.broker.results import Results
 from workers.changes import Change, Follower
 from workers.clock import Clock
 from workers.dead.sealing import Sealing
@@ -41,13 +43,14 @@ from workers.health.wiring import own_heart
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
-from workers.monitoring.metrics.serve import measured, measured_poster
+from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.patient import patient_client
 from workers.pool_clock import PoolClock
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.signing import Noted, open_guard
 from workers.solitary.cells import Cells
 from workers.solitary.trial import Trials
 from workers.tracing import open_tracing
@@ -98,6 +101,7 @@ class Runtime:
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
+        self.guard = open_guard(settings, self._store, clock=self.clock, noted=self._note_signature)
         self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
 
     def _clock_of_the_pool(self) -> PoolClock:
@@ -188,13 +192,27 @@ class Runtime:
             timeout=settings.call_timeout,
         )
 
+        here = settings.backend_url == settings.redis_url
+        self._result_client = self._client if here else patient_client(settings.backend_url)
+        self.ahead = Ahead(
+            self._loop,
+            work=self._engine.run,
+            results=Results(self._result_client),
+            tracing=self.tracing,
+            clock=clock,
+            # A guard reads the store, which must not stop the loop.
+            is_for_a_thread=lambda delivery: self.guard.looks_at_all or self._trials.are_due(delivery),
+        )
+
         def changed(change: Change) -> None:
             directory.drop(change.scope, trust=change.trust)
             subscriptions.drop(change.scope)
+            self.guard.drop(change.scope)
 
         def unknown() -> None:
             directory.drop_everything()
             subscriptions.drop_everything()
+            self.guard.drop()
 
         follower = Follower.at(settings.redis_url, changed=changed, unknown=unknown)
         self._renewal = asyncio.create_task(leases.renew_forever())
@@ -230,6 +248,13 @@ class Runtime:
         self._events = events
         self._delivering = asyncio.create_task(deliverer.run_forever())
         return events
+
+    def _note_signature(self, noted: Noted) -> None:
+        """Count what came of a signature, and tell of one that was refused; nobody waits for that."""
+        measure_signature(self._settings, noted)
+        if noted.message:
+            alert = Alert(kind=AlertKind.SIGNATURE_REFUSED, at=self.clock.now(), message=noted.as_alert)
+            self._run(self._events.raise_once(alert, about=noted.producer or ""))
 
     def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         """Accept a job that a foreign producer published.
@@ -331,6 +356,7 @@ class Runtime:
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""
         self._cells.stop()
+        self._loop.call_soon_threadsafe(self.ahead.abandon)
         for future in list(self._in_hand):
             future.cancel()
 
@@ -360,6 +386,7 @@ class Runtime:
         await self._transport.aclose()
         await self._poster.aclose()
         await self._client.aclose()
+        await self._result_client.aclose()
         await self._loop.shutdown_default_executor()
 
     def __enter__(self) -> Self:

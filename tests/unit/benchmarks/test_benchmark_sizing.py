@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.families import SCALE
+from benchmarks.growth_tables import PIVOTS
 from benchmarks.results import Machine, Results, RowResult
 from benchmarks.sizing import Costs, costs_of, markdown, needs
 
@@ -57,7 +58,7 @@ def test_a_row_that_was_not_measured_is_named() -> None:
 def test_the_table_has_each_rate_with_one_and_with_ten_episodes() -> None:
     page = markdown(measured("costs", "costs-ten", "kept"))
 
-    assert [line.split(" | ")[:2] for line in page.splitlines()[4:]] == [
+    assert [line.split(" | ")[:2] for line in page.splitlines()[4:10]] == [
         ["| 10", "1"],
         ["| 100", "1"],
         ["| 1,000", "1"],
@@ -66,3 +67,34 @@ def test_the_table_has_each_rate_with_one_and_with_ten_episodes() -> None:
         ["| 1,000", "10"],
     ]
     assert "| 1,000 | 1 | 2,000 | 1429 |" in page
+
+
+def test_growth_is_told_by_size_with_median_and_spread() -> None:
+    results = measured("backlog-1k", "backlog-10k", "costs", "costs-ten", "kept", "workers-2")
+    line = next(line for line in results.rows[1].lines if line.key == "waiting")
+    line.values = [2_300.0, 2_500.0, 2_400.0]
+
+    page = markdown(results)
+
+    headings = [text for text in page.splitlines() if text.startswith("### ")]
+    assert headings == [
+        "### A job, from being enqueued until it is over",
+        "### What stays in Redis of a job that is over, in bytes",
+        "### Workers, on the same cores",
+        "### Jobs that wait",
+    ]
+    assert "| 10,000 | 1,000.00 ms | 1,000 µs | 1,000.0 | 2,400<br>(2,300 to 2,500) | 1,000 MB |" in page
+    assert "| 1,000 | 1,000.00 ms | 1,000 µs | 1,000.0 | 1,000 | 1,000 MB |" in page
+
+
+def test_every_column_of_growth_is_a_figure_of_its_rows() -> None:
+    for pivot in PIVOTS:
+        for name, _ in pivot.rows:
+            rows = [row for key, row in SCALE.items() if key == name or (name.endswith("-") and key.startswith(name))]
+            known = {key for row in rows for key in row.figures}
+            assert rows, name
+            assert known & {key for key, _ in pivot.columns}, name
+    last = {
+        key for name, _ in PIVOTS[-1].rows for row in SCALE.values() if row.name.startswith(name) for key in row.figures
+    }
+    assert {key for key, _ in PIVOTS[-1].columns} == last

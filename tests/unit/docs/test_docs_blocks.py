@@ -135,6 +135,8 @@ def check_shell(block: Block) -> None:
 def check_picture(block: Block) -> None:
     """A picture or a layout, and no code that has lost its language."""
     assert re.findall(r"^ *(?:\$ |byom |make |pip |import |from )", block.text, re.MULTILINE) == []
+    named = re.findall(r"\b(?:tasks|workers|config)/[\w./]*\w/?", block.text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def check_sql(block: Block) -> None:
@@ -171,6 +173,12 @@ def test_no_block_of_a_page_is_overlooked(page: str) -> None:
     fences = re.findall(r"^ *(?:```|~~~)", text_of(page), re.MULTILINE)
 
     assert len(fences) == 2 * len(blocks(page))
+
+
+def test_the_architecture_names_every_part_of_the_workers() -> None:
+    parts = {f"workers/{path.name}/" for path in (ROOT / "workers").iterdir() if (path / "__init__.py").exists()}
+
+    assert sorted(part for part in parts if part not in text_of("docs/architecture.md")) == []
 
 
 @pytest.mark.parametrize("label", sorted(JSON))

@@ -183,7 +183,13 @@ POSTS = _histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
 )
 
-WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS, POSTS)
+SIGNATURES = _counter(
+    "byom_signatures_total",
+    ("outcome", "producer"),
+    "Messages whose signature was looked at; outcome is valid, unsigned where none is required, or why it was refused.",
+)
+
+WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS, POSTS, SIGNATURES)
 
 
 def provider_name(provider: ProviderKind | str) -> str:
