@@ -34,11 +34,12 @@ ENV PATH=/opt/byom/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     BYOM_LOG_FORMAT=json \
-    BYOM_STORE_URL=file:/var/lib/byom/store/store.json
+    BYOM_STORE_URL=file:/var/lib/byom/store/store.json \
+    BYOM_HEALTH_FILE=/tmp/byom.health
 WORKDIR /var/lib/byom
 USER 10001:10001
 STOPSIGNAL SIGTERM
-# Asks the worker itself, through the broker: it is well when it answers. `byom@` is the worker's default name.
+# Reads what the worker says of itself; see docs/deployment.md.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=30s --retries=3 \
-    CMD celery -A workers.app inspect ping --timeout 10 -d byom@$HOSTNAME
+    CMD byom health
 CMD ["byom", "worker"]

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format bench chaos clean
+.PHONY: help install demo test unit lint format docs bench chaos clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,15 +42,18 @@ format: install ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: install ## print the pages of the docs that come from the code
+	$(BIN)/python -m workers.reference
+
 # An environment of its own: LiteLLM, the rival, pins older versions of what the tests use.
-bench: ## measure; prints ratios taken in one run, then who is let in when limits are scarce
+# A few rows: make bench BENCH='--only enqueue --only tokens'; what there is: make bench BENCH=--list
+bench: ## measure what is to be reached, half an hour long; keeps the figures in bench-results.json
 	@$(MAKE) --no-print-directory install VENV=.venv-bench EXTRAS=bench
-	.venv-bench/bin/python -m benchmarks.run
-	.venv-bench/bin/python -m benchmarks.admission
+	.venv-bench/bin/python -m benchmarks run --json bench-results.json $(BENCH)
 
 # Further rounds: make chaos CHAOS='--minutes 30'; one round again: make chaos CHAOS='--seed 1'
 chaos: install ## kill, stop and starve a pool under 10,000 jobs, and hold its ledger against the vendors' books
-	$(BIN)/python -m tests.chaos $(CHAOS)
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

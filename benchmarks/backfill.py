@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -118,10 +119,10 @@ class Watch:
 class Driver:
     """The command, started again whenever it was killed."""
 
-    def __init__(self, place: Ground, file: Path, out: Path, options: argparse.Namespace) -> None:
+    def __init__(self, place: Ground, file: Path, out: Path, *, window: int) -> None:
         self._place = place
         self._command = [sys.executable, "-m", "workers.cli", "backfill", "run", str(file), "--project", PROJECT]
-        self._command += ["--name", NAME, "--out", str(out), "--window", str(options.window), "--json"]
+        self._command += ["--name", NAME, "--out", str(out), "--window", str(window), "--json"]
         self.process = self._start()
 
     def _start(self) -> "subprocess.Popen[str]":
@@ -154,12 +155,16 @@ def lines_read(place: Ground) -> int:
         return 0
 
 
+def _passed(place: Ground, driver: Driver, mark: int) -> bool:
+    return lines_read(place) >= mark or driver.pid() is None
+
+
 def kill_on_the_way(place: Ground, driver: Driver, lines: int, kills: int) -> None:
     """Kill driver, workers and broker in turn, at even distances."""
     workers = iter(range(10**6))
     for number in range(1, kills + 1):
         mark = lines * number // (kills + 1)
-        wait_for(lambda mark=mark: lines_read(place) >= mark or driver.pid() is None, seconds=7_200, every=0.5)
+        wait_for(partial(_passed, place, driver, mark), seconds=7_200, every=0.5)
         match number % 3:
             case 1:
                 driver.kill()
@@ -247,7 +252,7 @@ def run(options: argparse.Namespace) -> dict[str, str]:
         planned = plan_cost(place, file)
         before = int(place.client.info("memory")["used_memory"])
         began = time.monotonic()
-        driver = Driver(place, file, out, options)
+        driver = Driver(place, file, out, window=options.window)
         beside = Watch(place, driver=driver.pid)
         with beside.watching():
             kill_on_the_way(place, driver, options.episodes, options.kills)

@@ -12,7 +12,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from benchmarks.jobs import prompts
+from benchmarks.messages import prompts
 
 
 async def measure(calls: int, base_url: str, in_flight: int) -> float:

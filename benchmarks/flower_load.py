@@ -56,9 +56,9 @@ def fill_ledger(client: redis.Redis, *, projects: int, days: int) -> None:
         for number in range(projects)
         for role in (Role.PRIMARY, *([Role.FALLBACK] if number % 4 == 0 else []))
     ]
-    table = dict.fromkeys(fields, amounts)
+    table: dict[Any, Any] = dict.fromkeys(fields, amounts)
     one = Amounts(attempts=1, failed=1).pack()
-    failures = {
+    failures: dict[Any, Any] = {
         Increment.of(_record(number, Role.PRIMARY, now, status="rate_limited")).failed: one
         for number in range(projects)
     }
@@ -194,7 +194,7 @@ def run(
     sent, spent = 0, cpu(process)
     with create_app(Settings(broker_url=SecretStr(valkey.url))) as app, app.connection_for_write() as connection:
         dispatcher = EventDispatcher(
-            connection, app=app, hostname="byom@bench", buffer_group=frozenset({"task"}), buffer_limit=200
+            connection, app=app, hostname="byom@bench", buffer_group=["task"], buffer_limit=200
         )
         began = time.monotonic()
         print(f"{'seconds':>8} {'events':>8} {'MB':>6} {'tasks':>7}")

@@ -29,6 +29,9 @@ from workers.producer import Producer
 ROOT = Path(__file__).parents[1]
 _TICK = os.sysconf("SC_CLK_TCK")
 
+#: Limits for measuring what work costs, not how it waits: by default a thousand calls would wait for ten minutes.
+UNBOUND: Mapping[str, Any] = {"tpm_capacity": 1_000_000_000, "tpm_refill_per_second": 1_000_000_000}
+
 #: About a thousand tokens with the instructions, as a message of some length has.
 TEXT = (
     "We spoke about the move again. I left Porto in March 2026 and live in Lisbon now, and since June I work at Figma "
@@ -70,6 +73,27 @@ def cpu_seconds(pid: int) -> float:
 def resident_bytes(pid: int) -> int:
     """Memory that a process has resident."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_resident_bytes(pid: int) -> int:
+    """The most memory that a process ever had resident."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1_024
+    raise RuntimeError(f"process {pid} does not say how much memory it had")
+
+
+def server_cpu_seconds(client: redis.Redis) -> float:
+    """CPU that a broker has used so far."""
+    told = client.info("cpu")
+    return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+
+
+def broker_version() -> str:
+    """Name and version of the broker that grounds have."""
+    with EmbeddedValkey() as valkey, redis.Redis.from_url(valkey.url) as client:
+        told = client.info("server")
+    return f"Valkey {told['valkey_version']}" if "valkey_version" in told else f"Redis {told['redis_version']}"
 
 
 @dataclass(kw_only=True)
@@ -156,8 +180,12 @@ class Ground:
         self.simulator.put_account(Account.model_validate({"key": key, **(vendor or {})}))
         return key
 
-    def start_worker(self, app: str = "workers.app") -> subprocess.Popen[bytes]:
+    def start_worker(self, app: str = "workers.app", *arguments: str) -> subprocess.Popen[bytes]:
         """A worker that is ready.
+
+        Args:
+            app: the module of its app.
+            arguments: further ones of the command.
 
         Raises:
             RuntimeError: it ended; with its log.
@@ -165,7 +193,18 @@ class Ground:
         log = self.log(len(self.workers))
         with log.open("wb") as output:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", app, "worker", "-n", f"w{len(self.workers)}@bench", "-E"],
+                [
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    app,
+                    "worker",
+                    "-n",
+                    f"w{len(self.workers)}@bench",
+                    "-E",
+                    *arguments,
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,

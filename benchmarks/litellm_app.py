@@ -8,6 +8,8 @@ from celery import Celery
 litellm.suppress_debug_info = True
 app = Celery("rival", broker=os.environ["BENCH_BROKER"], backend=os.environ["BENCH_BROKER"])
 app.conf.update(
+    worker_pool="threads",
+    worker_concurrency=int(os.environ["BYOM_CONCURRENCY"]),
     task_acks_late=True,
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=True,

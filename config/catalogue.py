@@ -14,8 +14,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.azure import DEPLOYMENT_RULE
 from config.errors import SettingsError, UnknownModel
+from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier
 
 #: Characters of a model's name that a message shows.
@@ -78,7 +78,7 @@ class Catalogue:
     def find(self, provider: ProviderKind, model: str, *, unverified: bool = False) -> ModelFacts:
         """The facts of a model.
 
-        `openai_compatible` servers name their models freely, so any id is taken there.
+        Where whoever runs a server names its models, any id is taken.
 
         Args:
             provider: the connection's provider.
@@ -91,7 +91,8 @@ class Catalogue:
         facts = self._models.get((provider, model))
         if facts is not None:
             return facts
-        if unverified or provider is ProviderKind.OPENAI_COMPATIBLE:
+        kind = kind_of(provider)
+        if unverified or kind.free_models:
             return ModelFacts(
                 provider=provider,
                 id=model,
@@ -101,7 +102,7 @@ class Catalogue:
                 verified=False,
             )
         known = [facts.id for facts in self._models.values() if facts.provider is provider]
-        rule = f" ({DEPLOYMENT_RULE})" if provider is ProviderKind.AZURE_OPENAI else ""
+        rule = f" ({kind.deployments})" if kind.deployments else ""
         close = _closest(model, known)
         raise UnknownModel(
             f"model '{_shown(model)}' of {provider.value} is not in the catalogue (known: "

@@ -8,8 +8,6 @@ LOCATION = r"^[a-z]+(-[a-z]+)*[0-9]*$"
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]")
 _LOCATION = re.compile(r"[a-z]+(?:-[a-z]+)*[0-9]*")
-#: Inference profiles of Bedrock → how the regions begin that they can be called from. `global` is called from all.
-_PROFILES = {"us": ("us-", "ca-"), "eu": ("eu-",), "apac": ("ap-",), "jp": ("ap-northeast-",), "au": ("ap-southeast-",)}
 
 
 def check_region(value: str) -> str:
@@ -46,22 +44,3 @@ def check_location(value: str) -> str:
     if amazon := re.fullmatch(r"([a-z]+-[a-z]+)-(\d+)", plain):
         raise ValueError(f"has a hyphen too many, as AWS writes it; write {amazon[1]}{amazon[2]}")
     raise ValueError("is not a location of Vertex AI; write us-central1, europe-west4 or global")
-
-
-def profile_problem(model: str, region: str | None) -> str | None:
-    """Why a model of Bedrock cannot be called from a region, with the mend; None when nothing speaks against it.
-
-    Args:
-        model: the id of an inference profile, such as `eu.anthropic.claude-…`.
-        region: where it is called from; None stands for the default.
-    """
-    area = model.partition(".")[0]
-    begins = _PROFILES.get(area)
-    called = region or "us-east-1"
-    if begins is None or called.startswith(begins):
-        return None
-    where = f"region {called}" if region else f"the default region {called}"
-    return (
-        f"model '{model}' is offered in {area} only and is called from {where}; set region to one that begins with "
-        f"{' or '.join(begins)}, or take global{model.removeprefix(area)}"
-    )

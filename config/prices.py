@@ -16,31 +16,17 @@ from genai_prices import __version__ as _version
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ModelPrice, TieredPrices
 
+from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier, TokenUsage
 
 _MILLION = Decimal(1_000_000)
 #: Pico-dollars in a dollar: prices per token have no fraction there, and whole numbers do not drift when summed.
 PICO = 10**12
-
-#: Our kinds → the data's providers. A compatible server is somebody's own machine or gateway: its price is not known.
-_PROVIDERS: dict[ProviderKind, str] = {
-    ProviderKind.OPENAI: "openai",
-    ProviderKind.AZURE_OPENAI: "azure",
-    ProviderKind.GEMINI: "google",
-    ProviderKind.VERTEX: "google",
-    ProviderKind.ANTHROPIC: "anthropic",
-    ProviderKind.BEDROCK: "aws",
-}
-
-
 #: Tier → how the data names the prices of it.
 _CONTEXTS: dict[Tier, dict[str, str]] = {
     Tier.BATCH: {"processing": "batch"},
     Tier.FLEX: {"service_tier": "flex"},
 }
-#: Vendors whose price page says that flex costs what a batch does, and whose data has only the batch. What it says of
-#: cached input differs from model to model: that stays at the standard rate, so that no cost is understated.
-_FLEX_AS_BATCH = frozenset({ProviderKind.GEMINI, ProviderKind.VERTEX})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +97,8 @@ def _snapshot() -> DataSnapshot:
 
 
 def _prices(provider: ProviderKind, model: str, at: datetime, tier: Tier | None) -> ModelPrice | None:
-    vendor = _PROVIDERS.get(provider)
+    kind = kind_of(provider)
+    vendor = kind.prices
     if vendor is None:
         return None
     try:
@@ -120,7 +107,7 @@ def _prices(provider: ProviderKind, model: str, at: datetime, tier: Tier | None)
         return None
     if tier is None:
         return facts.get_prices(at)
-    if tier is Tier.FLEX and provider in _FLEX_AS_BATCH:
+    if tier is Tier.FLEX and kind.flex_as_batch:
         flex = copy(_prices(provider, model, at, Tier.BATCH))
         if flex is not None:
             # As the library itself sets prices: which there are is in its data, not in its types.

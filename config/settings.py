@@ -137,6 +137,10 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     #: The address that its metrics are served at.
     metrics_address: str = "127.0.0.1"
+    #: The file in which a worker keeps its signs of life, for `byom health`; empty: nowhere. Each worker needs its own.
+    health_file: str = ""
+    #: Seconds without a sign of life after which a worker counts as stuck.
+    health_patience: Annotated[float, Field(ge=1, le=3_600, allow_inf_nan=False)] = 60
     #: Where traces are sent as OTLP over HTTP, such as `http://collector:4318`; needs the extra `otel`. May hold a
     #: password.
     otlp_endpoint: Annotated[SecretStr, AfterValidator(_http_url)] | None = None

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from tasks.contract import EXTRACT_TASK, ContractError, ExtractionJob, ProviderKind, provider_task
-from workers.ahead import HANDLED, delivery_of
+from workers.ahead import HANDLED
 from workers.broker.pool import Done
 from workers.broker.redaction import ByomTask
 from workers.engine import Outcome
@@ -39,7 +39,7 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
         return conclude(self, job, handled, pause=here.pause, failed=here.failed)
 
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
-        return here.attempt(parsed, job_id, Route.model_validate(route), delivery_of(vars(self.request)))
+        return here.attempt(parsed, job_id, Route.model_validate(route), here.ahead.delivery_of(vars(self.request)))
 
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 

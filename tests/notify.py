@@ -30,7 +30,7 @@ from tests.support import START, ManualClock
 from workers.clock import SystemClock
 from workers.jobs import Ending
 from workers.notify import Deliverer, Events, Limits, Outbox, OutboxReader, Poster, Subscriptions
-from workers.providers.transport import build_client
+from workers.providers.client import HttpClient
 
 #: As long as the pool's own, told apart by the numbers.
 BACKOFF = (30.0, 120.0, 600.0, 1_800.0)
@@ -160,11 +160,10 @@ def make_bench(
         callback_max_bytes=callback_max_bytes,
         now=moment,
     )
-    settings = Settings(allow_private_endpoints=allow_private)
+    settings = Settings(allow_private_endpoints=allow_private, connect_timeout=2)
     poster = Poster(
-        build_client(settings, connections=places, loopback=False),
+        HttpClient(settings, connections=places, loopback=False),
         seconds=timeout,
-        connect_timeout=2,
         allow_private=allow_private,
     )
     deliverer = Deliverer(

@@ -115,6 +115,26 @@ def _unknown(value: object, declared: Any, path: str) -> list[str]:
     return [path] if isinstance(value, list | Mapping) and not takes_any_key else []
 
 
+class ScriptedClient:
+    """A client whose responses are played, where sockets cannot be scripted."""
+
+    def __init__(self, play: Callable[[WireRequest], WireResponse]) -> None:
+        """`play` may raise what a client raises."""
+        self._play = play
+
+    async def exchange(self, request: WireRequest, *, most: int) -> WireResponse:
+        """What is played, whatever its length."""
+        del most
+        return self._play(request)
+
+    async def status(self, request: WireRequest) -> int:
+        """Of what is played."""
+        return self._play(request).status
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
 class Echo:
     """A provider that sends the prompt's text to one URL and takes any answer."""
 

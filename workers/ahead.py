@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
@@ -21,6 +20,7 @@ from celery.states import STARTED, SUCCESS
 from tasks.contract import ExtractionJob, parse_job
 from workers.broker.pool import Done, Succeeded
 from workers.broker.results import Results
+from workers.clock import Clock
 from workers.delivery import Delivery
 from workers.engine import Outcome
 from workers.jobs import Ending
@@ -57,6 +57,7 @@ class Ahead:
         work: Work,
         results: Results,
         tracing: Tracing,
+        clock: Clock,
         is_for_a_thread: Callable[[Delivery], bool],
     ) -> None:
         """Take what there is to work with.
@@ -66,12 +67,14 @@ class Ahead:
             work: does the work.
             results: stores results.
             tracing: traces deliveries.
+            clock: tells how long a job has waited.
             is_for_a_thread: whether a delivery is to be left to the thread of its task.
         """
         self._loop = loop
         self._work = work
         self._results = results
         self._tracing = tracing
+        self._clock = clock
         self._is_for_a_thread = is_for_a_thread
         self._in_hand: set[asyncio.Task[Succeeded | None]] = set()
 
@@ -87,11 +90,15 @@ class Ahead:
             or named.keys() != {"job", "route"}
             or request["delivery_info"].get("redelivered")
             or any(signal.receivers for signal in _HEARD)
-            or self._is_for_a_thread(delivery_of(request))
+            or self._is_for_a_thread(self.delivery_of(request))
         ):
             return False
         self._loop.call_soon_threadsafe(self._start, task, request, body, done)
         return True
+
+    def delivery_of(self, request: Mapping[str, Any]) -> Delivery:
+        """What is known of a delivery beside its message."""
+        return Delivery.of(request.get(HEADER), now=self._clock.now())
 
     def abandon(self) -> None:
         """Give up all that is in hand; it goes back to its queues. Called on the loop."""
@@ -125,7 +132,7 @@ class Ahead:
             route = Route.model_validate(named["route"])
             whereabouts = {"pid": os.getpid(), "hostname": told.hostname}
             await self._results.store(task.backend, told.id, whereabouts, STARTED, told)
-            delivery = delivery_of(request)
+            delivery = self.delivery_of(request)
             handled.outcome = await self._work(handled.parsed, job_id=told.id, route=route, delivery=delivery)
         if not isinstance(handled.outcome, Ending) or handled.outcome.result is None or _has_more_to_do(request, after):
             request[HANDLED] = handled
@@ -133,11 +140,6 @@ class Ahead:
         receipt = Receipt(handled.outcome.result)
         await self._results.store(task.backend, told.id, receipt, SUCCESS, told)
         return Succeeded(shown=repr(receipt), seconds=time.monotonic() - began)
-
-
-def delivery_of(request: Mapping[str, Any]) -> Delivery:
-    """What is known of a delivery beside its message."""
-    return Delivery.of(request.get(HEADER), now=datetime.now(UTC))
 
 
 def _has_more_to_do(request: Mapping[str, Any], after: Mapping[str, Any] | None) -> bool:

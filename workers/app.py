@@ -7,8 +7,9 @@ from celery import Celery, signals
 
 from config.celeryconfig import celery_config
 from config.settings import Settings, load_settings
+from workers.health.wiring import watch_health
 from workers.log import configure_logging
-from workers.monitoring.metrics.serve import serve_when_ready
+from workers.monitoring.metrics.serve import serve_from_the_start
 from workers.tracing.opening import tracing_problem
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ def __getattr__(name: str) -> Celery:
     signals.worker_ready.connect(start_runtime, weak=False, dispatch_uid="byom.start")
     # A receiver also keeps Celery from setting up logging by itself.
     signals.setup_logging.connect(set_up_logging, weak=False, dispatch_uid="byom.log")
-    serve_when_ready(settings)
+    watch_health(created, settings)
+    serve_from_the_start(settings)
     globals()["app"] = created
     return created

@@ -38,7 +38,7 @@ class Delivery:
         Args:
             told: `since` (seconds of the broker's clock), `impatient` and `reservation`, of one from a lane; `crashes`,
                 where there were any.
-            now: by this machine's clock; the broker's may differ a little.
+            now: by the clock of the pool.
         """
         if not told:
             return cls()

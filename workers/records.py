@@ -166,8 +166,13 @@ def lost_of(
 
 def _came_to_rest(made: Sequence[AttemptRecord], dropped: Dropped) -> bool:
     """Whether the last attempt of a part was one of this delivery, and none was to follow it."""
-    last = max(made, key=lambda record: record.started_at, default=None)
+    last = max(made, key=_number, default=None)
     return last is not None and last.started_at >= dropped.since and last.action not in _GOING_ON
+
+
+def _number(record: AttemptRecord) -> int:
+    """Which try of its part an attempt was."""
+    return int(record.attempt.rpartition(".")[2])
 
 
 #: What was done about an attempt that another one follows.

@@ -5,6 +5,7 @@ A task hands its job to the loop and waits.
 """
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Coroutine
@@ -28,7 +29,7 @@ from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
 from workers.broker.results import Results
 from workers.changes import Change, Follower
-from workers.clock import Clock, SystemClock
+from workers.clock import Clock
 from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits as LetterLimits
 from workers.dead.writer import Writer
@@ -37,12 +38,15 @@ from workers.directory import Directory
 from workers.economy.opening import build_keeper, terms_of
 from workers.economy.redis import RedisPool
 from workers.engine import Engine, Outcome
+from workers.health.reaching import give_signs
+from workers.health.wiring import own_heart
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
 from workers.monitoring.metrics.serve import measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.patient import patient_client
+from workers.pool_clock import PoolClock
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
@@ -62,6 +66,9 @@ _LEASE = 15.0
 #: Seconds that the lease of a call outlives the longest call.
 _LEASE_MARGIN = 10.0
 
+#: New objects that a collection of each generation waits for, in the unit of the one before it.
+_GC_THRESHOLDS = (5_000, 20, 20)
+
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
 
@@ -80,6 +87,7 @@ class Runtime:
         self._thread.start()
         self._store = open_store(settings.store_url, key=settings.store_key)
         self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
+        self.clock = self._clock_of_the_pool()
         self._intake = Intake(
             chain=lambda project: effective_chain(self._store, project),
             client=self._sync_client,
@@ -87,27 +95,38 @@ class Runtime:
             patience=patience_of(settings),
             callback_problem=CallbackCheck(
                 self._store,
-                clock=SystemClock(),
+                clock=self.clock,
                 ttl=settings.config_cache_ttl,
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
         self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
 
+    def _clock_of_the_pool(self) -> PoolClock:
+        """Right from the first job on, unless the broker is away; then as soon as it is back."""
+        clock = PoolClock()
+        with contextlib.suppress(redis.RedisError):
+            asked = clock.monotonic()
+            clock.heard(self._sync_client.time(), asked=asked)
+        return clock
+
     async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
-        clock = SystemClock()
+        clock = self.clock
         self._client = patient_client(settings.redis_url)
         stored = RedisJobs(
             self._client,
             state_ttl=settings.job_state_ttl,
             records_kept=settings.usage_records,
             sums_ttl=settings.usage_sums_ttl * 86_400,
+            clock=clock,
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
         self._inbox = Inbox(self._client)
         events = self._open_notify(settings, subscriptions, clock)
-        limiter = RedisAdmission(self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN)
+        limiter = RedisAdmission(
+            self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN, clock=clock
+        )
         jobs, admission = measured(settings, stored, limiter)
         self._jobs = jobs
         self._letters = Writer(
@@ -159,6 +178,7 @@ class Runtime:
         )
         if looks_after_batches:
             self._keeping = asyncio.create_task(keeper.run_forever())
+            self._signs = asyncio.create_task(give_signs(own_heart(), settings, self._store, clock))
         cells = Cells(modules=lambda: sorted(current_app.conf.include))
         self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(
@@ -177,6 +197,7 @@ class Runtime:
             work=self._engine.run,
             results=Results(self._result_client),
             tracing=self.tracing,
+            clock=clock,
             is_for_a_thread=self._trials.are_due,
         )
 
@@ -281,7 +302,7 @@ class Runtime:
         if failure is not None and failure.code == FailureCode.QUARANTINED:
             about = failure.model_dump(include={"message", "project", "provider", "connection", "model", "code"})
             await self._events.raise_alert(
-                Alert.model_validate({**about, "kind": AlertKind.JOB_QUARANTINED, "at": SystemClock().now()})
+                Alert.model_validate({**about, "kind": AlertKind.JOB_QUARANTINED, "at": self.clock.now()})
             )
         return outcome
 
@@ -376,6 +397,9 @@ def runtime() -> Runtime:
             # What start-up made lives as long as the process: the garbage collector need not walk it time and again.
             gc.collect()
             gc.freeze()
+            # By default it also walks all calls in flight at every few of them, a tenth of what a call costs; nearly
+            # all that they leave is freed without it.
+            gc.set_threshold(*_GC_THRESHOLDS)
             signals.worker_shutting_down.connect(_on_worker_shutting_down, weak=False, dispatch_uid="byom.drain")
             signals.worker_shutdown.connect(_on_worker_shutdown, weak=False, dispatch_uid="byom.runtime")
         return _runtime

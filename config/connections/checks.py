@@ -3,18 +3,16 @@
 None of this is looked at when a job resolves its chain: what is stored already goes on working.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from config.azure import DEPLOYMENT_RULE, check_azure_endpoint
 from config.base_urls import base_url_problem
 from config.catalogue import Catalogue, ReasoningOff
 from config.connections.chain import EffectiveConnection
 from config.connections.model import LIMIT_FIELDS, Connection
 from config.connections.profiles import ProjectProfile
 from config.errors import InvalidConnection, UnknownModel
-from config.labels import check_labels
-from config.places import profile_problem
+from config.kinds import kind_of
 from config.prices import is_priced
 from tasks.contract import ProviderKind
 
@@ -85,6 +83,25 @@ def check_chain(
             )
 
 
+def check_labels(provider: ProviderKind, labels: Mapping[str, str], *, subject: str) -> None:
+    """See that a connection's labels would reach its vendor as they are.
+
+    Args:
+        provider: the connection's.
+        labels: the connection's, inherited ones included.
+        subject: whose labels they are, for the message.
+
+    Raises:
+        InvalidConnection: they would not; says which, the vendor's rule, and what to write instead.
+    """
+    rule = kind_of(provider).labels
+    if rule is not None and (found := "; ".join(rule.problems(labels))):
+        raise InvalidConnection(
+            f"{subject} has labels that {provider.value} does not take: {found}. It takes {rule.room} labels, with "
+            f"{rule.words}"
+        )
+
+
 def connection_warnings(connection: Connection, *, catalogue: Catalogue) -> list[str]:
     """What will work, and cost more, take longer or have no effect; each with the mend."""
     return [*_model_warnings(connection, catalogue), *_limit_warnings(connection), *_cap_warnings(connection)]
@@ -103,7 +120,9 @@ def _problems(connection: Connection, at: datetime) -> Iterator[str]:
         )
     ):
         yield problem
-    if provider is ProviderKind.BEDROCK and (problem := profile_problem(connection.model, connection.region)):
+    kind = kind_of(provider)
+    place = getattr(connection, kind.place.setting) if kind.place else None
+    if kind.model_problem is not None and (problem := kind.model_problem(connection.model, place)):
         yield problem
     if _is_capped(connection) and not _is_priced(connection, at):
         yield (
@@ -129,7 +148,8 @@ def _destination(link: EffectiveConnection) -> tuple[str | None, ...]:
     connection = link.connection
     url = connection.base_url
     if url is not None:
-        url = check_azure_endpoint(url) if connection.provider is ProviderKind.AZURE_OPENAI else url.rstrip("/").lower()
+        endpoint = kind_of(connection.provider).endpoint
+        url = endpoint(url) if endpoint is not None else url.rstrip("/").lower()
     return (
         connection.provider.value,
         url,
@@ -152,14 +172,15 @@ def _model_warnings(connection: Connection, catalogue: Catalogue) -> Iterator[st
             f"{model} cannot switch reasoning off; it is turned down to its lowest level ({facts.reasoning_value}). "
             "Every call still pays for reasoning tokens and takes longer; `byom models` shows which can go without"
         )
-    if provider is ProviderKind.OPENAI_COMPATIBLE or facts.verified:
+    kind = kind_of(provider)
+    if kind.free_models or facts.verified:
         return
     yield (
         f"{model} is not in the catalogue of verified models: reasoning is left as the vendor sets it, which may cost "
         "tokens and time on every call, and its limits are guessed; `byom models` shows the verified ones"
     )
-    if provider is ProviderKind.AZURE_OPENAI:
-        yield f"Azure finds a model by its deployment: {DEPLOYMENT_RULE}"
+    if kind.deployments is not None:
+        yield f"{kind.vendor} finds a model by its deployment: {kind.deployments}"
 
 
 def _limit_warnings(connection: Connection) -> Iterator[str]:

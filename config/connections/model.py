@@ -4,22 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from config.azure import check_azure_endpoint
 from config.connections.profiles import OnSpendCap, Usd
+from config.kinds import KINDS, kind_of
 from config.places import LOCATION, REGION, check_location, check_region
 from tasks.contract import ProviderKind, Role
 from tasks.contract.fields import HttpUrl, Identifier, Name
-
-#: The settings that each kind of provider takes beside the common ones.
-_SETTINGS: dict[ProviderKind, set[str]] = {
-    ProviderKind.OPENAI: {"base_url", "organization"},
-    ProviderKind.AZURE_OPENAI: {"base_url", "api_version"},
-    ProviderKind.GEMINI: {"base_url"},
-    ProviderKind.VERTEX: {"base_url", "gcp_project", "location"},
-    ProviderKind.ANTHROPIC: {"base_url"},
-    ProviderKind.BEDROCK: {"base_url", "region", "external_id", "structured_output"},
-    ProviderKind.OPENAI_COMPATIBLE: {"base_url"},
-}
 
 #: The fields that decide whether a call works. When one of them changes, the connection is to be verified again.
 VERIFIED_FIELDS = (
@@ -48,9 +37,13 @@ LIMIT_FIELDS = (
 )
 
 
+#: The fields that not all kinds of provider take.
+_OWN_SETTINGS = frozenset[str]().union(*(kind.settings for kind in KINDS.values()))
+
+
 def takes(provider: ProviderKind, field: str) -> bool:
     """Whether a provider has any use for a field; most are for all."""
-    return field in _SETTINGS[provider] or not any(field in settings for settings in _SETTINGS.values())
+    return field in kind_of(provider).settings or field not in _OWN_SETTINGS
 
 
 class Connection(BaseModel):
@@ -123,21 +116,18 @@ class Connection(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for setting in sorted(set().union(*_SETTINGS.values()) - _SETTINGS[self.provider]):
+        kind = kind_of(self.provider)
+        for setting in sorted(_OWN_SETTINGS - kind.settings):
             if getattr(self, setting) is not None:
                 raise ValueError(f"{setting} is not a setting of {self.provider.value}; remove it")
-        if self.provider is ProviderKind.AZURE_OPENAI and not self.base_url:
-            raise ValueError(
-                "base_url is required for azure_openai: the resource's endpoint, such as https://NAME.openai.azure.com/"
-            )
-        if self.provider is ProviderKind.AZURE_OPENAI and self.base_url:
-            check_azure_endpoint(self.base_url)
+        for setting, mend in kind.required.items():
+            if not getattr(self, setting):
+                raise ValueError(mend)
+        if kind.endpoint is not None and self.base_url:
+            kind.endpoint(self.base_url)
         if self.base_url and ("?" in self.base_url or "#" in self.base_url):
             raise ValueError("base_url must end before '?' and '#': paths and parameters of a call are added to it")
-        if self.provider is ProviderKind.OPENAI_COMPATIBLE:
-            if not self.base_url:
-                raise ValueError("base_url is required for openai_compatible, such as http://127.0.0.1:8000/v1")
-        elif not self.credential:
+        if kind.needs_credential and not self.credential:
             raise ValueError(f"a credential is required for {self.provider.value}")
         return self
 

@@ -3,12 +3,12 @@
 import re
 
 from config.connections.chain import check_destination, is_primary, too_many, validate
+from config.connections.checks import check_labels
 from config.connections.documents import Document, connection_documents, dump
 from config.connections.model import Connection
 from config.connections.paths import PROJECTS, account_path
 from config.connections.profiles import ProjectProfile, read_project, write_project
 from config.errors import InvalidConnection
-from config.labels import check_labels
 from config.secret_looks import secret_kind
 from config.store import ParameterStore, join_path
 from tasks.contract import Role

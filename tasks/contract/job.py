@@ -44,11 +44,13 @@ class Episode(Payload):
         }
     )
 
+    #: Unique in the job, context included; results refer to it. An id.
     id: Identifier
+    #: How the content is to be read.
     kind: EpisodeKind = EpisodeKind.TEXT
     #: Text, or for `json` any JSON value. A `json` episode may also hold a string of serialised JSON.
     content: Content
-    #: When it was said or written; relative dates resolve against it. No offset means UTC.
+    #: When it was said or written; relative dates resolve against it. No offset means UTC; numbers are refused.
     reference_time: ReferenceTime | None = None
     #: Who speaks (messages only): the name that memories should carry.
     speaker: Name | None = None
@@ -98,18 +100,22 @@ class Priority(StrEnum):
 class EntityType(Payload):
     """A kind of entity that this job wants told apart."""
 
+    #: Letters, digits, `_`, `-` and spaces, the first a letter.
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_ -]*$", max_length=LIMITS.entity_type_chars)]
+    #: When to use it.
     description: Annotated[str, StringConstraints(max_length=LIMITS.description_chars)] = ""
 
 
 class ExtractionJob(Payload):
     """One or more episodes of one project, to be turned into memories."""
 
+    #: The project whose connections are used. An id.
     project: Identifier
+    #: What memories are extracted from.
     episodes: Annotated[list[Episode], Field(min_length=1, max_length=LIMITS.episodes)]
-    #: The same key of the same project never runs twice.
+    #: Makes sending again harmless: the same key of the same project never runs twice. A name.
     idempotency_key: Name | None = None
-    #: Jobs of the same session of a project run one after another, in the order in which they were enqueued.
+    #: Jobs of the same session of a project run one after another, in the order in which they were enqueued. A name.
     session: Name | None = None
     #: `live`, or `backfill` for what can wait.
     priority: Priority = Priority.LIVE
@@ -123,14 +129,16 @@ class ExtractionJob(Payload):
     instructions: Annotated[str, StringConstraints(max_length=LIMITS.instructions_chars)] | None = None
     #: BCP 47 language of the memories; absent means the language of the episode.
     language: Language | None = None
-    #: For attribution; passed on to the provider where it has a field for them.
+    #: For attribution of usage and cost; passed on to the provider where it has a field for them. Keys are ids, values
+    #: names.
     labels: Annotated[
         dict[Identifier, Name],
         Field(max_length=LIMITS.labels, json_schema_extra={"additionalProperties": False}),
     ] = {}
     #: Episodes that have at most so many tokens together, by estimate, share one prompt; absent: each has its own.
     pack_tokens: Annotated[int, Field(strict=True, ge=1, le=LIMITS.pack_tokens)] | None = None
-    #: Where the result, or the failure, is posted when the job ends, signed with the project's webhook secret.
+    #: Where the result, or the failure, is posted when the job ends, signed with the project's webhook secret, which
+    #: must be there. A public `https` address without user name and password.
     callback_url: HttpUrl | None = None
 
     @model_validator(mode="after")

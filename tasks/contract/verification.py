@@ -14,6 +14,7 @@ class VerificationRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    #: The project whose connections are tried.
     project: Identifier
     #: Only this one; absent means all.
     connection: Identifier | None = None

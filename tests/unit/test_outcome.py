@@ -2,8 +2,8 @@ import pytest
 
 from tasks.contract import FailureCode
 from workers.outcome import TABLE, Action, Scope, Waits, decide, may_pass
-from workers.outcome_docs import PATH, render
 from workers.providers.base import Fault, FaultKind
+from workers.reference.errors import render
 
 
 def test_every_kind_of_fault_has_exactly_one_row() -> None:
@@ -88,10 +88,6 @@ def test_more_than_one_try_goes_with_an_action_that_tries_again(kind: FaultKind)
     row = TABLE[kind]
     assert (row.tries > 1) == (row.action is not Action.FALL_BACK)
     assert row.tries_when_last is None or row.tries_when_last > row.tries
-
-
-def test_the_printed_table_is_the_one_that_runs() -> None:
-    assert PATH.read_text(encoding="utf-8") == render(), "run: python -m workers.outcome_docs"
 
 
 def test_the_printed_table_holds_every_row() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.admission.base import Health, Observation
 from workers.outcome import decide
@@ -57,11 +58,6 @@ TABLE: dict[FaultKind, Row] = {
 
 _ANSWERED = Row(health=Health.OK, metered=Metered.UNKNOWN)
 
-#: Vendors that leave what is read from the prompt cache out of the limit; the others count the whole prompt.
-_CACHE_READS_ARE_FREE = frozenset({ProviderKind.ANTHROPIC})
-#: Vendors that set the whole output cap aside while a call is under way, and take what it used when it ends.
-_SETS_CAP_ASIDE = frozenset({ProviderKind.BEDROCK})
-
 
 def metered_input(provider: ProviderKind, usage: TokenUsage) -> int:
     """Input tokens that count for the vendor's limit."""
@@ -71,12 +67,12 @@ def metered_input(provider: ProviderKind, usage: TokenUsage) -> int:
 
 def reads_cache_for_free(provider: ProviderKind) -> bool:
     """Whether the vendor's limit leaves out what is read from the prompt cache."""
-    return provider in _CACHE_READS_ARE_FREE
+    return kind_of(provider).free_cache_reads
 
 
 def sets_cap_aside(provider: ProviderKind) -> bool:
     """Whether a call takes its whole output cap from the vendor's limit while it is under way."""
-    return provider in _SETS_CAP_ASIDE
+    return kind_of(provider).sets_cap_aside
 
 
 def observe(

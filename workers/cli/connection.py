@@ -14,6 +14,7 @@ from config.connections import ProjectProfile, read_project, save_connection, wr
 from config.connections.documents import Document
 from config.connections.draft import Draft
 from config.connections.paths import Level
+from config.kinds import kind_of
 from config.settings import load_settings
 from tasks.contract import ProviderKind, Role
 from workers.admin import Admin
@@ -220,7 +221,7 @@ def _name_credential(document: Document, secret: SecretStr | None) -> None:
         document["credential"] = document.get("credential") or document["name"]
     else:
         document.setdefault("credential", None)
-    if document["credential"] is None and document["provider"] != ProviderKind.OPENAI_COMPATIBLE:
+    if document["credential"] is None and kind_of(ProviderKind(document["provider"])).needs_credential:
         raise CommandError(
             f"{document['provider']} needs a key; say where it is with --key-env NAME, --key-file FILE or --key-stdin, "
             "or name one that is there with --credential NAME",

@@ -13,6 +13,7 @@ from config.catalogue import Catalogue, load_catalogue
 from config.connections import EffectiveConnection, effective_chain, list_projects, project_path, save_connection
 from config.credentials import Credential, read_credential
 from config.errors import CredentialMissing
+from config.kinds import kind_of
 from config.settings import Settings, load_settings
 from config.store import MemoryStore, ParameterStore, open_store
 from tasks.contract import ProviderKind
@@ -118,7 +119,7 @@ def _source_of_provider(
     settings: Settings, provider: ProviderKind, *, key_env: str | None, base_url: str | None
 ) -> _Source:
     secret = read_secret(provider, key_env=key_env, key_file=None, key_stdin=False)
-    if secret is None and provider is not ProviderKind.OPENAI_COMPATIBLE:
+    if secret is None and kind_of(provider).needs_credential:
         raise CommandError(f"{provider.value} needs a key; say where it is with --key-env NAME", code=ExitCode.USAGE)
     # Not saved anywhere; only the list is asked for, so that any model will do.
     document = {

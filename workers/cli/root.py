@@ -19,6 +19,7 @@ from workers.cli import (
     enqueue,
     events,
     flower,
+    health,
     lanes,
     limits,
     models,
@@ -79,10 +80,20 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     broker_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Redis or Valkey that carries the queues.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Redis or Valkey that carries the queues, in place of BYOM_BROKER_URL.",
+            show_default=False,
+        ),
     ] = None,
     store_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where connections and credentials are kept.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where connections and credentials are kept, in place of BYOM_STORE_URL.",
+            show_default=False,
+        ),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
@@ -96,6 +107,7 @@ app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=up.EXAMPLES)(up.up)
 app.command(epilog=worker.EXAMPLES)(worker.worker)
 app.command(epilog=flower.EXAMPLES)(flower.flower)
+app.command(epilog=health.EXAMPLES)(health.health)
 app.command(epilog=enqueue.EXAMPLES)(enqueue.enqueue)
 app.command(epilog=result.EXAMPLES)(result.result)
 app.add_typer(backfill.app, name="backfill")

@@ -17,6 +17,7 @@ from config.connections.review import level_connections
 from config.credential_shapes import credential_problem
 from config.credentials import Credential, read_credential
 from config.errors import InvalidConnection, MalformedCredential
+from config.kinds import kind_of
 from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import ProviderKind
@@ -111,8 +112,8 @@ def shape_problem(link: EffectiveConnection, credential: Credential | None) -> s
 
 
 def has_own_server(provider: ProviderKind, base_url: object) -> bool:
-    """Whether keys go to an address of the connection's own. Azure's resources have one each, and are Azure's."""
-    return base_url is not None and provider is not ProviderKind.AZURE_OPENAI
+    """Whether keys go to a server of the customer's own. A resource at a vendor has an address of its own, too."""
+    return base_url is not None and kind_of(provider).endpoint is None
 
 
 def verify_link(

@@ -32,7 +32,10 @@ def up(
     flower_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Flower; 0 takes a free one.")] = 5555,
     data_dir: Annotated[Path, typer.Option(help="Where Valkey keeps its data.", file_okay=False)] = Path(".byom"),
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", "-c", min=1, help="Jobs in hand at once.", show_default=False)
+        int | None,
+        typer.Option(
+            "--concurrency", "-c", min=1, help="Jobs in hand at once, in place of BYOM_CONCURRENCY.", show_default=False
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -23,7 +23,10 @@ EXAMPLES = examples(
 
 def worker(
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", "-c", min=1, help="Jobs in hand at once.", show_default=False)
+        int | None,
+        typer.Option(
+            "--concurrency", "-c", min=1, help="Jobs in hand at once, in place of BYOM_CONCURRENCY.", show_default=False
+        ),
     ] = None,
     queues: Annotated[
         str | None,

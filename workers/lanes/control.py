@@ -1,6 +1,5 @@
 """Putting jobs into lanes, counting them, and pausing, waking and clearing lanes. Knows Redis, not kombu."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +97,9 @@ class Lanes:
 
         While a lane is paused the patience of its jobs stands still.
         """
-        at = str(time.time())
+        seconds, microseconds = self._client.time()
+        # By the clock that its jobs wait by.
+        at = f"{seconds}.{microseconds:06d}"
         for word in _classes(priority):
             self._client.hset(PAUSED, pause_field(project, word, queue), at)
         return self._look(Which(project=project, priority=priority, queue=queue), "look")[0]

@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import Protocol
 
 import aiohttp
-import httpx
 
 from config.settings import Settings
-from workers.providers.base import FaultKind
+from workers.providers.base import FaultKind, WireRequest
+from workers.providers.client import Client, HttpClient
 from workers.providers.endpoints import address_problem
-from workers.providers.transport import build_client, fault_of
+from workers.providers.transport import fault_of
 
 _NAME = "the receiver"
 
@@ -47,25 +47,25 @@ class Posting(Protocol):
 class Poster:
     """Posts messages. One per process; closed at the end with `aclose`."""
 
-    def __init__(
-        self, client: httpx.AsyncClient, *, seconds: float, connect_timeout: float, allow_private: bool
-    ) -> None:
+    def __init__(self, client: Client, *, seconds: float, allow_private: bool) -> None:
         """`seconds` is how long a receiver may take for its answer."""
         self._client = client
         self._seconds = seconds
-        self._connect_timeout = connect_timeout
         self._allow_private = allow_private
 
     async def post(self, url: str, *, body: str, headers: Mapping[str, str]) -> Posted:
         """Make one request. What goes wrong is told, never raised."""
         if problem := webhook_address_problem(url, allow_private=self._allow_private):
             return Posted(problem=f"nothing was sent: {problem}", final=True)
+        request = WireRequest(
+            method="POST", url=url, headers={**headers, "content-type": "application/json"}, content=body.encode()
+        )
         try:
             async with asyncio.timeout(self._seconds):
-                status = await self._exchange(url, body, headers)
+                status = await self._client.status(request)
         except TimeoutError:
             return Posted(problem=f"no answer within {self._seconds:g} s")
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             fault = fault_of(error, _NAME)
             return Posted(problem=fault.message, final=fault.kind is FaultKind.ENDPOINT_INVALID)
         return Posted(status=status, problem=_problem(status))
@@ -74,27 +74,12 @@ class Poster:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _exchange(self, url: str, body: str, headers: Mapping[str, str]) -> int:
-        timeout = httpx.Timeout(self._seconds, connect=self._connect_timeout, pool=self._seconds)
-        request = self._client.build_request(
-            "POST",
-            url,
-            headers={**headers, "content-type": "application/json"},
-            content=body.encode(),
-            timeout=timeout,
-        )
-        response = await self._client.send(request, stream=True)
-        # What it says is of no interest, and may be without an end.
-        await response.aclose()
-        return response.status_code
-
 
 def build_poster(settings: Settings) -> Poster:
     """The poster of a process. Nothing is opened before the first request."""
     return Poster(
-        build_client(settings, connections=settings.webhook_concurrency, loopback=False),
+        HttpClient(settings, connections=settings.webhook_concurrency, loopback=False),
         seconds=settings.webhook_timeout,
-        connect_timeout=settings.connect_timeout,
         allow_private=settings.allow_private_endpoints,
     )
 

@@ -18,10 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from config.kinds.bedrock import DEFAULT_REGION
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, FaultKind
-
-DEFAULT_REGION = "us-east-1"
 
 #: The most that AWS grants when one role assumes another, which is how most workers run.
 _SESSION_SECONDS = 3_600

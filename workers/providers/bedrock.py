@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from config.labels import BEDROCK_LABELS
+from config.kinds.bedrock import DEFAULT_REGION, LABELS
 from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.clock import Clock
 from workers.providers import claude
-from workers.providers.aws_auth import DEFAULT_REGION, AwsAuth
+from workers.providers.aws_auth import AwsAuth
 from workers.providers.aws_signing import sign
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
+from workers.providers.rate_limits import NO_HEADERS
 from workers.providers.tiers import at_tier
 from workers.providers.wire import count, decode, encode, objects, part, worth_caching
 
@@ -183,7 +185,7 @@ def _body(call: Call, *, native: bool) -> dict[str, Any]:
         body["additionalModelRequestFields"] = {"thinking": thinking}
     if call.tier is Tier.FLEX:
         body["serviceTier"] = {"type": "flex"}
-    if metadata := BEDROCK_LABELS.fit(call.tags):
+    if metadata := LABELS.fit(call.tags):
         body["requestMetadata"] = metadata
     return body
 
@@ -221,3 +223,13 @@ def _usage(usage: Mapping[str, Any]) -> TokenUsage:
         cache_write=count(usage.get("cacheWriteInputTokens")),
         output=count(usage.get("outputTokens")),
     )
+
+
+DIALECT = Dialect(
+    provider=lambda means: BedrockProvider(clock=means.clock),
+    batches=None,
+    limit_headers=NO_HEADERS,
+    shares_capacity=True,
+    listing=None,
+    report=None,
+)

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from config.catalogue import ModelFacts, ReasoningOff
-from config.labels import GOOGLE_LABELS
+from config.kinds.gemini import KIND, LABELS
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
@@ -34,6 +34,9 @@ _POLICY = (
     "image_prohibited_content",
     "image_recitation",
 )
+
+#: Has the newest fields of the Gemini API: `store`, `serviceTier` and `labels` are not known to work on `v1`.
+_GEMINI_VERSION = "v1beta"
 
 #: All that a `generateContent` call can come to. Finish reasons that no row names (`LANGUAGE`, `OTHER`,
 #: `MALFORMED_RESPONSE`, `UNEXPECTED_TOOL_CALL`, …) are malformed.
@@ -67,6 +70,11 @@ GOOGLE_RULES: tuple[Rule, ...] = (
 )
 
 
+def gemini_url(call: Call) -> str:
+    """Where the Gemini API answers a call: the connection's own address, else the vendor's, and the version path."""
+    return f"{(call.connection.base_url or KIND.public_url or '').rstrip('/')}/{_GEMINI_VERSION}"
+
+
 def generate_body(call: Call) -> dict[str, Any]:
     """The body of `…:generateContent`: JSON out, thinking off or down, tagged. Sampling parameters are never sent."""
     prompt = call.prompt
@@ -83,7 +91,7 @@ def generate_body(call: Call) -> dict[str, Any]:
         "contents": [{"role": "user", "parts": [{"text": prompt.user}]}],
         "generationConfig": generation,
     }
-    if tags := GOOGLE_LABELS.fit(call.tags):
+    if tags := LABELS.fit(call.tags):
         body["labels"] = tags
     return body
 

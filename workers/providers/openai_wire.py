@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.catalogue import ReasoningOff
-from config.labels import OPENAI_LABELS
+from config.kinds.openai import LABELS
 from tasks.contract import Tier, TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
@@ -89,7 +89,7 @@ def responses_body(call: Call) -> dict[str, Any]:
         if worth_caching(prompt.system, facts):
             system["prompt_cache_breakpoint"] = {"mode": "explicit"}
     if call.tags:
-        body["metadata"] = OPENAI_LABELS.fit(call.tags)
+        body["metadata"] = LABELS.fit(call.tags)
     if project := call.tags.get("project"):
         body["safety_identifier"] = hashlib.sha256(project.encode()).hexdigest()
     return body

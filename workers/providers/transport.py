@@ -1,34 +1,24 @@
-"""Sends one call: prepare, exchange, read. The only place that does I/O to providers.
-
-httpx over aiohttp: httpx's own pool is linear in its connections and collapses above about a hundred of them.
-"""
+"""Sends one call: prepare, exchange, read. The only place that does I/O to providers."""
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import aiohttp
-import httpx
-from aiohttp.resolver import ThreadedResolver
-from httpx_aiohttp import AiohttpTransport
 
 from config.settings import Settings
 from workers.clock import Clock, SystemClock
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireRequest, WireResponse
-from workers.providers.endpoints import EndpointRefused, GuardedResolver, address_problem
+from workers.providers.client import Client, HttpClient, Unreadable
+from workers.providers.endpoints import EndpointRefused, address_problem
 from workers.providers.rate_limits import parse_rate_limits
+from workers.providers.registry import dialect_of
 from workers.providers.tiers import without_room
 from workers.tracing import Server
 
 #: Bytes of a response, decompressed. The largest answer is some 100,000 tokens; more than this is an attack or a bug.
 MAX_RESPONSE = 4 * 1024 * 1024
-
-#: Seconds that an idle connection is kept; vendors' load balancers close theirs after a minute or more.
-_KEEPALIVE = 30
-#: Seconds that a resolved name is trusted.
-_DNS_TTL = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +37,15 @@ class Transport:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: Client,
         *,
         clock: Clock,
-        connect_timeout: float,
         allow_private: bool = False,
         max_response: int = MAX_RESPONSE,
     ) -> None:
-        """`connect_timeout` in seconds, `max_response` in bytes."""
+        """`max_response` in bytes."""
         self._client = client
         self._clock = clock
-        self._connect_timeout = connect_timeout
         self._allow_private = allow_private
         self._max_response = max_response
 
@@ -87,8 +75,9 @@ class Transport:
         latency = self._clock.monotonic() - started
         if isinstance(response, Fault):
             return Sent(answer=response, latency=latency, server=server)
-        answer = without_room(provider.read(call, response), call)
-        limits = parse_rate_limits(provider.kind, response.headers)
+        dialect = dialect_of(provider.kind)
+        answer = without_room(provider.read(call, response), call, shared=dialect.shares_capacity)
+        limits = parse_rate_limits(dialect.limit_headers, response.headers)
         return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency, server=server)
 
     async def fetch(self, request: WireRequest, *, name: str, timeout: float) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
@@ -104,8 +93,8 @@ class Transport:
     async def _fetch(self, request: WireRequest, *, name: str, timeout: float, most: int) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(request, timeout, most)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, _Unreadable) as error:
+                return await self._client.exchange(request, most=most)
+        except (aiohttp.ClientError, OSError, Unreadable) as error:
             return fault_of(error, name)
 
     async def ask(
@@ -132,99 +121,28 @@ class Transport:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _exchange(self, wire: WireRequest, seconds: float, most: int) -> WireResponse:
-        timeout = httpx.Timeout(seconds, connect=self._connect_timeout, pool=self._connect_timeout)
-        request = self._client.build_request(
-            wire.method, wire.url, headers=dict(wire.headers), content=wire.content, timeout=timeout
-        )
-        response = await self._client.send(request, stream=True)
-        try:
-            content = await self._content(response, most)
-        finally:
-            await response.aclose()
-        return WireResponse(status=response.status_code, headers=dict(response.headers), content=content)
-
-    async def _content(self, response: httpx.Response, most: int) -> bytes:
-        # None was asked for. Stacked encodings could turn one chunk into gigabytes before it can be counted.
-        if response.headers.get("content-encoding", "identity") not in {"identity", "gzip", "deflate"}:
-            raise _Unreadable("is in an encoding that was not asked for")
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > most:
-                raise _Unreadable(f"is larger than {most} bytes")
-        return bytes(content)
-
 
 def build_transport(settings: Settings, *, clock: Clock | None = None) -> Transport:
     """The transport of a process. Nothing is opened before the first call."""
     return Transport(
-        build_client(settings, connections=settings.max_calls),
+        HttpClient(settings, connections=settings.max_calls),
         clock=clock or SystemClock(),
-        connect_timeout=settings.connect_timeout,
         allow_private=settings.allow_private_endpoints,
     )
 
 
-def build_client(settings: Settings, *, connections: int, loopback: bool = True) -> httpx.AsyncClient:
-    """A client for addresses that customers chose. Nothing is opened before its first request.
-
-    Args:
-        settings: of the process.
-        connections: how many at once.
-        loopback: whether this machine may be called where private addresses may not.
-    """
-    # Honours SSL_CERT_FILE, for servers behind a certificate authority of one's own.
-    context = httpx.create_ssl_context()
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=connections,
-            limit_per_host=0,
-            resolver=GuardedResolver(
-                ThreadedResolver(), allow_private=settings.allow_private_endpoints, loopback=loopback
-            ),
-            ssl=context,
-            ttl_dns_cache=_DNS_TTL,
-            keepalive_timeout=_KEEPALIVE,
-        )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=context, client=session),
-        # Proxies and .netrc of the environment would see the customers' keys, and would resolve names behind the
-        # guard's back.
-        trust_env=False,
-        follow_redirects=False,
-        # Projects share this client: what a server sets for one must not travel with the next.
-        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": "byom-workers"},
-    )
-
-
-class _Unreadable(Exception):
-    """The response cannot be taken; the text completes 'the answer of X …'."""
-
-
 #: Exception → the fault behind it and the rest of its message; the first match wins.
-#:
-#: aiohttp's classes decide before httpx's: httpx-aiohttp reports a connection that the server dropped after the request
-#: was sent as a connect timeout, which would pass a call that may be billed for one that never left.
 _FAULTS: tuple[tuple[type[BaseException], FaultKind, str], ...] = (
     (EndpointRefused, FaultKind.ENDPOINT_INVALID, "Nothing was sent to {name}: {error}."),
+    (aiohttp.InvalidURL, FaultKind.ENDPOINT_INVALID, "Nothing was sent to {name}: its address cannot be called."),
     (aiohttp.ClientConnectorDNSError, FaultKind.CONNECT, "Nothing was sent to {name}: its host name does not resolve."),
     (aiohttp.ClientSSLError, FaultKind.CONNECT, "Nothing was sent to {name}: TLS failed, or its certificate is bad."),
     (aiohttp.ClientConnectorError, FaultKind.CONNECT, "Nothing was sent to {name}: it refused the connection."),
     (aiohttp.ConnectionTimeoutError, FaultKind.CONNECT, "Nothing was sent to {name}: no connection in time."),
     (aiohttp.ServerTimeoutError, FaultKind.TIMEOUT, "{name} gave no answer in time."),
     (aiohttp.ClientError, FaultKind.READ, "The connection to {name} broke before the answer was complete."),
-    (_Unreadable, FaultKind.MALFORMED, "The answer of {name} {error}."),
-    (httpx.DecodingError, FaultKind.MALFORMED, "The answer of {name} cannot be decompressed."),
-    (httpx.ConnectError, FaultKind.CONNECT, "Nothing was sent to {name}: no connection."),
-    (httpx.ConnectTimeout, FaultKind.CONNECT, "Nothing was sent to {name}: no connection in time."),
-    (httpx.PoolTimeout, FaultKind.CONNECT, "Nothing was sent to {name}: all connections are busy."),
+    (Unreadable, FaultKind.MALFORMED, "The answer of {name} {error}."),
     (TimeoutError, FaultKind.TIMEOUT, "{name} gave no answer in time."),
-    (httpx.TimeoutException, FaultKind.TIMEOUT, "{name} gave no answer in time."),
     (Exception, FaultKind.READ, "The connection to {name} broke before the answer was complete."),
 )
 #: Why no connection came about, as a code of ours.

@@ -6,7 +6,7 @@ from config.catalogue import ModelFacts
 from config.connections import Connection
 from workers.providers.base import Fault
 from workers.verification.live_models import LiveModels
-from workers.verification.names import VENDORS
+from workers.verification.names import vendor_of
 from workers.verification.report import Check, CheckName, Status
 
 #: Days before the end of a model at which to speak of it.
@@ -29,9 +29,9 @@ def lifecycle(connection: Connection, facts: ModelFacts, live: LiveModels | Faul
     if ends is not None:
         return _until(ends, connection.model, by="its provider's list" if entry else "the catalogue", today=today)
     if entry is not None and entry.deprecated:
-        return _warning(f"{VENDORS[connection.provider]} has deprecated {connection.model}; no day is named yet")
+        return _warning(f"{vendor_of(connection)} has deprecated {connection.model}; no day is named yet")
     if entry is None and not facts.verified:
-        message = f"{VENDORS[connection.provider]} does not say until when it serves {connection.model}"
+        message = f"{vendor_of(connection)} does not say until when it serves {connection.model}"
         return Check(name=CheckName.LIFECYCLE, status=Status.SKIPPED, message=message)
     return Check(name=CheckName.LIFECYCLE, status=Status.OK, message=f"no end of {connection.model} is announced")
 

@@ -4,32 +4,23 @@ import re
 from urllib.parse import urlsplit
 
 from config.connections import Connection
-from tasks.contract import ProviderKind
-from workers.providers.aws_auth import DEFAULT_REGION
-from workers.providers.vertex import DEFAULT_LOCATION
-
-VENDORS: dict[ProviderKind, str] = {
-    ProviderKind.OPENAI: "OpenAI",
-    ProviderKind.AZURE_OPENAI: "Azure OpenAI",
-    ProviderKind.GEMINI: "Gemini",
-    ProviderKind.VERTEX: "Vertex AI",
-    ProviderKind.ANTHROPIC: "Anthropic",
-    ProviderKind.BEDROCK: "Bedrock",
-    ProviderKind.OPENAI_COMPATIBLE: "The server",
-}
+from config.kinds import kind_of
 
 #: What vendors add to a model's name to say which build of it answers: a date or a version.
 _BUILD = re.compile(r"[-@:](?:v\d+|\d{3,}(?:-\d{2}){0,2})(?::\d+)?")
+
+
+def vendor_of(connection: Connection) -> str:
+    """The connection's provider at the beginning of a sentence."""
+    return kind_of(connection.provider).vendor
 
 
 def address(connection: Connection) -> str:
     """Where a connection's calls go, for people."""
     if connection.base_url:
         return connection.base_url
-    match connection.provider:
-        case ProviderKind.VERTEX | ProviderKind.BEDROCK:
-            return f"its endpoint in {place(connection)}"
-    return "its public endpoint"
+    where = place(connection)
+    return f"its endpoint in {where}" if where else "its public endpoint"
 
 
 def host(connection: Connection) -> str:
@@ -39,12 +30,11 @@ def host(connection: Connection) -> str:
 
 def place(connection: Connection) -> str:
     """The region or location that a connection's model runs in; empty where a provider knows none."""
-    match connection.provider:
-        case ProviderKind.VERTEX:
-            return connection.location or DEFAULT_LOCATION
-        case ProviderKind.BEDROCK:
-            return connection.region or DEFAULT_REGION
-    return ""
+    where = kind_of(connection.provider).place
+    if where is None:
+        return ""
+    named: str | None = getattr(connection, where.setting)
+    return named or where.default
 
 
 def same_model(asked: str, named: str) -> bool:

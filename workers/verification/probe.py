@@ -7,9 +7,9 @@ from typing import Any, Final
 from config.catalogue import ModelFacts, ReasoningOff
 from config.connections import Connection, EffectiveConnection
 from config.credentials import Credential
-from tasks.contract import ProviderKind
+from config.kinds import kind_of
 from workers.providers.base import Call, Prompt, Reply
-from workers.verification.names import VENDORS, address, same_model
+from workers.verification.names import address, same_model, vendor_of
 from workers.verification.report import Check, CheckName, Problem, Status
 
 _EXPECTED: Final = {"status": "ready"}
@@ -67,7 +67,7 @@ def probe_call(effective: EffectiveConnection, credential: Credential | None, fa
 def proven(call: Call, reply: Reply) -> Iterator[Check]:
     """What a reply proves: all checks but the last, which is not for the model to answer."""
     connection = call.connection
-    vendor = VENDORS[connection.provider]
+    vendor = vendor_of(connection)
     yield passed(CheckName.ENDPOINT, connection)
     yield passed(CheckName.CREDENTIAL, connection)
     yield passed(CheckName.PERMISSION, connection)
@@ -78,7 +78,7 @@ def proven(call: Call, reply: Reply) -> Iterator[Check]:
 
 def passed(name: CheckName, connection: Connection) -> Check:
     """A check that went well, in its plain words."""
-    vendor = VENDORS[connection.provider]
+    vendor = vendor_of(connection)
     key = "the credential is accepted" if connection.credential else "no key is sent, and none is asked for"
     words = {
         CheckName.ENDPOINT: f"{vendor} answers at {address(connection)}",
@@ -94,10 +94,11 @@ def _model(connection: Connection, vendor: str, served: str | None) -> Check:
     asked = connection.model
     if served is None or same_model(asked, served):
         return passed(CheckName.MODEL, connection)
-    if connection.provider is ProviderKind.OPENAI_COMPATIBLE:
+    kind = kind_of(connection.provider)
+    if kind.free_models:
         # Such servers name models as they like; many have one only and answer to every name.
         return Check(name=CheckName.MODEL, status=Status.OK, message=f"{asked} answers, under the name {served}")
-    if connection.provider is ProviderKind.AZURE_OPENAI:
+    if kind.deployments is not None:
         mend = f"name the deployment after its model, {served}, and give that as the model"
         return _warning(CheckName.MODEL, f"the deployment {asked} runs another model, {served}", mend)
     mend = f"choose {served} yourself, or another model that is still served; see `byom models`"
@@ -120,7 +121,7 @@ def _structured_output(connection: Connection, vendor: str, text: str) -> Check:
         problem=Problem.UNUSABLE_OUTPUT,
         message=f"{connection.model} answered, but not in the JSON Schema that was asked for",
         mend=f"{vendor} must hold this model to response_format json_schema: update the server or choose another model"
-        if connection.provider is ProviderKind.OPENAI_COMPATIBLE
+        if kind_of(connection.provider).free_models
         else "choose a model that takes structured output; see `byom models`",
     )
 

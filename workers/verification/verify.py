@@ -10,6 +10,7 @@ from config.catalogue import Catalogue
 from config.connections import Connection, EffectiveConnection
 from config.credentials import Credential
 from config.errors import UnknownModel
+from config.kinds import KINDS, kind_of
 from config.prices import price
 from tasks.contract import ProviderKind
 from workers.clock import Clock
@@ -18,7 +19,7 @@ from workers.providers.transport import Transport
 from workers.verification.diagnosis import around, diagnose
 from workers.verification.lifecycle import lifecycle
 from workers.verification.live_models import LiveModels, live_models
-from workers.verification.names import VENDORS
+from workers.verification.names import vendor_of
 from workers.verification.probe import probe_call, proven
 from workers.verification.report import Attempt, Check, CheckName, Problem, Status, Verification
 
@@ -26,20 +27,6 @@ from workers.verification.report import Attempt, Check, CheckName, Problem, Stat
 _TRIES = 2
 #: Faults in which the provider did not find something, or did not understand.
 _LOST = frozenset({FaultKind.MODEL_NOT_FOUND, FaultKind.ENDPOINT_INVALID})
-
-#: How keys begin → whose they are; longer beginnings first.
-_KEYS: tuple[tuple[str, str], ...] = (
-    ("sk-ant-", "an Anthropic key"),
-    ("sk-", "an OpenAI key"),
-    ("AIza", "a Gemini key"),
-    ("arn:aws", "an AWS role"),
-    ("AKIA", "an AWS access key"),
-)
-_FITTING: dict[ProviderKind, str] = {
-    ProviderKind.OPENAI: "an OpenAI key",
-    ProviderKind.ANTHROPIC: "an Anthropic key",
-    ProviderKind.GEMINI: "a Gemini key",
-}
 
 
 async def verify(
@@ -151,11 +138,11 @@ def _passing(answer: Reply | Fault) -> bool:
     return answer.kind is FaultKind.READ or (answer.kind is FaultKind.UNAVAILABLE and answer.status is not None)
 
 
-def _list_tells_more(answer: Reply | Fault, kind: ProviderKind) -> bool:
+def _list_tells_more(answer: Reply | Fault, provider: ProviderKind) -> bool:
     """Whether the provider's list is worth a request: to see when a model ends, or what was not found."""
     if isinstance(answer, Reply) or answer.kind is FaultKind.MODEL_NOT_FOUND:
         return True
-    return answer.kind is FaultKind.BAD_REQUEST and kind is ProviderKind.OPENAI_COMPATIBLE
+    return answer.kind is FaultKind.BAD_REQUEST and kind_of(provider).free_models
 
 
 def _sharpened(fault: Fault, connection: Connection, live: LiveModels | Fault | None) -> Fault:
@@ -178,17 +165,19 @@ def _hint(fault: Fault, call: Call, live: LiveModels | Fault | None) -> str:
     """What is known of this very case beyond the table."""
     connection = call.connection
     if fault.kind is FaultKind.CREDENTIAL_REJECTED and call.credential is not None:
-        kind = _kind_of_key(call.credential.secret)
-        fitting = _FITTING.get(connection.provider)
-        return f"what you gave looks like {kind}" if kind and fitting and kind != fitting else ""
+        words = _looks_of(call.credential.secret)
+        fitting = kind_of(connection.provider).likely_keys.values()
+        return f"what you gave looks like {words}" if words and fitting and words not in fitting else ""
     if fault.kind is FaultKind.MODEL_NOT_FOUND and isinstance(live, LiveModels):
         names = [model.id for model in live.models]
         close = difflib.get_close_matches(connection.model, names, 3, 0.5)
-        listed = close or (names[:5] if connection.provider is ProviderKind.OPENAI_COMPATIBLE else [])
-        return f"{VENDORS[connection.provider]} lists {', '.join(listed)}" if listed else ""
+        listed = close or (names[:5] if kind_of(connection.provider).free_models else [])
+        return f"{vendor_of(connection)} lists {', '.join(listed)}" if listed else ""
     return ""
 
 
-def _kind_of_key(secret: SecretStr) -> str | None:
+def _looks_of(secret: SecretStr) -> str | None:
+    """What a credential looks like, by the longest beginning that is known."""
     text = secret.get_secret_value()
-    return next((kind for start, kind in _KEYS if text.startswith(start)), None)
+    looks = {start: words for kind in KINDS.values() for start, words in kind.likely_keys.items()}
+    return next((looks[start] for start in sorted(looks, key=len, reverse=True) if text.startswith(start)), None)

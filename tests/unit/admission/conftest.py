@@ -11,16 +11,7 @@ import redis.asyncio
 from config.connections import EffectiveConnection, ProjectProfile
 from tasks.contract import ProviderKind, TokenUsage
 from tests.support import ManualClock, effective
-from workers.admission import (
-    Demand,
-    Health,
-    Lease,
-    MemoryAdmission,
-    MeterState,
-    Observation,
-    RedisAdmission,
-    Refusal,
-)
+from workers.admission import Demand, Health, Lease, MemoryAdmission, MeterState, Observation, RedisAdmission, Refusal
 from workers.admission.keys import keys_of
 from workers.admission.meter import Wish
 from workers.alerts import AlertKind, MemoryAlerts
@@ -62,6 +53,13 @@ def limited(
         account=account,
         profile=profile or ProjectProfile(),
     )
+
+
+#: 1,000 tokens at once and 10 more a second; a hundredth is never used.
+SMALL = limited(tpm=1_000, refill=10)
+SIZE = 990
+#: Five calls at once, and one more a second.
+FIVE = limited(rpm_capacity=5, rpm_refill_per_second=1)
 
 
 def demand(tokens: int, *, output: int = 0, price: int | None = None) -> Demand:

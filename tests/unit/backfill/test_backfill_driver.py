@@ -1,95 +1,15 @@
 """What a driver does step by step, with a world of its own making."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import Any
+from dataclasses import replace
 
 from tasks.contract import EpisodeResult, ExtractionJob, Failure, FailureCode, JobStatus, Role
-from tests.backfill import (
-    FakePublisher,
-    FakeResults,
-    ListSink,
-    ListSource,
-    attempt,
-    definition,
-    entry,
-    failure,
-    success,
-    text_of,
-)
-from tests.support import ManualClock
-from workers.backfill.definition import job_id_of
-from workers.backfill.driver import LET_GO, LOOK, ROOM, Driver, Step
+from tests.backfill import attempt, entry, failure, success, text_of
+from tests.unit.backfill.scene import DAY, Scene, entries, until_idle
+from workers.backfill.driver import LET_GO, LOOK, ROOM
 from workers.backfill.entries import BadLine, Entry
-from workers.backfill.ports import NoRoom, ProjectRefused, Refused
-from workers.backfill.state import BackfillState, MemoryBackfills, Orders, Phase, Snapshot
+from workers.backfill.ports import NoRoom, Refused
+from workers.backfill.state import Phase
 from workers.jobs import Ending
-
-DAY = 86_400.0
-
-
-@dataclass
-class Scene:
-    lines: Sequence[Entry | BadLine]
-    window: int = 100
-    budget: Decimal | None = None
-    batch: int = 10
-    fields: dict[str, Any] = field(default_factory=dict)
-    clock: ManualClock = field(default_factory=ManualClock)
-    broker: FakePublisher = field(default_factory=FakePublisher)
-    results: FakeResults = field(default_factory=FakeResults)
-    sink: ListSink = field(default_factory=ListSink)
-    told: list[Snapshot] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        backfills = MemoryBackfills(clock=self.clock)
-        orders = Orders(phase=Phase.RUNNING, window=self.window, budget=self.budget)
-        self.state: BackfillState = backfills.create(definition(**self.fields), orders=orders)
-        self.backfills = backfills
-
-    def driver(self, name: str = "me") -> Driver:
-        driver = Driver(
-            self.state,
-            self.state.acquire(name, seconds=15),
-            source=ListSource(self.lines),
-            publisher=self.broker,
-            results=self.results,
-            sink=self.sink,
-            clock=self.clock,
-            completed=self.told.append,
-            forgotten_after=DAY,
-            batch=self.batch,
-        )
-        driver.recover()
-        return driver
-
-    def end(self, *numbers: int, ending: Ending | None = None) -> None:
-        """Workers end the jobs of these lines."""
-        for number in numbers:
-            self.state.put(self.job(number), text_of(ending or success(self.job(number))))
-
-    def job(self, number: int) -> str:
-        line = next(line for line in self.lines if line.number == number)
-        return job_id_of("archive", [line.id if isinstance(line, Entry) else f"line {number}"])
-
-    def written(self) -> list[int]:
-        return [row["line"] for row in self.sink.rows]
-
-    def why(self) -> str:
-        return self.state.load().orders.why
-
-
-def entries(count: int) -> list[Entry]:
-    return [entry(number) for number in range(1, count + 1)]
-
-
-def until_idle(driver: Driver) -> Step:
-    for _ in range(1_000):
-        step = driver.step()
-        if step.idle or step.over:
-            return step
-    raise AssertionError("it comes to no rest")
 
 
 def test_no_more_is_in_flight_than_the_window_allows() -> None:
@@ -170,79 +90,6 @@ def test_on_request_the_sink_has_the_order_of_the_file() -> None:
     scene.end(1)
     assert until_idle(driver).over
     assert scene.written() == [1, 2, 3, 4, 5]
-
-
-def test_a_pause_lets_what_is_in_flight_go_on_and_keeps_it() -> None:
-    scene = Scene(entries(5), window=2)
-    driver = scene.driver()
-    until_idle(driver)
-    scene.state.change(Phase.PAUSED, why="lunch", after=[Phase.RUNNING])
-    scene.end(1)
-
-    step = driver.step()
-
-    assert (step.orders.phase, step.over) == (Phase.PAUSED, False)
-    assert scene.written() == [1]
-    assert len(scene.broker.sent) == 2
-
-    scene.clock.seconds += 7 * DAY
-    scene.end(2)
-    scene.state.change(Phase.RUNNING, after=[Phase.PAUSED])
-    following = scene.driver("you")
-    until_idle(following)
-    assert scene.written() == [1, 2]
-    assert sorted(set(scene.broker.sent)) == sorted(scene.broker.sent) == sorted(scene.job(n) for n in range(1, 5))
-
-
-def test_it_pauses_before_its_budget_is_exceeded_and_goes_on_with_a_higher_one() -> None:
-    scene = Scene(entries(30), budget=Decimal("0.0105"), fields={"expected_cost": "0.001"})
-    driver = scene.driver()
-    until_idle(driver)
-    assert driver.in_flight == 10
-
-    scene.end(*range(1, 11))
-    until_idle(driver)
-
-    assert driver.step().orders.phase is Phase.PAUSED
-    assert scene.state.load().sums["pico"] == 10 * 10**9
-    assert "its budget of $0.0105" in scene.why()
-    assert "byom backfill resume archive --budget" in scene.why()
-
-    scene.state.change(Phase.RUNNING, after=[Phase.PAUSED], budget=Decimal("0.0125"))
-    until_idle(driver)
-    assert driver.in_flight == 2
-
-
-def test_where_nothing_is_known_of_the_cost_a_few_show_it_first() -> None:
-    scene = Scene(entries(60), budget=Decimal(5), batch=50)
-    driver = scene.driver()
-
-    until_idle(driver)
-
-    assert driver.in_flight == 20
-
-
-def test_a_budget_that_just_suffices_is_no_reason_to_pause() -> None:
-    scene = Scene(entries(10), budget=Decimal("0.010"), fields={"expected_cost": "0.001"})
-    driver = scene.driver()
-    until_idle(driver)
-    scene.end(*range(1, 11))
-
-    assert until_idle(driver).over
-    assert scene.state.load().orders.phase is Phase.COMPLETED
-
-
-def test_a_budget_cannot_be_kept_where_prices_are_unknown() -> None:
-    scene = Scene(entries(30), window=10, budget=Decimal(5), fields={"expected_cost": "0.001"})
-    driver = scene.driver()
-    until_idle(driver)
-    for number in range(1, 11):
-        scene.end(number, ending=success(scene.job(number), attempt(scene.job(number), cost_usd=None)))
-    until_idle(driver)
-
-    assert driver.step().orders.phase is Phase.PAUSED
-    assert "the cost of 10 of its jobs is not known" in scene.why()
-    assert "--no-budget" in scene.why()
 
 
 def test_what_an_operator_ended_past_the_inbox_is_found_in_the_result_backend() -> None:
@@ -366,46 +213,6 @@ def test_jobs_without_room_are_sent_again_later() -> None:
     scene.clock.seconds += ROOM
     driver.step()
     assert scene.broker.sent == [scene.job(1), scene.job(2)]
-
-
-def test_a_project_that_can_take_no_job_pauses_it() -> None:
-    scene = Scene(entries(2))
-    scene.broker.answers = dict.fromkeys(
-        (scene.job(1), scene.job(2)), ProjectRefused("project 'acme' has no connection")
-    )
-    driver = scene.driver()
-    driver.step()
-
-    assert driver.step().orders.phase is Phase.PAUSED
-    assert "project 'acme' has no connection" in scene.why()
-
-    scene.broker.answers.clear()
-    scene.state.change(Phase.RUNNING, after=[Phase.PAUSED])
-    scene.clock.seconds += 20
-    until_idle(scene.driver("you"))
-    assert scene.broker.sent == [scene.job(1), scene.job(2)]
-
-
-def test_cancelling_ends_what_is_in_flight_and_keeps_what_had_ended() -> None:
-    scene = Scene(entries(9), window=4)
-    driver = scene.driver()
-    until_idle(driver)
-    scene.end(1)
-    scene.broker.ended[scene.job(2)] = success(scene.job(2))
-    scene.state.change(Phase.CANCELLED, after=[Phase.RUNNING])
-
-    assert until_idle(driver).over
-
-    assert {row["line"]: row["status"] for row in scene.sink.rows} == {
-        1: "succeeded",
-        2: "succeeded",
-        3: "failed",
-        4: "failed",
-    }
-    snapshot = scene.state.load()
-    assert snapshot.over
-    assert (snapshot.orders.phase, snapshot.sums["cancelled"]) == (Phase.CANCELLED, 2)
-    assert scene.told == []
 
 
 def packed(number: int, text: str) -> Entry:

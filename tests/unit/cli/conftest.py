@@ -1,8 +1,10 @@
 """Runs `byom` in this process, in a directory of its own, with no settings from outside."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -10,9 +12,14 @@ from typer.testing import CliRunner, Result
 
 from config.settings import load_settings
 from config.store import FileStore
+from tests.unit.cli.config_files import fill
 from workers.cli.root import app
+from workers.embedded.simulator import Latency, Options, SimulatorThread
 
 Byom = Callable[..., Result]
+
+#: What `$MY_KEY` holds.
+SECRET = "sk-canary-7d0c1a55e2"
 
 
 @pytest.fixture
@@ -52,3 +59,38 @@ def byom(home: Path, monkeypatch: pytest.MonkeyPatch) -> Byom:
 def store(home: Path) -> FileStore:
     """The store that commands use by default."""
     return FileStore(home / ".byom" / "store.json")
+
+
+@pytest.fixture
+def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key where `--key-env MY_KEY` finds it."""
+    monkeypatch.setenv("MY_KEY", SECRET)
+
+
+@pytest.fixture
+def vendors() -> Iterator[SimulatorThread]:
+    with SimulatorThread(Options(latency=Latency.fixed(0), seed=1)) as running:
+        yield running
+
+
+#: File → content, as the first test that needs it made it.
+_FILLED: dict[str, bytes] = {}
+
+
+@pytest.fixture
+def filled(byom: Byom, store: FileStore, home: Path) -> Path:
+    """A store with an account and two projects, and its export."""
+    if not _FILLED:
+        fill(byom)
+        files = (path for path in home.rglob("*") if path.is_file())
+        _FILLED.update({str(path.relative_to(home)): path.read_bytes() for path in files})
+    (home / ".byom").mkdir(mode=0o700, exist_ok=True)
+    for name, content in _FILLED.items():
+        (home / name).write_bytes(content)
+        (home / name).chmod(0o600)
+    return home / "byom.yaml"
+
+
+def document(store: FileStore, scope: str, name: str = "primary") -> Any:
+    parameter = store.get(f"{scope}/connections/{name}")
+    return None if parameter is None else json.loads(parameter.value.get_secret_value())

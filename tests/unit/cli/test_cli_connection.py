@@ -10,9 +10,10 @@ from config.connections import account_path, effective_chain, project_path, save
 from config.credentials import fingerprint, history_of, read_credential, save_credential
 from config.store import FileStore
 from tasks.contract import ProviderKind
-from tests.unit.cli.conftest import Byom
+from tests.unit.cli.conftest import SECRET, Byom
 
-SECRET = "sk-canary-7d0c1a55e2"
+pytestmark = pytest.mark.usefixtures("key")
+
 #: No calls here; verification is `test_cli_verification`.
 OPENAI = ("--no-verify", "--provider", "openai", "--model", "gpt-6-luna")
 COMPATIBLE = (
@@ -20,11 +21,6 @@ COMPATIBLE = (
     *("--provider", "openai_compatible", "--model", "m"),
     *("--base-url", "http://127.0.0.1:8000/v1"),
 )
-
-
-@pytest.fixture(autouse=True)
-def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", SECRET)
 
 
 def test_a_connection_is_saved_with_its_key_and_its_project(byom: Byom, store: FileStore) -> None:

@@ -1,7 +1,6 @@
 """`byom credential` and `byom audit`, with real calls to the simulated vendors."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,12 @@ from config.credentials import CredentialHistory, history_of, save_credential
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
 from workers.changes import CHANGES_KEY
-from workers.embedded.simulator import Account, KeyState, Latency, Options, SimulatorThread
+from workers.embedded.simulator import Account, KeyState, SimulatorThread
 from workers.embedded.valkey import EmbeddedValkey
 
 OLD, NEW = "sk-canary-old-9b1c", "sk-canary-new-4e7d"
 SCOPE = project_path("acme")
 MAIN = ("-p", "acme", "--name", "main")
-
-
-@pytest.fixture
-def vendors() -> Iterator[SimulatorThread]:
-    with SimulatorThread(Options(latency=Latency.fixed(0), seed=1)) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

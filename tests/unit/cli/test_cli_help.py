@@ -72,14 +72,6 @@ def test_the_exit_codes_stand_in_the_help_and_in_the_documentation(byom: Byom) -
         assert re.search(rf"^\| {code.value} \|", documented, re.MULTILINE), code
 
 
-def test_the_documentation_has_a_section_for_every_command() -> None:
-    documented = set(
-        re.findall(r"^### `byom ([a-z -]+?)(?: [A-Z\[].*)?`$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
-    )
-
-    assert documented == {" ".join(path) for path in COMMANDS}
-
-
 def test_the_documentation_names_no_option_that_does_not_exist() -> None:
     options = {option for command in COMMANDS.values() for param in command.params for option in param.opts}
     options |= {option for param in typer.main.get_command(app).params for option in param.opts} | {"--help"}

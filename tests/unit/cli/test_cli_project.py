@@ -1,7 +1,6 @@
 """`byom project`: what holds for a project as a whole."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -9,14 +8,10 @@ from config.connections import read_project
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
 
-SECRET = "sk-canary-7d0c1a55e2"
+pytestmark = pytest.mark.usefixtures("key")
+
 OPENAI = ("--no-verify", "--provider", "openai", "--model", "gpt-6-luna", "--key-env", "MY_KEY")
 OWN_SERVER = ("--no-verify", "--provider", "openai_compatible", "--model", "m", "--base-url", "http://127.0.0.1:1/v1")
-
-
-@pytest.fixture(autouse=True)
-def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", SECRET)
 
 
 def test_a_project_is_created_and_changed_field_by_field(byom: Byom, store: FileStore) -> None:

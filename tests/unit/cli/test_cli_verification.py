@@ -1,7 +1,6 @@
 """`byom connection add`, `byom verify` and `byom models check`, with real calls to the simulated vendors."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,11 @@ from tasks.contract import ProviderKind
 from tests.support import ManualClock
 from tests.unit.cli.conftest import Byom
 from tests.verification import KINDS
-from workers.embedded.simulator import Account, KeyState, Latency, Options, SimulatorThread
+from workers.embedded.simulator import Account, KeyState, SimulatorThread
 
 SECRET = "sk-canary-2b9d17e0aa"
 #: Days after which the catalogue's first models are within 30 days of their end.
 LATE = 40 * 86_400
-
-
-@pytest.fixture
-def vendors() -> Iterator[SimulatorThread]:
-    with SimulatorThread(Options(latency=Latency.fixed(0), seed=1)) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

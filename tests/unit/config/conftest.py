@@ -45,3 +45,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ParameterStore:
         case _:
             store: SsmStore = request.getfixturevalue("ssm")
             return store
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "store.json"
+
+
+@pytest.fixture
+def key_file(file: Path) -> Path:
+    return file.with_name("store.json.key")

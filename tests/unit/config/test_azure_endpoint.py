@@ -1,9 +1,9 @@
 import pytest
 
-from config.azure import check_azure_endpoint
 from config.catalogue import load_catalogue
 from config.connections import project_path, save_connection
 from config.errors import InvalidConnection, UnknownModel
+from config.kinds.azure_openai.endpoint import check_azure_endpoint
 from config.store import MemoryStore
 from tasks.contract import ProviderKind
 

@@ -18,7 +18,7 @@ from config.connections.checks import (
 )
 from config.connections.model import LIMIT_FIELDS, VERIFIED_FIELDS, takes
 from config.errors import InvalidConnection, UnknownModel
-from config.places import profile_problem
+from config.kinds.bedrock import profile_problem
 from tasks.contract import ProviderKind, parse_job
 from workers.extraction import plan
 

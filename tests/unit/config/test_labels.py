@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.connections import account_path, effective_chain, project_path, save_connection, save_project
+from config.connections.checks import check_labels
 from config.errors import InvalidConnection
-from config.labels import BEDROCK_LABELS, GOOGLE_LABELS, OPENAI_LABELS, OWN_TAGS, LabelRule, check_labels
+from config.kinds import bedrock, gemini, openai
+from config.labels import OWN_TAGS, LabelRule
 from config.store import MemoryStore
 from tasks.contract import ProviderKind
 
@@ -138,19 +140,19 @@ def test_the_error_survives_pickling() -> None:
 @pytest.mark.parametrize(
     ("rule", "tags", "expected"),
     [
-        (GOOGLE_LABELS, {"project": "acme", "attempt": "1.0.1"}, {"project": "acme", "attempt": "1_0_1"}),
-        (GOOGLE_LABELS, {"Cost Centre": "R&D / EU"}, {"cost_centre": "r_d___eu"}),
-        (GOOGLE_LABELS, {"équipe": "Été"}, {"équipe": "été"}),
-        (GOOGLE_LABELS, {"日本": "東京"}, {"日本": "東京"}),
-        (GOOGLE_LABELS, {"2nd": "x", "_a": "x", "": "x"}, {"l_2nd": "x", "l__a": "x", "l_": "x"}),
-        (GOOGLE_LABELS, {"k" * 80: "V" * 80, "7" * 80: ""}, {"k" * 63: "v" * 63, "l_" + "7" * 61: ""}),
-        (GOOGLE_LABELS, {"team": "first", "TEAM": "second"}, {"team": "first"}),
+        (gemini.LABELS, {"project": "acme", "attempt": "1.0.1"}, {"project": "acme", "attempt": "1_0_1"}),
+        (gemini.LABELS, {"Cost Centre": "R&D / EU"}, {"cost_centre": "r_d___eu"}),
+        (gemini.LABELS, {"équipe": "Été"}, {"équipe": "été"}),
+        (gemini.LABELS, {"日本": "東京"}, {"日本": "東京"}),
+        (gemini.LABELS, {"2nd": "x", "_a": "x", "": "x"}, {"l_2nd": "x", "l__a": "x", "l_": "x"}),
+        (gemini.LABELS, {"k" * 80: "V" * 80, "7" * 80: ""}, {"k" * 63: "v" * 63, "l_" + "7" * 61: ""}),
+        (gemini.LABELS, {"team": "first", "TEAM": "second"}, {"team": "first"}),
         # A line of the bill per call.
-        (GOOGLE_LABELS, {"job": "one per call", "Job": "too"}, {}),
-        (GOOGLE_LABELS, {"a": "e\u0301\U0001f600\u0301"}, {"a": "é__"}),
-        (OPENAI_LABELS, {"k" * 80: "v" * 600, "Team": "R&D"}, {"k" * 64: "v" * 512, "Team": "R&D"}),
-        (BEDROCK_LABELS, {"": "no key", "Straße": "“ü”\n" + "v" * 300}, {"Stra_e": "____" + "v" * 252}),
-        (BEDROCK_LABELS, {"a b": "x@y:/+=,.$#_-"}, {"a b": "x@y:/+=,.$#_-"}),
+        (gemini.LABELS, {"job": "one per call", "Job": "too"}, {}),
+        (gemini.LABELS, {"a": "e\u0301\U0001f600\u0301"}, {"a": "é__"}),
+        (openai.LABELS, {"k" * 80: "v" * 600, "Team": "R&D"}, {"k" * 64: "v" * 512, "Team": "R&D"}),
+        (bedrock.LABELS, {"": "no key", "Straße": "“ü”\n" + "v" * 300}, {"Stra_e": "____" + "v" * 252}),
+        (bedrock.LABELS, {"a b": "x@y:/+=,.$#_-"}, {"a b": "x@y:/+=,.$#_-"}),
     ],
 )
 def test_a_calls_tags_are_brought_into_the_vendors_form(
@@ -159,7 +161,7 @@ def test_a_calls_tags_are_brought_into_the_vendors_form(
     assert rule.fit(tags) == expected
 
 
-@pytest.mark.parametrize("rule", [OPENAI_LABELS, GOOGLE_LABELS, BEDROCK_LABELS])
+@pytest.mark.parametrize("rule", [openai.LABELS, gemini.LABELS, bedrock.LABELS])
 def test_labels_give_way_to_our_own_tags_and_the_last_ones_first(rule: LabelRule) -> None:
     ours = {name: name for name in OWN_TAGS}
     fitted = rule.fit(numbered(100) | ours)
@@ -168,7 +170,7 @@ def test_labels_give_way_to_our_own_tags_and_the_last_ones_first(rule: LabelRule
     assert fitted.keys() - ours.keys() == numbered(rule.room).keys()
 
 
-@pytest.mark.parametrize("rule", [OPENAI_LABELS, GOOGLE_LABELS, BEDROCK_LABELS])
+@pytest.mark.parametrize("rule", [openai.LABELS, gemini.LABELS, bedrock.LABELS])
 def test_no_spelling_of_a_label_passes_for_another_project(rule: LabelRule) -> None:
     spellings = ("Project", "PROJECT", "\uff30roject", "pro\u200bject")
     assert rule.fit(dict.fromkeys(spellings, "globex") | {"project": "acme"})["project"] == "acme"
@@ -182,15 +184,15 @@ def google_takes(text: str) -> bool:
 
 #: Said anew, from the vendors' documents: rule, key, value, pairs.
 TAKES: list[tuple[LabelRule, Any, Any, int]] = [
-    (OPENAI_LABELS, lambda key: 1 <= len(key) <= 64, lambda value: len(value) <= 512, 16),
+    (openai.LABELS, lambda key: 1 <= len(key) <= 64, lambda value: len(value) <= 512, 16),
     (
-        GOOGLE_LABELS,
+        gemini.LABELS,
         lambda key: google_takes(key) and unicodedata.category(key[0]) in {"Ll", "Lo"},
         google_takes,
         64,
     ),
     (
-        BEDROCK_LABELS,
+        bedrock.LABELS,
         re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{1,256}").fullmatch,
         re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}").fullmatch,
         16,

@@ -1,4 +1,4 @@
-"""What becomes of credentials in a store, also when others change the same one, and when the store fails half-way."""
+"""What becomes of credentials in a store."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from config.connections import account_path, effective_chain, project_path, save_connection, save_project
+from config.connections import account_path, save_connection
 from config.credentials import (
     CredentialState,
     activate_credential,
@@ -24,45 +24,10 @@ from config.credentials import (
     read_version,
     save_credential,
 )
-from config.errors import (
-    ConfigError,
-    CredentialDisabled,
-    CredentialMissing,
-    InvalidCredential,
-    StoreConflict,
-    StoreError,
-)
-from config.store import MemoryStore, Parameter, ParameterStore
+from config.errors import ConfigError, CredentialDisabled, CredentialMissing, InvalidCredential
+from config.store import MemoryStore, ParameterStore
 from tests.support import START
-
-SCOPE = project_path("acme")
-WHO: dict[str, Any] = {"by": "ada", "now": START}
-CONNECTION = {"name": "primary", "provider": "openai", "model": "gpt-6-luna", "credential": "main"}
-
-
-def add(store: ParameterStore, key: str = "sk-1", **changes: Any) -> int:
-    return add_credential(store, SCOPE, "main", SecretStr(key), **{**WHO, **changes}).version
-
-
-def verified(store: ParameterStore, key: str = "sk-1") -> int:
-    version = add(store, key)
-    note_verification(store, SCOPE, "main", version, now=START, problem=None)
-    return version
-
-
-def states(store: ParameterStore) -> dict[int, str]:
-    history = history_of(store, SCOPE, "main")
-    return {} if history is None else {number: facts.state.value for number, facts in history.versions.items()}
-
-
-def secrets(store: ParameterStore) -> dict[str, str]:
-    return {p.path.rsplit("/", 1)[1]: p.value.get_secret_value() for p in store.list(f"{SCOPE}/secrets")}
-
-
-def connect(store: ParameterStore) -> Any:
-    save_project(store, "acme")
-    save_connection(store, SCOPE, CONNECTION)
-    return effective_chain(store, "acme")[0]
+from tests.unit.credentials.conftest import CONNECTION, SCOPE, WHO, add, connect, secrets, states, verified
 
 
 def test_a_new_version_is_pending_and_no_call_is_made_with_it(store: ParameterStore) -> None:
@@ -263,165 +228,6 @@ def test_what_is_not_there_is_said(store: ParameterStore, operation: Callable[..
     add(store)
     with pytest.raises(CredentialMissing, match=r"has no version 2; it has: 1 \(pending\)"):
         operation(store, SCOPE, "main", 2, **WHO)
-
-
-class Meddled(MemoryStore):
-    """Somebody else writes just before each of our first writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before_write: list[Callable[[], object]] = []
-
-    def put(
-        self,
-        path: str,
-        value: SecretStr,
-        *,
-        secure: bool,
-        expected_version: int | None = None,
-        kms_key: str | None = None,
-    ) -> Parameter:
-        if expected_version is not None and self.before_write:
-            self.before_write.pop()()
-        return super().put(path, value, secure=secure, expected_version=expected_version, kms_key=kms_key)
-
-
-def test_two_who_add_at_the_same_time_get_two_numbers_and_keep_both_secrets() -> None:
-    store = Meddled()
-    others: list[int] = []
-    store.before_write.append(lambda: others.append(add(store, "theirs")))
-
-    ours = add(store, "ours")
-
-    assert (others, ours) == ([1], 2)
-    assert secrets(store) == {"1": "theirs", "2": "ours"}
-
-
-def test_an_activation_sees_that_somebody_else_activated_another_version() -> None:
-    store = Meddled()
-    one, two = verified(store, "sk-1"), verified(store, "sk-2")
-    store.before_write.append(lambda: activate_credential(store, SCOPE, "main", two, **WHO))
-
-    changed = activate_credential(store, SCOPE, "main", one, **WHO)
-
-    assert changed.replaced == two
-    assert states(store) == {1: "active", 2: "disabled"}
-
-
-def test_a_version_that_somebody_activates_meanwhile_is_not_deleted() -> None:
-    store = Meddled()
-    version = verified(store)
-    store.before_write.append(lambda: activate_credential(store, SCOPE, "main", version, **WHO))
-
-    with pytest.raises(InvalidCredential, match="it is active"):
-        delete_version(store, SCOPE, "main", version, **WHO)
-    assert secrets(store) == {"1": "sk-1"}
-
-
-def test_who_is_always_too_late_gives_up_and_says_so() -> None:
-    store = Meddled()
-    add(store)
-
-    def again() -> None:
-        store.before_write.clear()
-        parameter = store.get(f"{SCOPE}/credentials/main")
-        assert parameter is not None
-        store.put(parameter.path, parameter.value, secure=False)
-        store.before_write.append(again)
-
-    store.before_write.append(again)
-    with pytest.raises(StoreConflict, match="changed by others all the time; nothing was changed"):
-        add(store)
-    assert secrets(store) == {"1": "sk-1"}
-
-
-class Rotating(MemoryStore):
-    """Rotates the credential between the reads of its state and of its secret."""
-
-    rotate: Callable[[], object] | None = None
-
-    def get(self, path: str) -> Parameter | None:
-        if "/secrets/" in path and self.rotate is not None:
-            rotate, self.rotate = self.rotate, None
-            rotate()
-        return super().get(path)
-
-
-def test_a_version_that_is_replaced_and_deleted_while_it_is_read_is_read_anew() -> None:
-    store = Rotating()
-    link = connect(store)
-    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
-
-    def rotate() -> None:
-        save_credential(store, SCOPE, "main", SecretStr("sk-2"))
-        delete_version(store, SCOPE, "main", 1, **WHO)
-
-    store.rotate = rotate
-
-    credential = read_credential(store, link)
-
-    assert credential is not None
-    assert (credential.version, credential.secret.get_secret_value()) == (2, "sk-2")
-
-
-def test_a_secret_that_is_gone_is_said_and_not_activated(store: ParameterStore) -> None:
-    link = connect(store)
-    save_credential(store, SCOPE, "main", SecretStr("sk-1"))
-    store.delete(f"{SCOPE}/secrets/main/1")
-
-    with pytest.raises(CredentialMissing, match=r"the secret of version 1 of credential 'main' .* is not in the store"):
-        read_credential(store, link)
-    disable_credential(store, SCOPE, "main", 1, **WHO)
-    with pytest.raises(CredentialMissing, match="add a new one"):
-        activate_credential(store, SCOPE, "main", 1, force=True, **WHO)
-
-
-class Failing(MemoryStore):
-    """Fails to write, or to delete, what lies below `secrets`."""
-
-    failing = False
-
-    def put(
-        self,
-        path: str,
-        value: SecretStr,
-        *,
-        secure: bool,
-        expected_version: int | None = None,
-        kms_key: str | None = None,
-    ) -> Parameter:
-        if self.failing and "/secrets/" in path:
-            raise StoreError("throttled")
-        return super().put(path, value, secure=secure, expected_version=expected_version, kms_key=kms_key)
-
-    def delete(self, path: str) -> bool:
-        if self.failing and "/secrets/" in path:
-            raise StoreError("throttled")
-        return super().delete(path)
-
-
-def test_a_secret_that_could_not_be_written_leaves_no_version_that_promises_one() -> None:
-    store = Failing()
-    store.failing = True
-
-    with pytest.raises(StoreError, match="throttled"):
-        add(store)
-
-    assert states(store) == {1: "deleted"}
-
-
-def test_a_secret_that_could_not_be_removed_is_removed_by_deleting_once_more() -> None:
-    store = Failing()
-    add(store)
-    store.failing = True
-    with pytest.raises(StoreError, match="is marked deleted, but its secret may still be in the store; delete it once"):
-        delete_version(store, SCOPE, "main", 1, **WHO)
-    assert secrets(store) == {"1": "sk-1"}
-    store.failing = False
-
-    delete_version(store, SCOPE, "main", 1, **WHO)
-
-    assert secrets(store) == {}
 
 
 #: What to do, and with which version.

@@ -1,6 +1,5 @@
 """docker-compose.yml and .env.example, checked as far as that goes without a container engine."""
 
-import inspect
 import json
 import re
 from importlib.metadata import entry_points
@@ -17,7 +16,6 @@ from packaging.version import Version
 
 from config.settings import Settings
 from tests.unit.deployment.compose_file import REQUIRED, ROOT, TEXT, VARIABLE, compose
-from workers.cli.worker import worker
 
 COMPOSE = compose(**REQUIRED)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -187,10 +185,11 @@ def test_a_stopping_worker_has_longer_than_its_drain() -> None:
     assert seconds(SERVICES["worker"]["stop_grace_period"]) > drain
 
 
-def test_the_health_check_asks_the_worker_by_its_name() -> None:
-    name = inspect.signature(worker).parameters["name"].default
+def test_the_health_check_reads_what_the_worker_writes_where_it_may_write() -> None:
+    file = SERVICES["worker"]["environment"]["BYOM_HEALTH_FILE"]
 
-    assert SERVICES["worker"]["healthcheck"]["test"].endswith(f"inspect ping --timeout 10 -d {name}@$HOSTNAME")
+    assert SERVICES["worker"]["healthcheck"]["test"] == "byom health"
+    assert file.startswith(SERVICES["worker"]["tmpfs"][0].partition(":")[0] + "/")
 
 
 @OUR_SERVICES

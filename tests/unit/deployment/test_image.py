@@ -122,6 +122,7 @@ def test_the_image_writes_no_bytecode_and_its_settings_fit(monkeypatch: pytest.M
     assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
     assert Settings().store_url == ours["BYOM_STORE_URL"]
     assert {name.removeprefix("BYOM_").lower() for name in ours} <= Settings.model_fields.keys()
+    assert ours["BYOM_HEALTH_FILE"] == SERVICES["worker"]["environment"]["BYOM_HEALTH_FILE"]
     assert ours["BYOM_STORE_URL"].partition(":")[2].startswith(SERVICES["worker"]["volumes"][0].split(":")[1])
 
 
@@ -131,4 +132,6 @@ def test_by_itself_the_image_is_a_worker_with_the_health_check_of_the_compose_fi
 
     assert json.loads(command) == SERVICES["worker"]["command"]
     assert check.partition(" CMD ")[2] == SERVICES["worker"]["healthcheck"]["test"]
-    assert {json.loads(command)[0], "celery"} <= {script.name for script in entry_points(group="console_scripts")}
+    assert {json.loads(command)[0], check.partition(" CMD ")[2].split()[0]} <= {
+        script.name for script in entry_points(group="console_scripts")
+    }

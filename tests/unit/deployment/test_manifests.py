@@ -11,7 +11,8 @@ import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 
 from config.settings import Settings
-from tests.unit.deployment.compose_file import ROOT, compose
+from tests.unit.deployment.compose_file import ROOT
+from workers.health.serving import ASKED
 
 DIRECTORY = ROOT / "docs" / "deployment" / "kubernetes"
 DOCUMENTS: dict[str, dict[str, Any]] = {
@@ -102,7 +103,7 @@ def test_the_scaler_is_what_keda_takes() -> None:
 def test_workers_are_scaled_by_a_metric_that_there_is() -> None:
     (metric,) = set(re.findall(r"byom_\w+", DOCUMENTS[KEDA]["spec"]["triggers"][0]["metadata"]["query"]))
 
-    assert f"| `{metric}` | gauge |" in (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    assert f"| `{metric}` | gauge |" in (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     assert "replicas" not in DOCUMENTS["Deployment byom-worker"]["spec"]
 
 
@@ -142,10 +143,16 @@ def test_containers_run_as_the_images_user_without_any_right(name: str) -> None:
     }
 
 
-def test_a_worker_is_asked_as_compose_asks_it() -> None:
-    asked = container("byom-worker")["livenessProbe"]["exec"]["command"][-1]
+def test_a_worker_is_asked_where_it_serves_its_health() -> None:
+    probes = {name: container("byom-worker")[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness")}
 
-    assert asked == compose(VALKEY_PASSWORD="x", FLOWER_BASIC_AUTH="a:b")["services"]["worker"]["healthcheck"]["test"]
+    assert probes == {
+        "liveness": {"path": "/healthz", "port": "metrics"},
+        "readiness": {"path": "/readyz", "port": "metrics"},
+    }
+    assert {probe["path"] for probe in probes.values()} == ASKED.keys()
+    (port,) = container("byom-worker")["ports"]
+    assert port["name"] == "metrics"
 
 
 def test_no_password_stands_in_a_manifest() -> None:

@@ -11,6 +11,7 @@ from celery import signals
 from celery.exceptions import Reject
 
 from tasks.contract import ExtractionFailed, ExtractionResult, Failure, FailureCode, JobStatus
+from tests.support import ManualClock
 from tests.unit.engine.conftest import make_job
 from workers.admission import Reason
 from workers.ahead import HANDLED, Ahead
@@ -59,6 +60,7 @@ class Scene:
             work=self.work,
             results=cast("Results", self.stored),
             tracing=NO_TRACING,
+            clock=ManualClock(),
             is_for_a_thread=lambda _delivery: self.is_trial,
         )
         self.happened: list[str] = []
@@ -229,7 +231,9 @@ async def test_jobs_that_need_their_task_first_do_not_begin_without_it() -> None
     assert [scene.begin() for scene in (redelivered, trial, strange, positional)] == [False] * 4
 
 
-@pytest.mark.parametrize("signal", [signals.task_prerun, signals.task_postrun, signals.task_success], ids=repr)
+@pytest.mark.parametrize(
+    "signal", [signals.task_prerun, signals.task_postrun, signals.task_success], ids=lambda signal: str(signal.name)
+)
 async def test_none_begins_without_its_task_while_somebody_listens_to_tasks(signal: Any) -> None:
     def hear(**_: Any) -> None:
         return

@@ -1,6 +1,7 @@
 """Calls that were under way when their worker died: they are written down as lost, once, and never forgotten."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -189,3 +190,17 @@ async def test_a_prompt_that_episodes_share_is_lost_once(bench: Bench) -> None:
 
     assert [attempt for attempt, status in seen(bench) if status == "lost"] == ["1.1.1"]
     assert bench.model.calls[0].tags["attempt"] == "1.1.2"
+
+
+async def test_the_last_attempt_is_that_with_the_last_number_whatever_the_clocks_of_workers_show(bench: Bench) -> None:
+    # By a worker that was ten minutes ahead.
+    await settle(
+        bench, id="ahead", status="provider_unavailable", action="retry", started_at=START + timedelta(minutes=10)
+    )
+    await bench.jobs.claim("j", hop=1, owner="dead", lease=15)
+    await settle(bench, attempt="1.1.2", status="provider_unavailable", action="wait")
+    bench.clock.seconds += 60
+
+    await bench.run()
+
+    assert [attempt for attempt, status in seen(bench) if status == "lost"] == []

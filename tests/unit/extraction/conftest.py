@@ -1,11 +1,10 @@
-import importlib
 import json
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from benchmarks.families.instructions import o200k
 from tasks.contract import ExtractionJob
 from workers.extraction import Extracted, Unit, check, plan
 
@@ -20,15 +19,7 @@ Checker = Callable[..., Extracted]
 @pytest.fixture(scope="session")
 def count_tokens() -> Callable[[str], int]:
     """Tokens of a text in o200k."""
-    with warnings.catch_warnings():
-        # The wheel opens its vocabulary in a way that newer Pythons deprecate.
-        warnings.simplefilter("ignore")
-        encoding: Any = importlib.import_module("bpe_openai").get_encoding("o200k_base")
-
-    def count(text: str) -> int:
-        return len(encoding.encode_ordinary(text))
-
-    return count
+    return o200k()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What a worker measures of its own calls."""
 
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from wsgiref.simple_server import WSGIServer
 
 import fakeredis
 import pytest
@@ -119,11 +121,6 @@ async def test_models_beyond_the_bound_share_one_series(registry: CollectorRegis
     }
     assert len(models) == 51
     assert "other" in models
-
-
-@pytest.mark.parametrize("provider", list(ProviderKind))
-def test_every_provider_has_a_name_in_opentelemetry(provider: ProviderKind) -> None:
-    assert provider in names.PROVIDER_NAMES
 
 
 async def test_endings_are_counted_once_by_how_they_are(registry: CollectorRegistry, jobs: JobStore) -> None:
@@ -249,34 +246,35 @@ def port() -> int:
 
 
 @pytest.fixture
-def worker_ready() -> Iterator[None]:
+def worker_begins() -> Iterator[None]:
     """Forgets what was connected to the signal."""
     yield
-    signals.worker_ready.disconnect(dispatch_uid="byom.metrics")
+    signals.celeryd_after_setup.disconnect(dispatch_uid="byom.metrics")
 
 
-def test_a_worker_serves_its_metrics_once_it_is_ready(
-    port: int, worker_ready: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_worker_serves_its_metrics_from_the_start(
+    port: int, worker_begins: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = CollectorRegistry()
     monkeypatch.setattr(serve, "REGISTRY", registry)
     started = []
     start = start_http_server
 
-    def keep(number: int, addr: str) -> None:
+    def keep(number: int, addr: str) -> tuple[WSGIServer, threading.Thread]:
         started.append(start(number, addr=addr, registry=registry))
+        return started[-1]
 
     monkeypatch.setattr(serve, "start_http_server", keep)
     serve.call_metrics.cache_clear()
-    serve.serve_when_ready(Settings(metrics_port=port))
+    serve.serve_from_the_start(Settings(metrics_port=port))
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
 
-    signals.worker_ready.send(sender=None)
+    signals.celeryd_after_setup.send(sender=None)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     # The port is taken now: a second worker goes on without.
-    signals.worker_ready.send(sender=None)
+    signals.celeryd_after_setup.send(sender=None)
 
     for metric in names.WORKER:
         assert f"# HELP {metric.name} " in text

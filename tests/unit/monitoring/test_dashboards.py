@@ -153,14 +153,3 @@ def test_names_of_alerts_are_given_once() -> None:
     found = [rule["alert"] for rule in ALERTS]
 
     assert len(found) == len(set(found))
-
-
-@pytest.mark.parametrize(("heading", "metrics"), [("From Flower", names.POOL), ("From each worker", names.WORKER)])
-def test_the_page_on_monitoring_has_the_table_of_metrics(heading: str, metrics: tuple[names.Metric, ...]) -> None:
-    section = PAGE.split(f"### {heading}\n", 1)[1].split("\n#", 1)[0]
-    rows = re.findall(r"^\| `([^`]+)` \| (\w+) \| (.*?) \| (.*?) \|$", section, re.MULTILINE)
-
-    assert rows == [
-        (metric.name, metric.kind.value, ", ".join(f"`{label}`" for label in metric.labels), metric.says)
-        for metric in metrics
-    ]

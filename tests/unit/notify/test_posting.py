@@ -141,7 +141,7 @@ def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> Iterator[None]:
             """Nothing is open."""
 
     with monkeypatch.context() as patch:
-        patch.setattr("workers.providers.transport.ThreadedResolver", Resolver)
+        patch.setattr("workers.providers.client.ThreadedResolver", Resolver)
         yield
 
 

@@ -1,17 +1,16 @@
 """What goes wrong on the way, over real sockets and, where sockets cannot be scripted, over scripted exchanges."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import aiohttp
-import httpx
 import pytest
 from aiohttp import web
 
 from tasks.contract import ProviderKind
-from tests.providers import CANARY, Echo, Serve, make_call
+from tests.providers import CANARY, Echo, ScriptedClient, Serve, make_call
 from tests.support import ManualClock
-from workers.providers.base import Fault, FaultKind, Reply
+from workers.providers.base import Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.client import Unreadable
 from workers.providers.transport import Transport
 
 _CALL = make_call(provider=ProviderKind.OPENAI_COMPATIBLE, base_url="http://127.0.0.1/v1")
@@ -131,55 +130,41 @@ async def test_a_provider_that_takes_too_long_to_prepare_sent_nothing(transport:
     assert _fault(sent.answer).kind is FaultKind.CONNECT
 
 
-def _scripted(handler: Callable[[httpx.Request], httpx.Response]) -> Transport:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    return Transport(client, clock=ManualClock(), connect_timeout=1)
-
-
-class _Drip(httpx.AsyncByteStream):
+async def test_a_drip_of_whitespace_does_not_outlast_the_timeout(serve: Serve, transport: Transport) -> None:
     """Never silent, never done: what a gateway sends to keep a connection open."""
+    over = asyncio.Event()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            yield b" "
-            await asyncio.sleep(0)
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not over.is_set():
+            await response.write(b" ")
+            await asyncio.sleep(0.001)
+        return response
 
-
-async def test_a_drip_of_whitespace_does_not_outlast_the_timeout() -> None:
-    transport = _scripted(lambda _: httpx.Response(200, stream=_Drip()))
-    sent = await transport.send(Echo("https://api.example.com/v1"), _CALL, timeout=0.05)
-    await transport.aclose()
+    sent = await transport.send(Echo(await serve(drip)), _CALL, timeout=0.1)
+    over.set()
     assert _fault(sent.answer).kind is FaultKind.TIMEOUT
 
 
 @pytest.mark.parametrize(
-    ("error", "cause", "kind"),
+    ("error", "kind"),
     [
-        (httpx.ConnectError(""), None, FaultKind.CONNECT),
-        (httpx.ConnectTimeout(""), None, FaultKind.CONNECT),
-        (httpx.PoolTimeout(""), None, FaultKind.CONNECT),
-        (httpx.ReadTimeout(""), None, FaultKind.TIMEOUT),
-        (httpx.WriteTimeout(""), None, FaultKind.TIMEOUT),
-        (httpx.ReadError(""), None, FaultKind.READ),
-        (httpx.WriteError(""), None, FaultKind.READ),
-        (httpx.RemoteProtocolError(""), None, FaultKind.READ),
-        (ConnectionResetError(), None, FaultKind.READ),
-        (TimeoutError(), None, FaultKind.TIMEOUT),
-        (aiohttp.ClientPayloadError(), None, FaultKind.READ),
-        # What httpx-aiohttp calls these is not what they are.
-        (httpx.ConnectTimeout(""), aiohttp.ServerDisconnectedError(), FaultKind.READ),
-        (httpx.ConnectTimeout(""), aiohttp.ClientOSError(), FaultKind.READ),
-        (httpx.TimeoutException(""), aiohttp.ConnectionTimeoutError(), FaultKind.CONNECT),
-        (httpx.ReadTimeout(""), aiohttp.SocketTimeoutError(), FaultKind.TIMEOUT),
+        (ConnectionResetError(), FaultKind.READ),
+        (TimeoutError(), FaultKind.TIMEOUT),
+        (aiohttp.ClientPayloadError(), FaultKind.READ),
+        (aiohttp.ServerDisconnectedError(), FaultKind.READ),
+        (aiohttp.ClientOSError(), FaultKind.READ),
+        (aiohttp.ConnectionTimeoutError(), FaultKind.CONNECT),
+        (aiohttp.SocketTimeoutError(), FaultKind.TIMEOUT),
+        (aiohttp.InvalidURL("https://["), FaultKind.ENDPOINT_INVALID),
+        (Unreadable("is odd"), FaultKind.MALFORMED),
     ],
 )
-async def test_an_exception_becomes_the_fault_that_it_is(
-    error: Exception, cause: Exception | None, kind: FaultKind
-) -> None:
-    def fail(_: httpx.Request) -> httpx.Response:
-        raise error from cause
+async def test_an_exception_becomes_the_fault_that_it_is(error: Exception, kind: FaultKind) -> None:
+    def fail(_: WireRequest) -> WireResponse:
+        raise error
 
-    transport = _scripted(fail)
+    transport = Transport(ScriptedClient(fail), clock=ManualClock())
     sent = await transport.send(Echo("https://api.example.com/v1"), _CALL, timeout=5)
-    await transport.aclose()
     assert _fault(sent.answer).kind is kind

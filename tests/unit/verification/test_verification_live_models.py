@@ -4,26 +4,27 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import anthropic.types
 import google.genai.types
-import httpx
 import openai.types
 import pytest
 from pydantic import SecretStr
 
 from config.catalogue import load_catalogue
 from tasks.contract import ProviderKind
+from tests.providers import ScriptedClient
 from tests.support import ManualClock
 from tests.verification import KINDS, connected, secret_of
 from workers.embedded.simulator import Account, FaultRule, Injection, KeyState, Simulator
 from workers.embedded.simulator.wire.claude_facts import MODELS as CLAUDE_MODELS
 from workers.embedded.simulator.wire.google_facts import GEMINI_MODELS
 from workers.embedded.simulator.wire.openai_facts import MODELS as OPENAI_MODELS
-from workers.providers.base import Call, Fault, FaultKind
+from workers.providers.base import Call, Fault, FaultKind, WireRequest, WireResponse
 from workers.providers.registry import build_providers
 from workers.providers.transport import Transport
-from workers.verification.live_models import LiveModel, LiveModels, keeps_list, live_models
+from workers.verification.live_models import LiveModel, LiveModels, live_models
 from workers.verification.probe import probe_call
 
 LISTED = (ProviderKind.OPENAI, ProviderKind.AZURE_OPENAI, ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC)
@@ -42,17 +43,18 @@ async def read(vendors: Simulator, transport: Transport, kind: ProviderKind) -> 
 
 
 async def scripted(
-    kind: ProviderKind, answer: Callable[[httpx.Request], Mapping[str, Any]], **settings: Any
+    kind: ProviderKind, answer: Callable[[WireRequest], Mapping[str, Any]], **settings: Any
 ) -> LiveModels | Fault | None:
     """The list that a vendor's answers amount to."""
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer(request)))
-    async with httpx.AsyncClient(transport=transport) as client:
-        return await live_models(
-            call_of(kind, **settings),
-            provider=PROVIDERS[kind],
-            transport=Transport(client, clock=ManualClock(), connect_timeout=1),
-            timeout=5,
-        )
+    client = ScriptedClient(
+        lambda request: WireResponse(status=200, headers={}, content=json.dumps(answer(request)).encode())
+    )
+    return await live_models(
+        call_of(kind, **settings),
+        provider=PROVIDERS[kind],
+        transport=Transport(client, clock=ManualClock()),
+        timeout=5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,6 @@ async def test_azures_list_is_no_proof_of_a_deployment(vendors: Simulator, trans
 async def test_providers_without_a_list_are_not_asked(
     vendors: Simulator, transport: Transport, kind: ProviderKind
 ) -> None:
-    assert not keeps_list(kind)
     assert await read(vendors, transport, kind) is None
     assert vendors.books().requests == 0
 
@@ -177,8 +178,8 @@ async def test_geminis_list_leaves_out_what_does_not_generate() -> None:
 
 
 async def test_pages_are_followed_to_the_end_with_escaped_cursors() -> None:
-    def page(request: httpx.Request) -> Mapping[str, Any]:
-        token = request.url.params.get("pageToken")
+    def page(request: WireRequest) -> Mapping[str, Any]:
+        token = parse_qs(urlsplit(request.url).query).get("pageToken", [None])[0]
         following = {None: "a=&b", "a=&b": "c"}.get(token)
         entry = {"name": f"models/gemini-{token or 'first'}".replace("=&", "-"), "supportedGenerationMethods": None}
         return {"models": [entry]} | ({"nextPageToken": following} if following else {})
@@ -192,8 +193,8 @@ async def test_pages_are_followed_to_the_end_with_escaped_cursors() -> None:
 async def test_a_list_without_end_is_given_up() -> None:
     asked: list[str] = []
 
-    def page(request: httpx.Request) -> Mapping[str, Any]:
-        asked.append(str(request.url))
+    def page(request: WireRequest) -> Mapping[str, Any]:
+        asked.append(request.url)
         return {"data": [anthropic_model()], "has_more": True, "last_id": f"id-{len(asked)}"}
 
     live = await scripted(ProviderKind.ANTHROPIC, page)

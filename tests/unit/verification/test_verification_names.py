@@ -4,7 +4,7 @@ import pytest
 
 from tasks.contract import ProviderKind
 from tests.verification import connected
-from workers.verification.names import VENDORS, address, host, place, same_model
+from workers.verification.names import address, host, place, same_model
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,6 @@ from workers.verification.names import VENDORS, address, host, place, same_model
 )
 def test_dated_builds_are_the_model_and_siblings_are_not(asked: str, named: str, same: bool) -> None:  # noqa: FBT001 - pytest passes parameters by name
     assert same_model(asked, named) is same
-
-
-def test_every_kind_has_a_name_for_people() -> None:
-    assert set(VENDORS) == set(ProviderKind)
 
 
 def test_addresses_are_told_as_the_user_knows_them() -> None:

@@ -1,9 +1,10 @@
 """Every metric of ours: its name, labels, and what it counts. The docs print this table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from config.kinds import kind_of
 from tasks.contract import ProviderKind
 
 
@@ -168,19 +169,7 @@ POSTS = _histogram(
 
 WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS, POSTS)
 
-#: What the conventions call a provider; `provider_name` looks it up.
-PROVIDER_NAMES: Mapping[ProviderKind, str] = {
-    ProviderKind.OPENAI: "openai",
-    ProviderKind.AZURE_OPENAI: "azure.ai.openai",
-    ProviderKind.GEMINI: "gcp.gemini",
-    ProviderKind.VERTEX: "gcp.vertex_ai",
-    ProviderKind.ANTHROPIC: "anthropic",
-    ProviderKind.BEDROCK: "aws.bedrock",
-    # The conventions have no name for it.
-    ProviderKind.OPENAI_COMPATIBLE: "openai_compatible",
-}
-
 
 def provider_name(provider: ProviderKind | str) -> str:
     """What the conventions call a provider; one that only newer workers know, as these do."""
-    return PROVIDER_NAMES.get(provider, str(provider)) if isinstance(provider, ProviderKind) else provider
+    return kind_of(provider).telemetry_name if isinstance(provider, ProviderKind) else provider

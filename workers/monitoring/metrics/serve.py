@@ -1,15 +1,17 @@
-"""The metrics of this worker process, for Prometheus to fetch."""
+"""The metrics of this worker process, for Prometheus to fetch, and its health, for whoever restarts it."""
 
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from celery import signals
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY, make_wsgi_app, start_http_server
 
 from config.settings import Settings
 from workers.admission import Admission
 from workers.clock import Clock
+from workers.health.serving import with_health
+from workers.health.wiring import own_heart
 from workers.jobs import JobStore
 from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
 from workers.notify.posting import Posting
@@ -36,8 +38,8 @@ def measured_poster(settings: Settings, poster: Posting, *, clock: Clock) -> Pos
     return poster if settings.metrics_port is None else MeasuredPoster(poster, call_metrics(), clock=clock)
 
 
-def serve_when_ready(settings: Settings) -> None:
-    """Let a worker serve its metrics from the moment at which it takes jobs, if its settings say where."""
+def serve_from_the_start(settings: Settings) -> None:
+    """Let a worker serve its metrics and its health, if its settings say where; before it has reached the broker."""
     if settings.metrics_port is None:
         return
     port, address = settings.metrics_port, settings.metrics_address
@@ -46,7 +48,7 @@ def serve_when_ready(settings: Settings) -> None:
         # Metrics are there from the start, at 0.
         call_metrics()
         try:
-            start_http_server(port, addr=address)
+            server, _ = start_http_server(port, addr=address)
         except OSError as error:
             # Jobs matter more.
             _log.error(
@@ -56,5 +58,7 @@ def serve_when_ready(settings: Settings) -> None:
                 error=error.strerror,
                 mend="each worker of a machine needs a BYOM_METRICS_PORT of its own",
             )
+        else:
+            server.set_app(with_health(make_wsgi_app(REGISTRY), own_heart()))
 
-    signals.worker_ready.connect(serve, weak=False, dispatch_uid="byom.metrics")
+    signals.celeryd_after_setup.connect(serve, weak=False, dispatch_uid="byom.metrics")
