@@ -93,6 +93,7 @@ def tls_proxy(port: int, *, certificate: tuple[Path, Path], clients: Path) -> It
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(*map(str, certificate))
     loop, ready, opened = asyncio.new_event_loop(), threading.Event(), list[int]()
+    writers: list[asyncio.StreamWriter] = []
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -102,11 +103,13 @@ def tls_proxy(port: int, *, certificate: tuple[Path, Path], clients: Path) -> It
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             behind = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             writer.close()
             return
+        writers.append(behind[1])
         await asyncio.gather(carry(reader, behind[1]), carry(behind[0], writer))
 
     def run() -> None:
@@ -118,10 +121,14 @@ def tls_proxy(port: int, *, certificate: tuple[Path, Path], clients: Path) -> It
         ready.set()
         loop.run_forever()
         server.close()
+        for writer in writers:
+            writer.transport.abort()
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        # What was aborted is closed in the next turns of the loop.
+        loop.run_until_complete(asyncio.sleep(0.05))
         loop.close()
 
     thread = threading.Thread(target=run, name="tls-proxy", daemon=True)
