@@ -241,12 +241,15 @@ class Engine:
             trouble = Trouble.of_fault(fault, decide(fault), subject)
         if trouble is not None and subject is not None and trouble.parks(subject):
             await self._keep(job_id, progress)
-            return self._park(trouble, subject, delivery)
+            park = self._park(trouble, subject, delivery)
+            await self._jobs.outlast(job_id, wait=park.seconds)
+            return park
         onward = next_route(chain, route, trouble.code) if trouble is not None else None
         if onward is not None:
             await self._keep(job_id, progress)
             await self._jobs.hand_over(job_id, owner=owner, route=onward)
             self._leases.gone(job_id, owner=owner)
+            await self._jobs.outlast(job_id, wait=self._patience.on(last=True, priority=job.priority))
             return HandOff(route=onward, address=address_of(job, chain, onward, self._patience))
         units = units or extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
         failures = {

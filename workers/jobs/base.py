@@ -141,6 +141,12 @@ class JobStore(Protocol):
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Keep the working state until the job has waited so many seconds, and as long as ever from then on.
+
+        What it has finished and paid for is not to be forgotten while it waits for a spend cap, or for its turn.
+        """
+
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
 

@@ -80,6 +80,9 @@ class MemoryJobs:
         """Note that the job is to wait for no batch any more."""
         self._job(job_id).batched = True
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Nothing is forgotten anyway."""
+
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
         job = self._job(job_id)

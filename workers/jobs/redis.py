@@ -1,6 +1,7 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -111,6 +112,12 @@ class RedisJobs:
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
         await self._mark(keys=[job_key(job_id)], args=[kept])
+
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Keep the working state until the job has waited so many seconds, and as long as ever from then on."""
+        # Most waits are short, and need no command.
+        if wait > self._state_ttl / 2:
+            await self._pipelining.execute("EXPIRE", job_key(job_id), math.ceil(wait) + self._state_ttl)
 
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""

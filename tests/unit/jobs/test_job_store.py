@@ -365,6 +365,21 @@ async def test_a_reopened_job_is_kept_as_long_as_it_is_told_to_be() -> None:
         assert 60 < await client.ttl(job_key("j")) <= 3_600
 
 
+@pytest.mark.parametrize(
+    ("wait", "kept"), [(86_400, 86_400 + 3_600), (1_900.5, 1_901 + 3_600), (1_800, 3_600), (5, 3_600)]
+)
+async def test_what_a_job_has_finished_outlasts_its_wait(wait: float, kept: int) -> None:
+    async with fakeredis.FakeAsyncRedis() as client:
+        jobs = RedisJobs(client, state_ttl=3_600, records_kept=10)
+        await jobs.claim("j", hop=1, owner="a", lease=15)
+        await jobs.keep("j", unit=0, outcome="{}")
+
+        await jobs.outlast("j", wait=wait)
+
+        assert kept - 60 < await client.ttl(job_key("j")) <= kept
+        await jobs.claim("j", hop=1, owner="b", lease=15)
+
+
 def test_commands_reopen_as_workers_do() -> None:
     client = fakeredis.FakeRedis()
     end_now(client, "j", failure(), state_ttl=60)

@@ -15,6 +15,7 @@ from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.notify.posting import Posted, Posting
 from workers.routing import Route
+from workers.signing import Noted
 
 #: What a call does, by OpenTelemetry's conventions.
 _OPERATION = "chat"
@@ -34,6 +35,7 @@ class CallMetrics:
         self._refused = _counter(names.REFUSED, registry)
         self._jobs = _counter(names.JOBS, registry)
         self._posts = _histogram(names.POSTS, registry)
+        self._signatures = _counter(names.SIGNATURES, registry)
 
     def settled(self, record: AttemptRecord) -> None:
         """An attempt is over."""
@@ -68,6 +70,10 @@ class CallMetrics:
     def posted(self, posted: Posted, *, seconds: float) -> None:
         """A receiver was sent something; or was not, because its address may not be called."""
         self._posts.labels("ok" if posted.problem is None else "failed").observe(seconds)
+
+    def signature(self, noted: Noted) -> None:
+        """The signature of a message was looked at. From any thread."""
+        self._signatures.labels(noted.outcome.value, noted.producer or "").inc()
 
     def _model(self, model: str) -> str:
         return self._models.of(model, now=datetime.now(UTC))
@@ -151,6 +157,10 @@ class MeasuredJobs:
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """As the store itself."""
         await self._jobs.keep(job_id, unit=unit, outcome=outcome)
+
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """As the store itself."""
+        await self._jobs.outlast(job_id, wait=wait)
 
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """As the store itself."""
