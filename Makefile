@@ -56,7 +56,7 @@ bench: ## measure what is to be reached, half an hour long; keeps the figures in
 
 # Further rounds: make chaos CHAOS='--minutes 30'; one round again: make chaos CHAOS='--seed 1'
 chaos: install ## kill, stop and starve a pool under 10,000 jobs, and hold its ledger against the vendors' books
-	$(BIN)/python -m tests.chaos $(CHAOS)
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks import sizing
 from benchmarks.families import DESIGN, SCALE
 from benchmarks.ground import broker_version
 from benchmarks.render import below_table, bound, markdown, put, table
@@ -126,6 +127,32 @@ def render(
         print(markdown(results, goals=goals), end="")
     else:
         _show(results)
+
+
+@app.command()
+def size(
+    file: Annotated[Path, typer.Argument(help="Results of scale, kept with --json.", show_default=False)],
+    *,
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="Put it into the marked place of a page.", show_default=False),
+    ] = None,
+) -> None:
+    """Say what deployments of several sizes need, from what `scale` measured; in Markdown.
+
+    Examples:
+        python -m benchmarks size scale.json
+
+        python -m benchmarks size scale.json --into docs/sizing.md
+    """
+    try:
+        text = sizing.markdown(Results.model_validate_json(file.read_bytes()))
+        if into is not None:
+            into.write_text(put(into.read_text(encoding="utf-8"), "sizing", text), encoding="utf-8")
+            return
+    except (OSError, ValueError) as error:
+        _wrong(str(error))
+    print(text, end="")
 
 
 def _go(

@@ -136,8 +136,8 @@ def _queues(settings: Settings) -> dict[str, Any]:
 
 def _worker(settings: Settings) -> dict[str, Any]:
     return {
-        # A task waits for the event loop and computes nothing, so threads are enough and nothing needs patching.
-        "worker_pool": "workers.broker.threads:TaskPool",
+        # Celery's pool of threads, which the work on the event loop does not need; nothing is patched.
+        "worker_pool": "workers.broker.pool:TaskPool",
         "worker_concurrency": settings.concurrency,
         # No worker hoards what another could begin.
         "worker_prefetch_multiplier": 1,

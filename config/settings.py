@@ -112,12 +112,12 @@ class Settings(BaseSettings):
     #: The longest wait that a worker spends in place before a retry, in seconds; a longer one is spent in the lane.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.
-    fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    fallback_patience: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 30
     #: Seconds that a job of class `backfill` waits for a rate limit of one connection before it goes on to the next, or
     #: fails on the last.
-    backfill_max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400
+    backfill_max_wait: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 86_400
     #: Seconds that a job waits on its last connection before it fails.
-    max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
+    max_wait: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3_600
     #: Share of backfill jobs in what is handed out while live jobs wait too.
     backfill_floor: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
     #: Seconds that a worker drives a backfill for, before any worker goes on with it.
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.
     result_ttl: Annotated[int, Field(ge=60)] = 86_400
-    #: Seconds that the working state of a job is kept: finished parts, attempts, the final answer.
+    #: Seconds that the working state of a job is kept beyond its waits: finished parts, attempts, the final answer.
     job_state_ttl: Annotated[int, Field(ge=60)] = 3_600
     #: Seconds that an idempotency key is remembered.
     idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800

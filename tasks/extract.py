@@ -5,13 +5,14 @@ from typing import Any
 from celery import Task, shared_task
 
 from tasks.contract import EXTRACT_TASK, ContractError, ExtractionJob, ProviderKind, provider_task
+from workers.ahead import HANDLED
+from workers.broker.pool import Done
 from workers.broker.redaction import ByomTask
-from workers.delivery import Delivery
 from workers.engine import Outcome
 from workers.intake import Accepted, Duplicate
 from workers.routing import Route
 from workers.runtime import runtime
-from workers.task_body import carry_out
+from workers.task_body import carry_out, conclude
 
 
 # `throws`: a typed failure is an answer, not an error of the worker; Celery logs it in one line, without a traceback.
@@ -27,21 +28,32 @@ def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 
 
+class ProviderTask(ByomTask):
+    """A task whose work is done on the event loop, ahead of it; it concludes what is left, or does all by itself."""
+
+    abstract = True
+
+    def begin(self, request: dict[str, Any], body: Any, done: Done) -> bool:
+        """As `workers.broker.pool.Begin`."""
+        return runtime().ahead.begin(self, request, body, done)
+
+
 def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any]) -> Any:
     """Take a job through one connection of this provider."""
     here = runtime()
+    if (handled := getattr(self.request, HANDLED, None)) is not None:
+        return conclude(self, job, handled, pause=here.pause, failed=here.failed)
 
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
         way = Route.model_validate(route)
         here.guard.check(self.request, job, project=parsed.project, replays=way.replays)
-        delivery = Delivery.of(getattr(self.request, "byom", None), now=here.clock.now())
-        return here.attempt(parsed, job_id, way, delivery)
+        return here.attempt(parsed, job_id, way, here.ahead.delivery_of(vars(self.request)))
 
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 
 
 #: One task per provider, so that rate limits, filters and metrics speak of providers.
 provider_tasks = {
-    kind: shared_task(name=provider_task(kind), bind=True, base=ByomTask, throws=(ContractError,))(_attempt)
+    kind: shared_task(name=provider_task(kind), bind=True, base=ProviderTask, throws=(ContractError,))(_attempt)
     for kind in ProviderKind
 }

@@ -56,6 +56,9 @@ _SECRET_MARK = re.compile(
     r"sk-|aiza|ya29\.|akia|asia|abia|acca|eyj|whsec_|bearer |basic |-----begin|://|api-key: |secretaccesskey"
 )
 
+#: A value that needs no quotes in a line of text.
+_UNQUOTED = re.compile(r"[^\s='\"]*")
+
 #: Where Celery says how tasks ended.
 _CELERY_TRACE = "celery.app.trace"
 
@@ -76,10 +79,10 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     renderer: Processor
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
+    elif stream.isatty():
+        renderer = structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
     else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        renderer = plain_line
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -126,12 +129,44 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not isinstance(getattr(error, "reason", None), Parked | Collected)
 
 
+def plain_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """A line as structlog's own renderer writes it without colours, for a fifth of the CPU; each call has one."""
+    told = [event.pop(name) for name in ("stack", "exception") if name in event]
+    head = f"{event.pop('timestamp', '')} [{event.pop('level', ''):<9}] {event.pop('event', '')!s:<30}"
+    logger = f" [{event.pop('logger')}]" if "logger" in event else ""
+    fields = "".join(f" {name}={_shown(event[name])}" for name in sorted(event))
+    return "\n".join([f"{head}{logger}{fields}", *told])
+
+
+def _shown(value: object) -> str:
+    """A value of a field; quoted where it would not be told from what follows."""
+    return value if isinstance(value, str) and _UNQUOTED.fullmatch(value) else repr(value)
+
+
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Mask what is named like a secret or looks like one.
 
     The second line of defence: nobody logs secrets on purpose.
     """
+    texts: list[str] = []
+    # Most lines hold none, which a single look at all their texts together tells.
+    if _is_open(event, texts, _DEPTH) and not _SECRET_MARK.search("\0".join(texts).lower()):
+        return event
     return {name: _masked(name, value, _DEPTH) for name, value in event.items()}
+
+
+def _is_open(event: Mapping[str, Any], texts: list[str], depth: int) -> bool:
+    """Whether nothing in here is named like a secret, and all that could look like one is text, gathered in `texts`."""
+    for name, value in event.items():
+        if value is None or isinstance(value, bool | int | float):
+            continue
+        if not isinstance(name, str) or _is_secret_name(name):
+            return False
+        if type(value) is str:
+            texts.append(value)
+        elif type(value) is not dict or depth == 0 or not _is_open(value, texts, depth - 1):
+            return False
+    return True
 
 
 def _masked(name: str, value: Any, depth: int) -> Any:

@@ -6,11 +6,14 @@ fraction. While one batch is under way the next one gathers, so that a lone call
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
+import redis
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
 
 _Waiting = list[tuple[tuple[Any, ...], asyncio.Future[Any]]]
 
@@ -51,11 +54,9 @@ class Pipelining:
                 answer.cancel()
 
     async def _exchange(self, batch: _Waiting) -> None:
-        pipeline = self._client.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command)
+        replies: Sequence[Any]
         try:
-            replies = await pipeline.execute(raise_on_error=False)
+            replies = await self._replies([command for command, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it was, it is each caller's to know
             replies = [error] * len(batch)
         for (_, answer), reply in zip(batch, replies, strict=True):
@@ -65,6 +66,50 @@ class Pipelining:
                 answer.set_exception(reply)
             else:
                 answer.set_result(reply)
+
+    async def _replies(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands and read their replies, errors of single ones among them.
+
+        What redis-py's own pipelines do for less: they pack each argument by itself and look at each command twice.
+        """
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+
+        async def exchange() -> list[Any]:
+            await connection.send_packed_command(_packed(commands, connection.encoder.encode))
+            try:
+                # One for all of them; the connection itself would set a timer for each.
+                async with asyncio.timeout(connection.socket_timeout):
+                    return [await _reply(connection) for _ in commands]
+            except TimeoutError:
+                raise redis.TimeoutError("Redis gave no answer in time") from None
+
+        async def failed(error: Exception) -> None:
+            await connection.disconnect(error=error)
+
+        try:
+            replies: list[Any] = await connection.retry.call_with_retry(exchange, failed)
+        finally:
+            await pool.release(connection)
+        return replies
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response(timeout=inf)
+    except ResponseError as error:
+        return error
+
+
+def _packed(commands: Sequence[Sequence[Any]], encode: Callable[[Any], bytes]) -> bytes:
+    """Commands as the server reads them: lists of byte strings."""
+    parts = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for argument in command:
+            data = argument.encode() if isinstance(argument, str) else encode(argument)
+            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
 
 
 class Script:

@@ -22,10 +22,12 @@ from config.store import open_store
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused, VerificationRequest
 from workers.address import patience_of
 from workers.admission import RedisAdmission
+from workers.ahead import Ahead
 from workers.alerts import Alert, AlertKind
 from workers.attempts import Attempts
 from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
+from workers.broker.results import Results
 from workers.changes import Change, Follower
 from workers.clock import Clock
 from workers.dead.sealing import Sealing
@@ -64,6 +66,9 @@ _LEASE = 15.0
 
 #: Seconds that the lease of a call outlives the longest call.
 _LEASE_MARGIN = 10.0
+
+#: New objects that a collection of each generation waits for, in the unit of the one before it.
+_GC_THRESHOLDS = (5_000, 20, 20)
 
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
@@ -185,6 +190,18 @@ class Runtime:
             catalogue=load_catalogue(),
             clock=clock,
             timeout=settings.call_timeout,
+        )
+
+        here = settings.backend_url == settings.redis_url
+        self._result_client = self._client if here else patient_client(settings.backend_url)
+        self.ahead = Ahead(
+            self._loop,
+            work=self._engine.run,
+            results=Results(self._result_client),
+            tracing=self.tracing,
+            clock=clock,
+            # A guard reads the store, which must not stop the loop.
+            is_for_a_thread=lambda delivery: self.guard.looks_at_all or self._trials.are_due(delivery),
         )
 
         def changed(change: Change) -> None:
@@ -339,6 +356,7 @@ class Runtime:
     def abandon(self) -> None:
         """Give up all jobs in hand; each `attempt` that waits for one raises `CancelledError`."""
         self._cells.stop()
+        self._loop.call_soon_threadsafe(self.ahead.abandon)
         for future in list(self._in_hand):
             future.cancel()
 
@@ -368,6 +386,7 @@ class Runtime:
         await self._transport.aclose()
         await self._poster.aclose()
         await self._client.aclose()
+        await self._result_client.aclose()
         await self._loop.shutdown_default_executor()
 
     def __enter__(self) -> Self:
@@ -390,6 +409,9 @@ def runtime() -> Runtime:
             # What start-up made lives as long as the process: the garbage collector need not walk it time and again.
             gc.collect()
             gc.freeze()
+            # By default it also walks all calls in flight at every few of them, a tenth of what a call costs; nearly
+            # all that they leave is freed without it.
+            gc.set_threshold(*_GC_THRESHOLDS)
             signals.worker_shutting_down.connect(_on_worker_shutting_down, weak=False, dispatch_uid="byom.drain")
             signals.worker_shutdown.connect(_on_worker_shutdown, weak=False, dispatch_uid="byom.runtime")
         return _runtime

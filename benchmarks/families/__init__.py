@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping
 
-from benchmarks.families import books, changes, cpu, enqueueing, in_flight, instructions, limits, planning
+from benchmarks.families import (
+    books,
+    changes,
+    costs,
+    cpu,
+    enqueueing,
+    growth,
+    in_flight,
+    instructions,
+    kept,
+    limits,
+    planning,
+)
 from benchmarks.rows import Row
 
 #: In the order of the table; by name.
@@ -19,4 +31,6 @@ DESIGN: Mapping[str, Row] = {
         *instructions.ROWS,
     )
 }
-SCALE: Mapping[str, Row] = {row.name: row for row in limits.BEYOND}
+SCALE: Mapping[str, Row] = {
+    row.name: row for row in (*costs.ROWS, *kept.ROWS, *growth.ROWS, *limits.BEYOND, *in_flight.BEYOND)
+}

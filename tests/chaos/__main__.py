@@ -14,7 +14,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.chaos.rounds import Report, plan_of, play
+from tests.chaos.clocks import compiler
+from tests.chaos.report import Report
+from tests.chaos.rounds import plan_of, play
+from tests.chaos.summary import Summary, again
 
 #: Seeds of the first rounds, the same each time; those after them are drawn.
 FIXED = (1, 2, 3)
@@ -44,6 +47,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON lines.")] = False,
 ) -> None:
     """Kill, stop and starve a pool under traffic, and hold its ledger against the vendors' own books."""
+    if compiler() is None:
+        _err.print("[yellow]There is no C compiler here: all clocks are right.[/]")
     began, reports = time.monotonic(), []
     for number, (chosen, count) in enumerate(_rounds(seed, jobs)):
         if number and time.monotonic() - began >= minutes * 60:
@@ -64,15 +69,14 @@ def main(
         reports.append(report)
         _tell(report, number=number + 1, as_json=as_json)
     wrong = [report for report in reports if report.problems]
-    _err.print(
-        f"[bold]{len(reports)} rounds, {sum(report.jobs for report in reports):,} jobs, "
-        f"{sum(report.steps for report in reports)} disturbances, "
-        f"{sum(report.struck for report in reports):,} faults of vendors, {time.monotonic() - began:.0f} s: "
-        + ("[green]nothing wrong[/]" if not wrong else f"[red]{len(wrong)} rounds went wrong[/]")
-    )
+    summary = Summary.of(reports)
+    if as_json:
+        os.write(1, (json.dumps({"summary": asdict(summary)}) + "\n").encode())
+    for line in summary.lines:
+        _err.print(f"[bold]{line}[/]", highlight=False)
+    _err.print("[bold green]nothing wrong[/]" if not wrong else f"[bold red]{len(wrong)} rounds went wrong[/]")
     for report in wrong:
-        again = f"python -m tests.chaos --seed {report.seed} --jobs {report.jobs} --steps {report.steps}"
-        _err.print(f"Again: [bold]{again}[/]; logs: {report.folder}")
+        _err.print(f"Again: {again(report)}\n  logs: {report.folder}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if wrong else 0)
 
 

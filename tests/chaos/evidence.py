@@ -49,6 +49,8 @@ class Evidence:
     counted: Mapping[str, tuple[int, int, int]]
     #: Moments at which a worker was torn from its work.
     interruptions: Sequence[Death]
+    #: Unix time at which the run began, and at which all was at rest, by the machine's own clock.
+    lasted: tuple[float, float]
     #: Calls that one worker may have under way at once.
     in_hand: int
     #: What is still there though nothing is to do: name → what.

@@ -80,6 +80,7 @@ def gather(run: Run, watchers: Watchers | None = None) -> Evidence:
         tables=tables,
         counted=counted(run.workers),
         interruptions=run.interruptions,
+        lasted=(run.began.timestamp(), time.time()),
         in_hand=int(SETTINGS["BYOM_CONCURRENCY"]) * MOST_EPISODES,
         left=left,
         spilled=list(_spilled(place, watchers.seen if watchers else {})),

@@ -26,13 +26,17 @@ class What(StrEnum):
     FREEZE = "freeze"
     #: The broker's memory is full: it takes nothing new.
     FULL = "full"
+    #: The workers are replaced one after the other, as by an update.
+    ROLL = "roll"
+    #: The wall clock of a worker is set, by minutes; it stays so.
+    CLOCK = "clock"
     #: The store of connections and credentials cannot be read.
     STORE = "store"
     #: A provider fails in one way for a while.
     PROVIDER = "provider"
 
 
-WORKER: Final = frozenset({What.KILL, What.TERM, What.STOP})
+WORKER: Final = frozenset({What.KILL, What.TERM, What.STOP, What.CLOCK})
 BROKER: Final = frozenset({What.RESTART, What.CRASH, What.FREEZE, What.FULL})
 
 #: How providers fail. `share` is of the requests that meet the rule; a third of these faults is billed all the same.
@@ -61,6 +65,8 @@ _WEIGHTS: Final[Mapping[What, int]] = {
     What.CRASH: 2,
     What.FREEZE: 1,
     What.FULL: 1,
+    What.ROLL: 1,
+    What.CLOCK: 2,
     What.STORE: 1,
     What.PROVIDER: 16,
 }
@@ -70,12 +76,17 @@ _SECONDS: Final[Mapping[What, tuple[float, float]]] = {
     What.TERM: (0, 1),
     What.STOP: (0.5, 25),
     What.RESTART: (0, 2),
-    What.CRASH: (0, 12),
-    What.FREEZE: (1, 8),
+    What.CRASH: (0, 32),
+    What.FREEZE: (1, 32),
     What.FULL: (1, 6),
+    What.ROLL: (0, 0),
+    What.CLOCK: (0, 0),
     What.STORE: (1, 6),
     What.PROVIDER: (1, 6),
 }
+
+#: Seconds that a clock is off at most.
+_AHEAD: Final = 1_800
 
 #: Where in the life of an attempt a worker may be made to die; see `dying`.
 POINTS: Final = (
@@ -109,6 +120,8 @@ class Step:
     failure: str = ""
     vendor: str = ""
     share: float = 1.0
+    #: Seconds that a clock is ahead of the truth from then on.
+    ahead: float = 0.0
 
     @property
     def rule(self) -> FaultRule:
@@ -124,6 +137,10 @@ class Step:
                 whom = f"{self.failure} at {self.vendor} for {self.share:.0%}, {self.seconds:.1f} s"
             case What.STORE:
                 whom = f"no store, {self.seconds:.1f} s"
+            case What.ROLL:
+                whom = "replace all workers, one after the other"
+            case What.CLOCK:
+                whom = f"clock of worker {self.worker} {self.ahead:+.0f} s"
             case what if what in WORKER:
                 whom = f"{what.value} worker {self.worker}, {self.seconds:.1f} s"
             case what:
@@ -183,4 +200,5 @@ def _steps(dice: random.Random, count: int, workers: int, vendors: Sequence[str]
             failure=dice.choice(list(FAILURES)),
             vendor=dice.choice(vendors),
             share=dice.choice([0.2, 0.5, 1.0]),
+            ahead=dice.uniform(-_AHEAD, _AHEAD),
         )

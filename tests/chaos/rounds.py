@@ -4,9 +4,8 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,51 +13,17 @@ from benchmarks.ground import ground
 from tests.chaos.evidence import Evidence
 from tests.chaos.gather import gather
 from tests.chaos.plan import Plan, draw
+from tests.chaos.report import Report
 from tests.chaos.scenario import SETTINGS, Run, prepared
 from tests.chaos.stage import MOUNTS
 from tests.chaos.traffic import wanted_jobs
-from tests.chaos.verdict import LOST, reconcile, verdict
+from tests.chaos.verdict import LOST, reconcile, tally, verdict
 from tests.chaos.watchers import watching
 from workers.embedded.simulator import Latency
 from workers.embedded.valkey import EmbeddedValkey
 
 WORKERS = 2
 LATENCY = Latency(low=0.05, high=0.4)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What a round came to."""
-
-    seed: int
-    jobs: int
-    #: Disturbances that were planned; with seed and jobs they make the same plan again.
-    steps: int
-    seconds: float
-    #: What was done: disturbances and deaths of workers, by their kind.
-    faults: Mapping[str, int]
-    #: Faults that vendors were told to make, one by one.
-    struck: int
-    #: Jobs by how they ended.
-    endings: Mapping[str, int]
-    #: Jobs enqueued again, and enqueueings that the broker did not take at first.
-    repeats: int
-    refused: int
-    attempts: int
-    tokens: int
-    cost_usd: str
-    #: Billed calls: with their tokens in the ledger; without an answer; lost with their worker.
-    settled: int
-    unheard: int
-    lost: int
-    #: Tokens of the latter two.
-    silent_tokens: int
-    #: Attempts that the ledger calls lost; some were never made.
-    written_off: int
-    #: Ways in which the ledger was looked at.
-    agreed: int
-    problems: tuple[str, ...]
-    folder: str
 
 
 def plan_of(seed: int, *, steps: int, patience: float = 1.0) -> Plan:
@@ -95,16 +60,21 @@ def play(
         pool = exits.enter_context(ground(place, latency=LATENCY, broker=broker, extra={**SETTINGS, **settings}))
         watchers = exits.enter_context(watching(pool)) if watched else None
         run = exits.enter_context(prepared(pool, plan, list(wanted_jobs(plan.seed, jobs)), told=told))
+        traffic_began = time.monotonic()
         run.play(progress)
-        report = _report(run, gather(run, watchers), seconds=time.monotonic() - began, folder=place)
+        traffic = time.monotonic() - traffic_began
+        evidence = gather(run, watchers)
+        report = _report(
+            run, evidence, seconds=time.monotonic() - began, traffic=traffic, watched=watched, folder=place
+        )
     if folder is None and not report.problems:
         shutil.rmtree(place)
     return report
 
 
-def _report(run: Run, evidence: Evidence, *, seconds: float, folder: Path) -> Report:
+def _report(run: Run, evidence: Evidence, *, seconds: float, traffic: float, watched: bool, folder: Path) -> Report:
     """What a round came to."""
-    reconciled = reconcile(evidence)
+    reconciled, wrong = reconcile(evidence), tally(evidence)
     kinds = Counter(step.what.value for step in run.done)
     kinds.update(f"died at {death.how.partition(':')[0]}" for death in evidence.interruptions if ":" in death.how)
     return Report(
@@ -112,6 +82,8 @@ def _report(run: Run, evidence: Evidence, *, seconds: float, folder: Path) -> Re
         jobs=len(evidence.jobs),
         steps=len(run.plan.steps),
         seconds=round(seconds, 1),
+        traffic_seconds=round(traffic, 1),
+        watched=watched,
         faults=dict(kinds),
         struck=sum(entry.fault is not None for entry in evidence.entries),
         endings=dict(Counter(status for job in evidence.jobs for status in job.statuses.values())),
@@ -126,6 +98,9 @@ def _report(run: Run, evidence: Evidence, *, seconds: float, folder: Path) -> Re
         silent_tokens=reconciled.unheard_usage.total,
         written_off=sum(record.status == LOST for record in evidence.records),
         agreed=len(evidence.tables),
+        lost_for_good=wrong.lost,
+        double_counted=wrong.doubled,
+        leaks=wrong.leaks,
         problems=tuple(verdict(evidence)),
         folder=str(folder),
     )

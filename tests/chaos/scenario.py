@@ -61,6 +61,8 @@ class Run:
     #: Steps that were carried out.
     done: list[Step] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
+    #: Workers that are still to be replaced by an update under way, the next one first.
+    rolling: list[Worker] = field(default_factory=list)
     #: What is to be done later: time, number, what.
     later: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -77,10 +79,11 @@ class Run:
         steps = list(self.plan.steps)
         self._progress_at = time.monotonic()
         self.traffic.start()
-        while steps or self.later or not self._is_over():
+        while steps or self.later or self.rolling or not self._is_over():
             self._look()
             self._do_what_is_due()
             self._look_after_workers()
+            self._roll()
             if steps and self._is_time(steps[0]) and self._may(steps[0]):
                 self._carry_out(steps.pop(0))
             progress(len(self.ended), len(self.done))
@@ -128,6 +131,8 @@ class Run:
         if step.what in WORKER:
             worker = self.workers[step.worker]
             return worker.is_ready and not worker.stopped
+        if step.what is What.ROLL:
+            return not self.rolling
         if step.what is What.STORE:
             return not self.store.is_away
         return step.what not in BROKER or (self.broker.away is None and not self.broker.full)
@@ -136,7 +141,21 @@ class Run:
         self.done.append(step)
         self.told(str(step))
         self._progress_at = time.monotonic()
-        worker = self.workers[step.worker]
+        match step.what:
+            case what if what in WORKER:
+                self._disturb(self.workers[step.worker], step)
+            case what if what in BROKER:
+                self._disturb_broker(step)
+            case What.ROLL:
+                self.rolling = list(self.workers)
+            case What.STORE:
+                self.store.hide()
+                self._in(step.seconds, self.store.show)
+            case What.PROVIDER:
+                rule = self.place.simulator.add_fault(step.rule)
+                self._in(step.seconds, lambda: self.place.simulator.clear_faults(rule))
+
+    def _disturb(self, worker: Worker, step: Step) -> None:
         match step.what:
             case What.KILL:
                 worker.kill()
@@ -147,24 +166,18 @@ class Run:
             case What.STOP:
                 worker.signal(signal.SIGSTOP)
                 self._in(step.seconds, lambda: worker.signal(signal.SIGCONT))
-            case What.RESTART:
-                self.broker.stop()
-                self._in(step.seconds, self.broker.start)
-            case What.CRASH:
-                self.broker.crash()
-                self._in(step.seconds, self.broker.start)
-            case What.FREEZE:
-                self.broker.freeze()
-                self._in(step.seconds, self.broker.thaw)
-            case What.FULL:
-                self.broker.fill()
-                self._in(step.seconds, self.broker.empty)
-            case What.STORE:
-                self.store.hide()
-                self._in(step.seconds, self.store.show)
-            case What.PROVIDER:
-                rule = self.place.simulator.add_fault(step.rule)
-                self._in(step.seconds, lambda: self.place.simulator.clear_faults(rule))
+            case What.CLOCK:
+                worker.clock.set(step.ahead)
+
+    def _disturb_broker(self, step: Step) -> None:
+        begin, end = {
+            What.RESTART: (self.broker.stop, self.broker.start),
+            What.CRASH: (self.broker.crash, self.broker.start),
+            What.FREEZE: (self.broker.freeze, self.broker.thaw),
+            What.FULL: (self.broker.fill, self.broker.empty),
+        }[step.what]
+        begin()
+        self._in(step.seconds, end)
 
     def _in(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self.later, (time.monotonic() + seconds, next(self._numbers), what))
@@ -175,6 +188,13 @@ class Run:
 
     def _start(self, worker: Worker) -> None:
         worker.start(self.plan.sentence(worker.number, worker.starts))
+
+    def _roll(self) -> None:
+        """Replace the next worker of an update, once all are well that it is to leave behind."""
+        if self.rolling and all(worker.is_ready and not worker.terminating for worker in self.workers):
+            worker = self.rolling.pop(0)
+            worker.signal(signal.SIGTERM)
+            worker.terminating = True
 
     def _look_after_workers(self) -> None:
         for worker in self.workers:

@@ -20,6 +20,7 @@ from config.catalogue import load_catalogue
 from config.connections import project_path, save_connection, save_project
 from config.credentials import save_credential
 from tasks.contract import ProviderKind, Role
+from tests.chaos.clocks import Clock
 from tests.chaos.plan import Sentence
 from workers.effect import put_into_force
 from workers.embedded.simulator import fingerprint
@@ -115,6 +116,11 @@ class Worker:
     deaths: list[Death] = field(default_factory=list)
 
     @property
+    def clock(self) -> Clock:
+        """Its wall clock."""
+        return Clock(self.place.folder, f"worker-{self.number}")
+
+    @property
     def log(self) -> Path:
         """Where the process that runs now logs; each has a file of its own."""
         return self.place.folder / f"worker-{self.number}-{self.starts - 1}.log"
@@ -138,7 +144,11 @@ class Worker:
         command += ["-n", f"w{self.number}@chaos", "--include", "tests.chaos.dying"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.place.environment | extra, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=ROOT,
+                env={**self.place.environment, **self.clock.environment, **extra},
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     def signal(self, number: signal.Signals) -> None:

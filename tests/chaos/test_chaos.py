@@ -12,6 +12,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 PLAN = Plan(
     seed=8,
     steps=(
+        Step(what=What.CLOCK, at=0, seconds=0, worker=0, ahead=-600),
+        Step(what=What.CLOCK, at=0, seconds=0, worker=1, ahead=900),
         Step(what=What.PROVIDER, at=0.02, seconds=2, failure="reset, billed", vendor="openai", share=0.5),
         Step(what=What.PROVIDER, at=0.05, seconds=2, failure="429 storm", vendor="anthropic", share=0.5),
         Step(what=What.PROVIDER, at=0.10, seconds=2, failure="malformed", vendor="compatible", share=0.5),

@@ -12,7 +12,7 @@ from tasks.contract import AttemptRecord, ProviderKind, Role, TokenUsage
 from tests.chaos.evidence import Evidence, JobSeen
 from tests.chaos.plan import FAILURES, POINTS, Plan, What, draw
 from tests.chaos.stage import Death, Link
-from tests.chaos.verdict import reconcile, table_of, verdict
+from tests.chaos.verdict import Tally, reconcile, table_of, tally, verdict
 from tests.ledger import NOW, usage_record
 from workers.embedded.simulator import Entry
 from workers.embedded.simulator.exchange import Usage
@@ -78,6 +78,7 @@ def evidence(**changes: Any) -> Evidence:
         tables={"a page": table_of(records)},
         counted={"worker 0": (3, 3, 3)},
         interruptions=(Death(at=AT + 50, worker=0, how="kill"),),
+        lasted=(AT - 10, AT + 60),
         in_hand=10,
         left={},
         spilled=(),
@@ -168,6 +169,11 @@ SPOILT: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
         lambda well: replace(well, interruptions=(Death(at=AT - 1, worker=0, how="kill"),)),
         "no worker died after it began",
     ),
+    "a date before the run": (
+        of_records(lambda records: records.__setitem__(0, record("a", started_at=NOW - timedelta(minutes=5)))),
+        "is dated -290.0 s outside of the run",
+    ),
+    "a date after the run": (lambda well: replace(well, lasted=(AT - 10, AT - 5)), "is dated +5.0 s outside"),
     "more losses than were in hand": (lambda well: replace(well, in_hand=0), "account for 0 at most"),
     "another sum": (
         lambda well: replace(well, tables={"a page": {("acme", "openai"): Counter(attempts=4)}}),
@@ -192,6 +198,26 @@ def test_what_is_wrong_is_told(what: str) -> None:
     problems = verdict(spoil(evidence()))
 
     assert any(told in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("job without an end", Tally(lost=1, doubled=0, leaks=0)),
+        ("job never enqueued", Tally(lost=1, doubled=0, leaks=0)),
+        ("forgotten call", Tally(lost=1, doubled=0, leaks=0)),
+        ("forgotten timeout", Tally(lost=1, doubled=0, leaks=0)),
+        ("job that ran twice", Tally(lost=0, doubled=1, leaks=0)),
+        ("call counted twice", Tally(lost=0, doubled=1, leaks=0)),
+        ("call made up", Tally(lost=0, doubled=1, leaks=0)),
+        ("something left", Tally(lost=0, doubled=0, leaks=1)),
+        ("a secret", Tally(lost=0, doubled=0, leaks=1)),
+        ("another sum", Tally(lost=0, doubled=0, leaks=0)),
+    ],
+)
+def test_the_worst_is_counted(what: str, expected: Tally) -> None:
+    assert tally(evidence()) == Tally(lost=0, doubled=0, leaks=0)
+    assert tally(SPOILT[what][0](evidence())) == expected
 
 
 def test_of_many_problems_the_first_are_told_and_the_others_counted() -> None:

@@ -15,8 +15,8 @@ from workers.embedded.simulator.exchange import Usage
 KINDS: Final = tuple(TokenUsage.model_fields)
 #: Seconds that a request may need from the worker's clock to the simulator's entry, on a machine that is busy.
 _ON_ITS_WAY: Final = 5.0
-#: Seconds by which two readings of one machine's clock may be rounded.
-_CLOCKS: Final = 0.01
+#: Seconds by which a worker may be wrong about the broker's time.
+_CLOCKS: Final = 0.5
 #: Problems of one kind that are told one by one.
 _TOLD: Final = 10
 
@@ -33,6 +33,9 @@ class Reconciled:
     unheard: list[Entry] = field(default_factory=list)
     #: Billed calls that were under way when their worker died; the ledger has them as lost, without tokens.
     lost: list[Entry] = field(default_factory=list)
+    #: Billed calls of which the ledger knows nothing, and what it knows too often or of nobody.
+    unknown: int = 0
+    doubled: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -50,10 +53,35 @@ def verdict(evidence: Evidence) -> list[str]:
         unequal_tables,
         unequal_counts,
         unexplained_losses,
+        misdated,
         left_behind,
         spilled,
     )
     return [problem for check in checks for problem in _few(check(evidence))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What must be 0 after every run."""
+
+    #: Jobs without an end, and billed calls of which the ledger knows nothing.
+    lost: int
+    #: Jobs that ran twice, and calls that are in the ledger twice, or that nobody made.
+    doubled: int
+    #: What was left behind, and what was seen where it must not be.
+    leaks: int
+
+
+def tally(evidence: Evidence) -> Tally:
+    """The worst of what can be wrong with a run, in numbers."""
+    reconciled = reconcile(evidence)
+    endless = sum(not job.ids or any(job.states.get(name) not in _FINAL for name in job.ids) for job in evidence.jobs)
+    twice = sum(len(job.ids - job.points_to.keys()) > 1 for job in evidence.jobs)
+    return Tally(
+        lost=endless + reconciled.unknown,
+        doubled=twice + reconciled.doubled,
+        leaks=len(evidence.left) + len(evidence.spilled),
+    )
 
 
 def surprises(evidence: Evidence) -> Iterable[str]:
@@ -110,7 +138,8 @@ def reconcile(evidence: Evidence) -> Reconciled:
     such a name and without tokens: of the same connection, of the same job and attempt where the vendor's format has
     room for tags, and begun before the vendor met it.
     """
-    result = Reconciled(problems=_repeated(evidence.records))
+    repeated = _repeated(evidence.records)
+    result = Reconciled(problems=list(repeated), doubled=len(repeated))
     answered = {record.request_id: record for record in evidence.records if record.request_id is not None}
     without = _Silent(record for record in evidence.records if record.request_id is None and not record.usage.total)
     billed = sorted((entry for entry in evidence.entries if entry.served), key=lambda entry: entry.time)
@@ -129,18 +158,21 @@ def reconcile(evidence: Evidence) -> Reconciled:
         elif (silent := without.take(entry, place)) is not None:
             (result.lost if silent.status == LOST else result.unheard).append(entry)
         else:
+            result.unknown += 1
             result.problems.append(
                 f"{where} was billed ({entry.usage.total} tokens, job {entry.tags.get('job', '?')}, attempt "
                 f"{entry.tags.get('attempt', '?')}, fault {entry.fault}, delivered {entry.delivered}, at "
                 f"{entry.time:.3f}), and the ledger knows nothing of it"
             )
     known = {entry.request_id for entry in billed}
-    result.problems += [
+    made_up = [
         f"{record.project}/{record.connection}: the ledger has {record.usage.total} tokens for attempt "
         f"{record.attempt} of job {record.job_id}, which no vendor billed"
         for record in evidence.records
         if record.usage.total and record.request_id not in known
     ]
+    result.doubled += len(made_up)
+    result.problems += made_up
     return result
 
 
@@ -237,6 +269,15 @@ def unexplained_losses(evidence: Evidence) -> Iterator[str]:
     most = len(evidence.interruptions) * evidence.in_hand
     if len(lost) > most:
         yield f"{len(lost)} attempts are lost; {len(evidence.interruptions)} interruptions account for {most} at most"
+
+
+def misdated(evidence: Evidence) -> Iterator[str]:
+    """Every attempt is dated within the run, whatever the clocks of workers showed."""
+    first, last = evidence.lasted
+    for record in evidence.records:
+        off = record.started_at.timestamp() - (first if record.started_at.timestamp() < first else last)
+        if not first - _CLOCKS <= record.started_at.timestamp() <= last + _CLOCKS:
+            yield f"attempt {record.attempt} of job {record.job_id} is dated {off:+.1f} s outside of the run"
 
 
 def table_of(records: Iterable[AttemptRecord]) -> Table:

@@ -26,6 +26,9 @@ class Request(stock.Request):
 
     _argsrepr: str
     _kwargsrepr: str
+    _body: Any
+    _content_type: str | None
+    _content_encoding: str | None
     _payload: Any
 
     def __init__(self, message: Any, *, headers: dict[str, Any] | None = None, **options: Any) -> None:
@@ -41,9 +44,11 @@ class Request(stock.Request):
             found = message.headers.get("id")
             named = found if is_id(found) else UNREADABLE
             raise InvalidTaskError(f"message '{named}' cannot be run as a task ({type(error).__name__})") from None
+        # It was read to look into it; whoever runs the task need not read it again.
+        self._body, self._content_type, self._content_encoding = self._payload, None, None
         self._argsrepr = "()"
         self._kwargsrepr = describe(self.type, self.id, self.args, self.kwargs)
-        self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+        self.request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr, hostname=options.get("hostname"))
         # In place of what the producer wrote there: what the broker says of this delivery.
         told = getattr(message, "told", None)
         crashes = crashes_of(message.headers)

@@ -8,8 +8,10 @@ the end; Celery looks and writes in two steps, between which a worker may be sto
 from typing import Any
 
 from celery.backends.redis import RedisBackend
+from redis.asyncio import Redis
 
 from workers.lua import lua
+from workers.pipelining import Pipelining, Script
 
 
 class ResultBackend(RedisBackend):
@@ -25,4 +27,31 @@ class ResultBackend(RedisBackend):
             self._store = self.client.register_script(lua("workers.broker", "result"))
         self._store(
             keys=[key], args=[value, int((self.expires if expires is None else expires) or 0)], client=self.client
+        )
+
+
+class Results:
+    """Stores results from the event loop: those of concurrent tasks go together."""
+
+    def __init__(self, client: Redis) -> None:
+        """Take a client of the server on which the backend keeps results."""
+        self._store = Script(Pipelining(client), lua("workers.broker", "result"))
+
+    async def store(self, backend: Any, task_id: str, result: Any, state: str, request: Any) -> None:
+        """Store the very text that the backend would store, and tell those who wait for it.
+
+        Args:
+            backend: Celery's.
+            task_id: the task.
+            result: what it came to, or what there is to say of it so far.
+            state: as Celery names it.
+            request: its request, for the ids of its group and of its parent.
+
+        Raises:
+            redis.RedisError: the server could not be reached, or refused.
+        """
+        told = backend._get_result_meta(result=result, state=state, traceback=None, request=request)  # noqa: SLF001 - as the backend does
+        await self._store(
+            keys=[backend.get_key_for_task(task_id)],
+            args=[backend.encode({**told, "task_id": task_id}), int(backend.expires or 0)],
         )

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from config.catalogue import load_catalogue
 from config.connections import project_path, save_connection, save_project
 from config.credentials import save_credential
+from config.kinds import KINDS, kind_of
 from config.store import ParameterStore
 from tasks.contract import FailureCode, ProviderKind, Role
 from workers.cli.errors import CommandError, ExitCode
@@ -25,14 +26,12 @@ from workers.embedded.simulator import (
     SimulatorThread,
     fingerprint,
 )
-from workers.embedded.simulator.wire.aws_signature import simulated_credential
-from workers.embedded.simulator.wire.google_accounts import simulated_key_file
-from workers.providers.registry import build_providers
+from workers.embedded.simulator.wire import stand_in
 
 #: Projects of the scenes with one connection.
 _PROJECTS = ("acme", "globex", "initech")
 
-#: The simulated story: every kind of provider is somebody's primary. Project → primary, fallbacks.
+#: The simulated story: project → primary, fallbacks.
 _STORY: dict[str, tuple[ProviderKind, ...]] = {
     "acme": (ProviderKind.OPENAI, ProviderKind.OPENAI_COMPATIBLE),
     "globex": (ProviderKind.OPENAI_COMPATIBLE, ProviderKind.OPENAI),
@@ -41,17 +40,6 @@ _STORY: dict[str, tuple[ProviderKind, ...]] = {
     "umbrella": (ProviderKind.VERTEX,),
     "wonka": (ProviderKind.AZURE_OPENAI,),
     "stark": (ProviderKind.BEDROCK, ProviderKind.ANTHROPIC),
-}
-
-#: What the simulator calls a provider, where it is not the kind's own name.
-_MOUNTS = {ProviderKind.OPENAI_COMPATIBLE: "compatible", ProviderKind.AZURE_OPENAI: "azure"}
-
-#: Variables in which people keep their keys, by provider, in the order in which they are looked for.
-_KEYS: dict[str, ProviderKind] = {
-    "OPENAI_API_KEY": ProviderKind.OPENAI,
-    "GEMINI_API_KEY": ProviderKind.GEMINI,
-    "GOOGLE_API_KEY": ProviderKind.GEMINI,
-    "ANTHROPIC_API_KEY": ProviderKind.ANTHROPIC,
 }
 
 
@@ -136,13 +124,13 @@ def choose(*, live: bool, local_model: bool) -> AbstractContextManager[Scene]:
 
 @contextmanager
 def on_simulator() -> Iterator[Scene]:
-    """Projects on all seven kinds of provider, simulated, each with keys of its own."""
+    """Projects on all kinds of provider, simulated, each with keys of its own."""
     options = Options(latency=Latency(low=0.3, high=1.2))
     with SimulatorThread(options) as simulator:
         urls = simulator.base_urls
         chains = {
             project: tuple(_simulated(project, kind, place, urls) for place, kind in enumerate(kinds))
-            for project, kinds in _STORY.items()
+            for project, kinds in _story().items()
         }
         yield Scene(
             name="simulator",
@@ -155,22 +143,23 @@ def on_simulator() -> Iterator[Scene]:
         )
 
 
+def _story() -> dict[str, tuple[ProviderKind, ...]]:
+    """The story, in which a kind that has no part in it gets a project of its own name."""
+    told = {kinds[0] for kinds in _STORY.values()}
+    return _STORY | {kind.value.replace("_", "-"): (kind,) for kind in ProviderKind if kind not in told}
+
+
 def _simulated(project: str, kind: ProviderKind, place: int, urls: Mapping[str, str]) -> Link:
     """A connection to the simulator, with a credential of the form that its kind takes."""
     recommended = (facts.id for facts in load_catalogue() if facts.provider is kind and facts.recommended)
-    match kind:
-        case ProviderKind.BEDROCK:
-            secret = simulated_credential(f"AKIA{secrets.token_hex(8).upper()}")
-        case ProviderKind.VERTEX:
-            secret = simulated_key_file(f"byom@{project}.iam.gserviceaccount.com")
-        case _:
-            secret = f"sk-demo-{secrets.token_hex(16)}"
+    mount = stand_in(kind)
+    secret = mount.secret_of(f"{project}-{secrets.token_hex(8)}")
     return Link(
         role=Role.FALLBACK if place else Role.PRIMARY,
         provider=kind,
-        model="simulated-model" if kind is ProviderKind.OPENAI_COMPATIBLE else next(recommended),
+        model="simulated-model" if kind_of(kind).free_models else next(recommended),
         secret=SecretStr(secret),
-        base_url=urls[_MOUNTS.get(kind, kind.value)],
+        base_url=urls[mount.name],
     )
 
 
@@ -194,10 +183,9 @@ def on_live_provider(environ: Mapping[str, str]) -> Iterator[Scene]:
     """All projects on one real provider, with the key that was found.
 
     Raises:
-        CommandError: no variable holds a key of a provider that this version can call.
+        CommandError: no variable holds a key of a provider.
     """
-    callable_kinds = build_providers().keys()
-    usable = {name: kind for name, kind in _KEYS.items() if kind in callable_kinds}
+    usable = {name: kind.provider for kind in KINDS.values() for name in kind.key_variables}
     found = next(((name, kind) for name, kind in usable.items() if environ.get(name, "").strip()), None)
     if found is None:
         raise CommandError(

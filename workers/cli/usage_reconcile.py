@@ -17,7 +17,6 @@ from workers.cli.ledger import Source, SourceOption, ledger_errors, usage_source
 from workers.cli.options import ProjectOption
 from workers.ledger.reconcile import (
     COLUMNS,
-    READERS,
     Comparison,
     Line,
     Tolerance,
@@ -26,13 +25,14 @@ from workers.ledger.reconcile import (
     read_report,
     read_table,
 )
+from workers.providers.registry import report_readers
 
 EXAMPLES = examples(
     "byom usage reconcile november.json --provider openai --project acme",
     "byom usage reconcile report.json --provider anthropic --account acme-inc --from sql",
     "byom usage reconcile cur.csv --provider bedrock --project acme --alias anthropic.claude-haiku=claude-haiku \\\n"
     "      --columns time=day,model=model_id,tokens_in=input_tokens,tokens_out=output_tokens,cost=usd",
-    notes=f"Reads what the APIs of {' and '.join(READERS)} return (usage or costs, JSON), and any CSV with\n"
+    notes=f"Reads what the APIs of {' and '.join(report_readers())} return (usage or costs, JSON), and any CSV with\n"
     f"--columns NAME=HEADER; names: {', '.join(COLUMNS)}.\n"
     "Compares whole UTC days by model. Ends with 0 when all is equal within the tolerance, else with 1.",
 )
@@ -75,7 +75,7 @@ def reconcile(
     aliases = dict(map(_alias, alias or ()))
     with ledger_errors():
         if columns is None:
-            report = read_report(file, READERS, provider=provider.value)
+            report = read_report(file, report_readers(), provider=provider.value)
         else:
             report = read_table(file, parse_columns(columns))
     with usage_source(load_settings(), source, now=now) as ledger:

@@ -1,19 +1,18 @@
 """Anthropic: the Messages API with an API key."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.contract import ProviderKind, TokenUsage
-from workers.providers import claude
+from workers.providers.anthropic_batches import AnthropicBatches
+from workers.providers.anthropic_report import read_report
+from workers.providers.anthropic_wire import VERSION, base_url, messages_body, read_error
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
-from workers.providers.wire import api_key, count, decode, encode, objects, part, worth_caching
-
-#: A connection's `base_url` replaces it; like the vendor's own SDK it ends before the version path.
-BASE_URL = "https://api.anthropic.com"
-#: On it, sampling parameters are refused for every model; none is ever sent.
-VERSION = "2026-10-21"
+from workers.providers.listing import Listing
+from workers.providers.rate_limits import limit_headers
+from workers.providers.wire import api_key, count, decode, encode, objects, part
 
 _QUOTA = (
     "enforced_spend_limit_reached",
@@ -51,7 +50,7 @@ class AnthropicProvider:
             return key
         return WireRequest(
             method="POST",
-            url=f"{(call.connection.base_url or BASE_URL).rstrip('/')}/v1/messages",
+            url=f"{base_url(call)}/v1/messages",
             headers={"x-api-key": key, "anthropic-version": VERSION, "content-type": "application/json"},
             content=encode(messages_body(call)),
         )
@@ -85,46 +84,6 @@ class AnthropicProvider:
         )
 
 
-def messages_body(call: Call) -> dict[str, Any]:
-    """The body of `POST /v1/messages`: JSON out, thinking off, tagged."""
-    prompt, facts = call.prompt, call.model
-    system: dict[str, Any] = {"type": "text", "text": prompt.system}
-    if worth_caching(prompt.system, facts):
-        system["cache_control"] = {"type": "ephemeral"}
-    output: dict[str, Any] = {"format": {"type": "json_schema", "schema": prompt.schema}}
-    if effort := claude.effort(facts):
-        output["effort"] = effort
-    body: dict[str, Any] = {
-        "model": call.connection.model,
-        "max_tokens": prompt.max_output_tokens,
-        "system": [system],
-        "messages": [{"role": "user", "content": prompt.user}],
-        "output_config": output,
-        # `auto`, the default, would spend priority capacity that the customer bought for something else.
-        "service_tier": "standard_only",
-    }
-    if thinking := claude.thinking(facts):
-        body["thinking"] = thinking
-    if project := call.tags.get("project"):
-        # The vendor wants it opaque, without names.
-        body["metadata"] = {"user_id": hashlib.sha256(project.encode()).hexdigest()}
-    return body
-
-
-def read_error(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Fault:
-    """The fault of an answer that is not 200."""
-    signal = _error(response.status, decode(response.content) or {})
-    return fault_of(call, response, rules, signal, request_id=response.headers.get("request-id"))
-
-
-def _error(status: int, body: Mapping[str, Any]) -> Signal:
-    """What `{"type": "error", "error": {"type", "message", "details": {"error_code"}}}` says."""
-    error = part(body, "error")
-    named = (part(error, "details").get("error_code"), error.get("type"))
-    codes = tuple(code for code in named if isinstance(code, str))
-    return Signal(status=status, codes=codes or (FOREIGN,), message=str(error.get("message", "")))
-
-
 def _trouble(body: Mapping[str, Any], text: str) -> str | None:
     """What stands between the body and a usable answer; None if nothing does."""
     reason = body.get("stop_reason")
@@ -142,3 +101,20 @@ def _usage(usage: Mapping[str, Any]) -> TokenUsage:
         output=count(usage.get("output_tokens")),
         reasoning=count(part(usage, "output_tokens_details").get("thinking_tokens")),
     )
+
+
+DIALECT = Dialect(
+    provider=lambda _: AnthropicProvider(),
+    batches=lambda _: AnthropicBatches(AnthropicProvider()),
+    # Resets are instants.
+    limit_headers=limit_headers("anthropic-ratelimit-{what}-{part}"),
+    shares_capacity=False,
+    listing=Listing(
+        mark="/messages",
+        path="/models?limit=1000",
+        certain=True,
+        page="after_id",
+        cursor=lambda body: body.get("last_id") if body.get("has_more") is True else None,
+    ),
+    report=read_report,
+)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.contract import Tier
-from workers.providers.anthropic import BASE_URL, VERSION, AnthropicProvider, messages_body, read_error
+from workers.providers.anthropic_wire import VERSION, base_url, messages_body, read_error
 from workers.providers.base import Call, Fault, WireRequest, WireResponse
 from workers.providers.batches import BatchItem, BatchView, Outcome, Undone
 from workers.providers.delays import instant
-from workers.providers.faults import FOREIGN, Signal, fault_of
+from workers.providers.faults import FOREIGN, RuledProvider, Signal, fault_of
 from workers.providers.wire import api_key, count, decode, encode, objects, part
 
 #: Batches of one page of the list; one that was sent a moment ago is among the latest.
@@ -39,7 +39,7 @@ class AnthropicBatches:
     most_items = 2_000
     most_bytes = 12 * 1024 * 1024
 
-    def __init__(self, provider: AnthropicProvider) -> None:
+    def __init__(self, provider: RuledProvider) -> None:
         self._provider = provider
 
     def item_size(self, call: Call) -> int:
@@ -103,7 +103,7 @@ class AnthropicBatches:
             return key
         return WireRequest(
             method=method,
-            url=f"{(access.connection.base_url or BASE_URL).rstrip('/')}/v1/messages/batches{path}",
+            url=f"{base_url(access)}/v1/messages/batches{path}",
             headers={"x-api-key": key, "anthropic-version": VERSION, "content-type": "application/json"},
             content=content,
         )
@@ -142,5 +142,5 @@ def _view(batch: Mapping[str, Any]) -> BatchView | None:
     )
 
 
-def _foreign(provider: AnthropicProvider, access: Call, response: WireResponse) -> Fault:
+def _foreign(provider: RuledProvider, access: Call, response: WireResponse) -> Fault:
     return fault_of(access, response, provider.rules, Signal(status=200, codes=(FOREIGN,)))

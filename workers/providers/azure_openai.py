@@ -10,8 +10,11 @@ from urllib.parse import urlencode
 from config.kinds.azure_openai.endpoint import DEPLOYMENT_RULE, check_azure_endpoint
 from tasks.contract import ProviderKind
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect
 from workers.providers.faults import Rule, explain
+from workers.providers.listing import Listing
 from workers.providers.openai_wire import RESPONSES_RULES, read_responses, responses_body
+from workers.providers.rate_limits import OPENAI_HEADERS
 from workers.providers.wire import api_key, encode
 
 _RULES: tuple[Rule, ...] = (
@@ -57,3 +60,13 @@ class AzureOpenAIProvider:
     def read(self, call: Call, response: WireResponse) -> Reply | Fault:
         """What the response says."""
         return explain(read_responses(call, response, self.rules), _HINTS)
+
+
+DIALECT = Dialect(
+    provider=lambda _: AzureOpenAIProvider(),
+    batches=None,
+    limit_headers=OPENAI_HEADERS,
+    shares_capacity=False,
+    listing=Listing(mark="/responses", path="/models", certain=False),
+    report=None,
+)

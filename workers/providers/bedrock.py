@@ -14,7 +14,9 @@ from workers.providers import claude
 from workers.providers.aws_auth import AwsAuth
 from workers.providers.aws_signing import sign
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
+from workers.providers.rate_limits import NO_HEADERS
 from workers.providers.tiers import at_tier
 from workers.providers.wire import count, decode, encode, objects, part, worth_caching
 
@@ -221,3 +223,13 @@ def _usage(usage: Mapping[str, Any]) -> TokenUsage:
         cache_write=count(usage.get("cacheWriteInputTokens")),
         output=count(usage.get("outputTokens")),
     )
+
+
+DIALECT = Dialect(
+    provider=lambda means: BedrockProvider(clock=means.clock),
+    batches=None,
+    limit_headers=NO_HEADERS,
+    shares_capacity=True,
+    listing=None,
+    report=None,
+)

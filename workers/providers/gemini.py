@@ -6,15 +6,14 @@ from urllib.parse import quote
 from tasks.contract import ProviderKind, Tier
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect, Means
 from workers.providers.faults import Rule
-from workers.providers.google_wire import GOOGLE_RULES, generate_body, read_generated
+from workers.providers.gemini_batches import GeminiBatches
+from workers.providers.google_wire import GOOGLE_RULES, gemini_url, generate_body, read_generated
+from workers.providers.listing import Listing
+from workers.providers.rate_limits import NO_HEADERS
 from workers.providers.tiers import at_tier
 from workers.providers.wire import api_key, encode
-
-#: A connection's `base_url` replaces it; like the vendor's own SDK it ends before the version path.
-BASE_URL = "https://generativelanguage.googleapis.com"
-#: Has the newest fields: `store`, `serviceTier` and `labels` are not known to work on `v1`.
-VERSION = "v1beta"
 
 
 class GeminiProvider:
@@ -37,10 +36,9 @@ class GeminiProvider:
             "serviceTier": "flex" if call.tier is Tier.FLEX else "standard",
             **generate_body(call),
         }
-        base_url = (call.connection.base_url or BASE_URL).rstrip("/")
         return WireRequest(
             method="POST",
-            url=f"{base_url}/{VERSION}/models/{quote(call.connection.model, safe='')}:generateContent",
+            url=f"{gemini_url(call)}/models/{quote(call.connection.model, safe='')}:generateContent",
             # Never `?key=`: addresses end up in logs.
             headers={"x-goog-api-key": key, "content-type": "application/json"},
             content=encode(body),
@@ -50,3 +48,24 @@ class GeminiProvider:
         """What the response says."""
         answer = read_generated(call, response, self.rules, now=self._clock.now())
         return at_tier(answer, call, response.headers.get("x-gemini-service-tier"))
+
+
+def _batches(means: Means) -> GeminiBatches:
+    return GeminiBatches(GeminiProvider(clock=means.clock), clock=means.clock)
+
+
+DIALECT = Dialect(
+    provider=lambda means: GeminiProvider(clock=means.clock),
+    batches=_batches,
+    limit_headers=NO_HEADERS,
+    shares_capacity=True,
+    listing=Listing(
+        mark="/models/",
+        path="/models?pageSize=1000",
+        certain=True,
+        holds="models",
+        page="pageToken",
+        cursor=lambda body: body.get("nextPageToken"),
+    ),
+    report=None,
+)

@@ -11,9 +11,8 @@ from workers.clock import Clock
 from workers.providers.base import Call, Fault, WireRequest, WireResponse
 from workers.providers.batches import BatchItem, BatchView, Outcome, Undone
 from workers.providers.delays import instant
-from workers.providers.faults import FOREIGN, Signal, fault_of
-from workers.providers.gemini import BASE_URL, VERSION, GeminiProvider
-from workers.providers.google_wire import generate_body, read_generated
+from workers.providers.faults import FOREIGN, RuledProvider, Signal, fault_of
+from workers.providers.google_wire import gemini_url, generate_body, read_generated
 from workers.providers.wire import api_key, decode, encode, objects, part
 
 #: Batches of one page of the list; one that was sent a moment ago is among the latest.
@@ -51,7 +50,7 @@ class GeminiBatches:
     most_items = 2_000
     most_bytes = 12 * 1024 * 1024
 
-    def __init__(self, provider: GeminiProvider, *, clock: Clock) -> None:
+    def __init__(self, provider: RuledProvider, *, clock: Clock) -> None:
         self._provider = provider
         self._clock = clock
 
@@ -123,7 +122,7 @@ class GeminiBatches:
             return key
         return WireRequest(
             method=method,
-            url=f"{(access.connection.base_url or BASE_URL).rstrip('/')}/{VERSION}/{path}",
+            url=f"{gemini_url(access)}/{path}",
             headers={"x-goog-api-key": key, "content-type": "application/json"},
             content=content,
         )

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from config.catalogue import ModelFacts, ReasoningOff
-from config.kinds.gemini import LABELS
+from config.kinds.gemini import KIND, LABELS
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
@@ -34,6 +34,9 @@ _POLICY = (
     "image_prohibited_content",
     "image_recitation",
 )
+
+#: Has the newest fields of the Gemini API: `store`, `serviceTier` and `labels` are not known to work on `v1`.
+_GEMINI_VERSION = "v1beta"
 
 #: All that a `generateContent` call can come to. Finish reasons that no row names (`LANGUAGE`, `OTHER`,
 #: `MALFORMED_RESPONSE`, `UNEXPECTED_TOOL_CALL`, …) are malformed.
@@ -65,6 +68,11 @@ GOOGLE_RULES: tuple[Rule, ...] = (
     Rule(kind=FaultKind.OVERLOADED, statuses=(503,), codes=("unavailable",)),
     *HTTP_RULES,
 )
+
+
+def gemini_url(call: Call) -> str:
+    """Where the Gemini API answers a call: the connection's own address, else the vendor's, and the version path."""
+    return f"{(call.connection.base_url or KIND.public_url or '').rstrip('/')}/{_GEMINI_VERSION}"
 
 
 def generate_body(call: Call) -> dict[str, Any]:

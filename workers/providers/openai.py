@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+from config.kinds.openai import KIND
 from tasks.contract import ProviderKind
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect
 from workers.providers.faults import Rule
+from workers.providers.listing import Listing
+from workers.providers.openai_report import read_report
 from workers.providers.openai_wire import RESPONSES_RULES, read_responses, responses_body
+from workers.providers.rate_limits import OPENAI_HEADERS
 from workers.providers.wire import api_key, encode
-
-#: A connection's `base_url` replaces it, for regional hosts such as https://eu.api.openai.com/v1.
-BASE_URL = "https://api.openai.com/v1"
 
 
 class OpenAIProvider:
@@ -33,7 +35,7 @@ class OpenAIProvider:
             headers["openai-organization"] = organization
         return WireRequest(
             method="POST",
-            url=f"{(call.connection.base_url or BASE_URL).rstrip('/')}/responses",
+            url=f"{(call.connection.base_url or KIND.public_url or '').rstrip('/')}/responses",
             headers=headers,
             content=encode(responses_body(call)),
         )
@@ -41,3 +43,13 @@ class OpenAIProvider:
     def read(self, call: Call, response: WireResponse) -> Reply | Fault:
         """What the response says."""
         return read_responses(call, response, self.rules)
+
+
+DIALECT = Dialect(
+    provider=lambda _: OpenAIProvider(),
+    batches=None,
+    limit_headers=OPENAI_HEADERS,
+    shares_capacity=False,
+    listing=Listing(mark="/responses", path="/models", certain=True),
+    report=read_report,
+)

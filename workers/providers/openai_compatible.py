@@ -9,8 +9,11 @@ from typing import Any
 
 from tasks.contract import ProviderKind, TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
+from workers.providers.listing import Listing
 from workers.providers.openai_wire import ERROR_RULES, read_error
+from workers.providers.rate_limits import OPENAI_HEADERS
 from workers.providers.wire import api_key, decode, encode, inclusive_usage, objects, part
 
 _RULES: tuple[Rule, ...] = (
@@ -123,3 +126,13 @@ def _usage(usage: Mapping[str, Any]) -> TokenUsage:
         output=usage.get("completion_tokens"),
         reasoning=part(usage, "completion_tokens_details").get("reasoning_tokens"),
     )
+
+
+DIALECT = Dialect(
+    provider=lambda _: OpenAICompatibleProvider(),
+    batches=None,
+    limit_headers=OPENAI_HEADERS,
+    shares_capacity=False,
+    listing=Listing(mark="/chat/completions", path="/models", certain=False),
+    report=None,
+)

@@ -1,12 +1,6 @@
 """What vendors say of their rate limits in the headers of their responses, in one form. Pure.
 
-Replies and faults carry it, and nothing acts on it yet: admission is to learn from it which ceilings a vendor enforces.
-
-| providers | headers | resets |
-|---|---|---|
-| `openai`, `azure_openai`, `openai_compatible` | `x-ratelimit-{limit,remaining,reset}-*` | `6m0s`; Azure: `30` |
-| `anthropic` | `anthropic-ratelimit-*-{limit,remaining,reset}` | `2026-11-23T12:00:41Z` |
-| `gemini`, `vertex`, `bedrock` | none | |
+Replies and faults carry it, and admission learns from it which ceilings a vendor enforces.
 """
 
 import re
@@ -14,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.contract import ProviderKind
 from workers.providers.delays import MAX_DELAY, instant, seconds_until
 
 
@@ -40,38 +33,42 @@ class RateLimits:
     output_tokens: Allowance | None = None
 
 
-def _headers(form: str) -> dict[str, tuple[str, ...]]:
-    """Field of `RateLimits` → the names of its headers: limit, remaining, reset."""
+#: Field of `RateLimits` → the names of its headers: limit, remaining, reset.
+LimitHeaders = Mapping[str, tuple[str, str, str]]
+
+
+def limit_headers(form: str) -> LimitHeaders:
+    """The headers of a vendor that names them by one form, such as `x-ratelimit-{part}-{what}`."""
     return {
-        field: tuple(form.format(field.replace("_", "-"), part) for part in ("limit", "remaining", "reset"))
+        field: (
+            form.format(what=field.replace("_", "-"), part="limit"),
+            form.format(what=field.replace("_", "-"), part="remaining"),
+            form.format(what=field.replace("_", "-"), part="reset"),
+        )
         for field in ("requests", "tokens", "input_tokens", "output_tokens")
     }
 
 
-_OPENAI = _headers("x-ratelimit-{1}-{0}")
-_HEADERS: Mapping[ProviderKind, Mapping[str, tuple[str, ...]]] = {
-    ProviderKind.OPENAI: _OPENAI,
-    ProviderKind.AZURE_OPENAI: _OPENAI,
-    ProviderKind.OPENAI_COMPATIBLE: _OPENAI,
-    ProviderKind.ANTHROPIC: _headers("anthropic-ratelimit-{0}-{1}"),
-}
+#: OpenAI's headers, which many servers copy. Resets are `6m0s`; Azure's are `30`.
+OPENAI_HEADERS = limit_headers("x-ratelimit-{part}-{what}")
+#: Of vendors whose headers say nothing.
+NO_HEADERS: LimitHeaders = {}
 
 #: More than twelve digits are nonsense.
 _COUNT = re.compile(r"[0-9]{1,12}")
 
 
 def parse_rate_limits(
-    provider: ProviderKind, headers: Mapping[str, str], *, now: datetime | None = None
+    known: LimitHeaders, headers: Mapping[str, str], *, now: datetime | None = None
 ) -> RateLimits | None:
     """The limits that a response names, or None if it names none; whatever the headers hold, nothing is raised.
 
     Args:
-        provider: whose headers they are.
+        known: the headers that the vendor tells its limits in.
         headers: of the response, lower-case names.
         now: what instants are measured against; by default the response's own `date`, so that clocks need not agree.
             Without either, resets that are instants are absent.
     """
-    known = _HEADERS.get(provider, {})
     if not any(limit in headers or remaining in headers for limit, remaining, _ in known.values()):
         return None
     now = now or instant(headers.get("date"))
@@ -79,7 +76,7 @@ def parse_rate_limits(
     return RateLimits(**found) if any(found.values()) else None
 
 
-def _allowance(headers: Mapping[str, str], names: tuple[str, ...], now: datetime | None) -> Allowance | None:
+def _allowance(headers: Mapping[str, str], names: tuple[str, str, str], now: datetime | None) -> Allowance | None:
     limit, remaining, reset = (headers.get(name) for name in names)
     # Azure's Responses API says -1 or 0 where it has nothing to say. Then 0 remaining is no empty bucket.
     ceiling, left = _count(limit) or None, _count(remaining)

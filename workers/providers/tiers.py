@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.contract import ProviderKind, Tier
+from tasks.contract import Tier
 from workers.providers.base import Call, Fault, FaultKind, Reply
 
 #: How vendors name the flex tier in their answers.
@@ -11,8 +11,6 @@ _FLEX = frozenset({"flex", "on_demand_flex"})
 #: Faults of a flex call that say nothing but that flex is not served now, or not for this model. A request that is
 #: refused as invalid is among them: whether it was for the tier shows when the same is asked at the standard one.
 _NO_ROOM = frozenset({FaultKind.OVERLOADED, FaultKind.BAD_REQUEST})
-#: Vendors whose 429 speaks of capacity that all customers share, unless it names a wait.
-_SHARED = frozenset({ProviderKind.GEMINI, ProviderKind.VERTEX, ProviderKind.BEDROCK})
 
 
 def at_tier(answer: Reply | Fault, call: Call, said: object) -> Reply | Fault:
@@ -29,11 +27,17 @@ def at_tier(answer: Reply | Fault, call: Call, said: object) -> Reply | Fault:
     return replace(answer, tier=tier)
 
 
-def without_room(answer: Reply | Fault, call: Call) -> Reply | Fault:
-    """A fault that only says that there is no room at the call's tier, as what it is; all else passes."""
+def without_room(answer: Reply | Fault, call: Call, *, shared: bool) -> Reply | Fault:
+    """A fault that only says that there is no room at the call's tier, as what it is; all else passes.
+
+    Args:
+        answer: what came of the call.
+        call: what was asked.
+        shared: whether the vendor's 429 speaks of capacity that all customers share, unless it names a wait.
+    """
     if call.tier is not Tier.FLEX or isinstance(answer, Reply):
         return answer
-    shared = answer.kind is FaultKind.RATE_LIMITED and answer.retry_after is None
-    if answer.kind in _NO_ROOM or (shared and call.connection.provider in _SHARED):
+    unnamed = answer.kind is FaultKind.RATE_LIMITED and answer.retry_after is None
+    if answer.kind in _NO_ROOM or (shared and unnamed):
         return replace(answer, kind=FaultKind.TIER_UNAVAILABLE)
     return answer

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,6 +14,7 @@ from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, Wire
 from workers.providers.client import Client, HttpClient, Unreadable
 from workers.providers.endpoints import EndpointRefused, address_problem
 from workers.providers.rate_limits import parse_rate_limits
+from workers.providers.registry import dialect_of
 from workers.providers.tiers import without_room
 from workers.tracing import Server
 
@@ -67,15 +69,15 @@ class Transport:
         if problem := address_problem(prepared.url, allow_private=self._allow_private):
             refused = Fault(kind=FaultKind.ENDPOINT_INVALID, message=f"Nothing was sent to {name}: {problem}.")
             return Sent(answer=refused, latency=0)
-        parts = urlsplit(prepared.url)
-        server = Server(address=parts.hostname or "", port=parts.port)
+        server = _server(prepared.url)
         started = self._clock.monotonic()
         response = await self.fetch(prepared, name=name, timeout=timeout)
         latency = self._clock.monotonic() - started
         if isinstance(response, Fault):
             return Sent(answer=response, latency=latency, server=server)
-        answer = without_room(provider.read(call, response), call)
-        limits = parse_rate_limits(provider.kind, response.headers)
+        dialect = dialect_of(provider.kind)
+        answer = without_room(provider.read(call, response), call, shared=dialect.shares_capacity)
+        limits = parse_rate_limits(dialect.limit_headers, response.headers)
         return Sent(answer=replace(answer, limits=limits) if limits else answer, latency=latency, server=server)
 
     async def fetch(self, request: WireRequest, *, name: str, timeout: float) -> WireResponse | Fault:  # noqa: ASYNC109 - as above
@@ -118,6 +120,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+
+@lru_cache(maxsize=1_024)  # as many as there are connections, and more
+def _server(url: str) -> Server:
+    parts = urlsplit(url)
+    return Server(address=parts.hostname or "", port=parts.port)
 
 
 def build_transport(settings: Settings, *, clock: Clock | None = None) -> Transport:

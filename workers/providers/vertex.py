@@ -7,9 +7,11 @@ from config.kinds.vertex import DEFAULT_LOCATION
 from tasks.contract import ProviderKind, Tier
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
+from workers.providers.dialect import Dialect, Means
 from workers.providers.faults import Rule, explain
 from workers.providers.google_tokens import GoogleTokens
 from workers.providers.google_wire import GOOGLE_RULES, generate_body, read_generated
+from workers.providers.rate_limits import NO_HEADERS
 from workers.providers.tiers import at_tier
 from workers.providers.wire import decode, encode, part
 
@@ -84,3 +86,18 @@ def host(location: str) -> str:
     if location in _MULTI_REGIONS:
         return f"aiplatform.{location}.rep.googleapis.com"
     return f"{location}-aiplatform.googleapis.com"
+
+
+def _provider(means: Means) -> VertexProvider:
+    tokens = GoogleTokens(fetch=means.fetch, clock=means.clock, url=means.token_url)
+    return VertexProvider(clock=means.clock, tokens=tokens)
+
+
+DIALECT = Dialect(
+    provider=_provider,
+    batches=None,
+    limit_headers=NO_HEADERS,
+    shares_capacity=True,
+    listing=None,
+    report=None,
+)

@@ -36,7 +36,9 @@ class _Claim:
 
 
 class Guard:
-    """Looks at signatures. Safe for threads."""
+    """Looks at signatures. Safe for threads, and may block: it reads the store."""
+
+    looks_at_all: Final = True
 
     def __init__(
         self,
@@ -155,6 +157,8 @@ class Guard:
 
 class NoGuard:
     """Lets everything pass."""
+
+    looks_at_all: Final = False
 
     def check(self, request: Any, payload: Mapping[str, Any], **_: Any) -> None:
         """Let a job pass."""

@@ -1,6 +1,8 @@
-"""What a fault of the test call means to the user, and the mend: one table, in `diagnoses/*.toml`. Pure.
+"""What a fault of the test call means to the user, and the mend: one table, in `diagnoses/`. Pure.
 
-The first row that matches counts. The rows of one kind of fault stand in one file, and the last of them matches always.
+The first row that matches counts. What holds for all providers stands in `diagnoses/*.toml`, the rows of one kind of
+fault in one file, and the last of them matches always. What a provider says in its own way stands in
+`diagnoses/kinds/KIND.toml` and goes before. Rows that are marked `first` go before all that are not.
 In texts, `{vendor}` begins a sentence; `{model}`, `{address}`, `{host}` and `{place}` are the connection's; `{said}` is
 what the fault itself says.
 """
@@ -11,6 +13,7 @@ from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -38,7 +41,10 @@ class Row(BaseModel):
 
     name: str
     kind: FaultKind
-    providers: frozenset[ProviderKind] = frozenset()
+    #: The provider whose file it stands in; None for all.
+    provider: ProviderKind | None = None
+    #: Whether it goes before all rows that do not: mostly, since it speaks of what no provider has a say in.
+    first: bool = False
     #: At least one of these, in lower case; `*` stands for any characters. Those in parentheses are our own.
     codes: tuple[str, ...] = ()
     statuses: frozenset[int] = frozenset()
@@ -66,7 +72,7 @@ class Row(BaseModel):
         code = (fault.code or "").lower()
         return (
             self.kind is fault.kind
-            and (not self.providers or connection.provider in self.providers)
+            and self.provider in {None, connection.provider}
             and (not self.codes or (code != "" and any(fnmatchcase(code, pattern) for pattern in self.codes)))
             and (not self.statuses or fault.status in self.statuses)
             and self.sent in {None, fault.status is not None}
@@ -80,11 +86,21 @@ class Row(BaseModel):
 
 @lru_cache(maxsize=1)
 def load_table() -> Sequence[Row]:
-    """The table that ships with this version; damage raises `pydantic.ValidationError`."""
+    """The table that ships with this version.
+
+    Raises:
+        FileNotFoundError: a kind of provider has no file.
+        pydantic.ValidationError: a file is damaged.
+    """
     folder = files("workers.verification").joinpath("diagnoses")
-    tables = [file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".toml")]
-    rows = [row for table in tables for row in tomllib.loads(table)["rows"]]
-    return TypeAdapter(tuple[Row, ...]).validate_python(rows)
+    general = [row for file in folder.iterdir() if file.name.endswith(".toml") for row in _rows(file, None)]
+    own = [row for kind in ProviderKind for row in _rows(folder.joinpath("kinds", f"{kind.value}.toml"), kind)]
+    return sorted([*own, *general], key=lambda row: not row.first)
+
+
+def _rows(file: Traversable, provider: ProviderKind | None) -> tuple[Row, ...]:
+    rows = tomllib.loads(file.read_text(encoding="utf-8")).get("rows", [])
+    return TypeAdapter(tuple[Row, ...]).validate_python([{**row, "provider": provider} for row in rows])
 
 
 def find_row(fault: Fault, connection: Connection) -> Row:

@@ -1,15 +1,17 @@
 """The list of models that a provider keeps itself, where it keeps one: free, and with the days on which models end."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote
 
-from tasks.contract import ProviderKind, TokenUsage
+from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireRequest, WireResponse
 from workers.providers.faults import safe_word
+from workers.providers.listing import Listing
+from workers.providers.registry import dialect_of
 from workers.providers.transport import Transport
 from workers.providers.wire import decode, objects, part
 from workers.verification.names import same_model
@@ -51,47 +53,6 @@ class LiveModels:
         return max(builds, key=lambda entry: entry.ends or date.max, default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listing:
-    """How one kind of provider lists its models."""
-
-    #: Where the path of a call ends and that of the list begins, and how the latter goes on.
-    mark: str
-    path: str
-    #: The field that holds the list.
-    holds: str = "data"
-    #: The parameter that takes the cursor of a further page; empty where there are no pages.
-    page: str = ""
-    #: Page → cursor of the next; None at the end.
-    cursor: Callable[[Mapping[str, Any]], object] = field(default=lambda _: None)
-    certain: bool = True
-
-
-_LISTINGS: dict[ProviderKind, _Listing] = {
-    ProviderKind.OPENAI: _Listing(mark="/responses", path="/models"),
-    ProviderKind.AZURE_OPENAI: _Listing(mark="/responses", path="/models", certain=False),
-    ProviderKind.OPENAI_COMPATIBLE: _Listing(mark="/chat/completions", path="/models", certain=False),
-    ProviderKind.ANTHROPIC: _Listing(
-        mark="/messages",
-        path="/models?limit=1000",
-        page="after_id",
-        cursor=lambda body: body.get("last_id") if body.get("has_more") is True else None,
-    ),
-    ProviderKind.GEMINI: _Listing(
-        mark="/models/",
-        path="/models?pageSize=1000",
-        holds="models",
-        page="pageToken",
-        cursor=lambda body: body.get("nextPageToken"),
-    ),
-}
-
-
-def keeps_list(kind: ProviderKind) -> bool:
-    """Whether a kind of provider lists its models to whoever has a key."""
-    return kind in _LISTINGS
-
-
 async def live_models(
     call: Call,
     *,
@@ -107,7 +68,7 @@ async def live_models(
         transport: sends the requests.
         timeout: seconds for each page.
     """
-    listing = _LISTINGS.get(provider.kind)
+    listing = dialect_of(provider.kind).listing
     if listing is None:
         return None
     models: list[LiveModel] = []
@@ -128,7 +89,7 @@ async def live_models(
 class _Page:
     """Asks for a page of the list as its provider asks for an answer: the same address, headers and errors."""
 
-    def __init__(self, provider: Provider, listing: _Listing, cursor: str) -> None:
+    def __init__(self, provider: Provider, listing: Listing, cursor: str) -> None:
         self.kind = provider.kind
         self._provider = provider
         self._listing = listing

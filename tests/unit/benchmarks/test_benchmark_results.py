@@ -66,6 +66,17 @@ def test_repeats_of_all_rows_take_turns_and_are_kept_each_time() -> None:
     assert not results.failed
 
 
+def test_a_row_that_takes_long_is_measured_less_often() -> None:
+    rows = [row_of("long", 0.1), row_of("short", 0.1, 0.2)]
+    results = begun(rows, repeats=2)
+    results.rows[0].repeats = 1
+
+    measure_all(rows, results)
+
+    assert [row.lines[0].values for row in results.rows] == [[0.1], [0.1, 0.2]]
+    assert not results.failed
+
+
 def test_a_row_that_cannot_be_measured_says_why_and_the_others_are_measured() -> None:
     results = measured(row_of("bad", ValueError("no such\nthing"), 0.1, 0.1), row_of("good", 0.1, 0.1, 0.1))
 

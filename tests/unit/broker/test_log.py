@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from workers.log import MASK, configure_logging, redact
+from workers.log import MASK, configure_logging, plain_line, redact
 
 
 @pytest.fixture
@@ -54,6 +54,28 @@ def test_text_is_for_people_and_has_colours_on_a_terminal_only(
     assert "plain" in plain
     assert "\x1b[" not in plain
     assert "\x1b[" in coloured
+
+
+def test_plain_lines_look_as_structlog_writes_them() -> None:
+    event = {
+        "timestamp": "2026-11-26T10:00:00Z",
+        "level": "info",
+        "event": "attempt",
+        "logger": "workers.attempts",
+        "words": "a b",
+        "equals": "a=b",
+        "quote": "it's",
+        "lines": "a\nb",
+        "empty": "",
+        "none": None,
+        "count": 3,
+        "plain": "gpt-6-luna",
+        "deep": {"input": 5},
+        "exception": "Traceback\nValueError: 3",
+    }
+    structlogs = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
+    assert plain_line(None, "info", dict(event)) == structlogs(None, "info", dict(event))
 
 
 def test_the_level_holds(logged: io.StringIO) -> None:
@@ -120,6 +142,23 @@ def test_what_looks_like_a_key_is_masked_anywhere(secret: str) -> None:
 
     assert secret not in text
     assert text.count(MASK) == 3
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"usage": {"input": 5, "source": {"said": "sk-proj-abcdEFGH1234"}}},
+        {"status": "ok", "price": {"deep": {"api_key": "abc"}}},
+        {"status": "ok", "seen": {"sk-proj-abcdEFGH1234"}},
+        {"status": "ok", "body": b"sk-proj-abcdEFGH1234"},
+        {"first": "x", "last": "Bearer abcd"},
+    ],
+)
+def test_a_secret_is_masked_wherever_it_stands_in_a_line(event: dict[str, Any]) -> None:
+    text = repr(redact(None, "info", event))
+
+    assert MASK in text
+    assert not any(part in text for part in ("sk-proj", "abc"))
 
 
 @pytest.mark.parametrize(

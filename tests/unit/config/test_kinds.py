@@ -11,7 +11,9 @@ from config.catalogue import load_catalogue
 from config.connections import Connection
 from config.kinds import KINDS, Kind, kind_of
 from config.labels import OWN_TAGS
+from config.secret_looks import secret_kind
 from tasks.contract import ProviderKind
+from workers.log import redact
 
 EVERY = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -91,3 +93,12 @@ def test_the_catalogue_recommends_a_model_of_it_unless_models_are_free(kind: Kin
     recommended = [facts.id for facts in load_catalogue() if facts.provider is kind.provider and facts.recommended]
 
     assert bool(recommended) is not kind.free_models
+
+
+@EVERY
+def test_own_keys_are_kept_out_of_names_and_logs(kind: Kind) -> None:
+    for start in kind.own_keys:
+        key = f"{start}7f3a9c0d5e41bb027f3a9c0d5e41bb02xyz"
+        assert secret_kind(f"my-{key}"), f"{start} is not known to config.secret_looks"
+        event = redact(None, "info", {"event": f"refused: {key}"})["event"]
+        assert key not in event, f"{start} is not known to workers.log"

@@ -103,7 +103,7 @@ def test_the_scaler_is_what_keda_takes() -> None:
 def test_workers_are_scaled_by_a_metric_that_there_is() -> None:
     (metric,) = set(re.findall(r"byom_\w+", DOCUMENTS[KEDA]["spec"]["triggers"][0]["metadata"]["query"]))
 
-    assert f"| `{metric}` | gauge |" in (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    assert f"| `{metric}` | gauge |" in (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     assert "replicas" not in DOCUMENTS["Deployment byom-worker"]["spec"]
 
 

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from workers.reference.pages import PAGES as PRINTED
+
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
@@ -78,20 +80,27 @@ def test_the_pages_have_links_at_all() -> None:
     assert sum(len(list(links(page.read_text(encoding="utf-8")))) for page in PAGES) > 100
 
 
-def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
-    reached, ahead = set(), [ROOT / "README.md"]
-    while ahead:
-        page = ahead.pop()
-        if page in reached or page.suffix != ".md":
-            continue
-        reached.add(page)
-        ahead += [
-            (page.parent / unquote(path)).resolve()
-            for target in links(page.read_text(encoding="utf-8"))
-            if (path := target.partition("#")[0])
-        ]
+def linked(page: Path) -> set[Path]:
+    """Pages that one leads to."""
+    paths = {target.partition("#")[0] for target in links(page.read_text(encoding="utf-8"))} - {""}
+    return {file for path in paths if (file := (page.parent / unquote(path)).resolve()).suffix == ".md"}
 
-    assert set(PAGES) - reached == set()
+
+def test_every_page_is_two_clicks_from_the_readme_at_most() -> None:
+    readme = ROOT / "README.md"
+    first = linked(readme)
+    second = {page for one in first for page in linked(one)}
+
+    assert set(PAGES) - {readme} - first - second == set()
+
+
+def test_the_index_has_every_reader_and_every_reference() -> None:
+    index = ROOT / "docs" / "README.md"
+    headings = re.findall(r"^## (.*)$", index.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert index in linked(ROOT / "README.md")
+    assert len([heading for heading in headings if heading.startswith("I ")]) == 5
+    assert {ROOT / page for page in PRINTED} <= linked(index)
 
 
 @pytest.mark.parametrize(

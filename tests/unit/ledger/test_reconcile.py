@@ -17,7 +17,6 @@ from tests.ledger import NOW, settle, usage_record
 from workers.ledger import UsageReader
 from workers.ledger.errors import UnreadableReport
 from workers.ledger.reconcile import (
-    READERS,
     Comparison,
     Report,
     Tolerance,
@@ -26,6 +25,7 @@ from workers.ledger.reconcile import (
     read_report,
     read_table,
 )
+from workers.providers.registry import report_readers
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 SERVED = "gpt-6-luna-2026-07-09"
@@ -78,7 +78,7 @@ def anthropic_page(*results: dict[str, Any], start: datetime = DAY) -> dict[str,
 def read(tmp_path: Path, document: Any, *, provider: str = "openai") -> Report:
     path = tmp_path / "report.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
-    return read_report(path, READERS, provider=provider)
+    return read_report(path, report_readers(), provider=provider)
 
 
 @dataclass
@@ -306,6 +306,11 @@ def table(tmp_path: Path, text: str, columns: str) -> Report:
     path = tmp_path / "report.csv"
     path.write_text(text, encoding="utf-8-sig")
     return read_table(path, parse_columns(columns))
+
+
+def test_a_csv_without_lines_is_refused_with_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableReport, match="no line below them"):
+        table(tmp_path, "Day,In\n", "time=Day,tokens_in=In")
 
 
 async def test_any_csv_is_read_by_its_columns(ledger: Ledger, tmp_path: Path) -> None:

@@ -17,12 +17,16 @@ from workers.embedded.simulator.meter import Gauge
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.delays import MAX_DELAY
 from workers.providers.rate_limits import Allowance, RateLimits, parse_rate_limits
-from workers.providers.registry import build_providers
+from workers.providers.registry import build_providers, dialect_of
 from workers.providers.transport import Transport
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 OPENAI_LIKE = (ProviderKind.OPENAI, ProviderKind.AZURE_OPENAI, ProviderKind.OPENAI_COMPATIBLE)
 SILENT = (ProviderKind.GEMINI, ProviderKind.VERTEX, ProviderKind.BEDROCK)
+
+
+def limits_of(kind: ProviderKind, headers: Mapping[str, str], *, now: datetime | None = None) -> RateLimits | None:
+    return parse_rate_limits(dialect_of(kind).limit_headers, headers, now=now)
 
 
 def allowance(limit: int | None, remaining: int | None, reset: float | None) -> Allowance:
@@ -57,7 +61,7 @@ ANTHROPIC_LIMITS = RateLimits(
 
 @pytest.mark.parametrize("kind", OPENAI_LIKE)
 def test_openais_headers_are_read_of_all_who_speak_its_language(kind: ProviderKind) -> None:
-    assert parse_rate_limits(kind, OPENAI_HEADERS, now=NOW) == OPENAI_LIMITS
+    assert limits_of(kind, OPENAI_HEADERS, now=NOW) == OPENAI_LIMITS
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_openais_headers_are_read_of_all_who_speak_its_language(kind: ProviderKi
     ],
 )
 def test_resets_as_durations_and_as_seconds(reset: str, seconds: float) -> None:
-    limits = parse_rate_limits(ProviderKind.AZURE_OPENAI, openai("tokens", "1000", "7", reset), now=NOW)
+    limits = limits_of(ProviderKind.AZURE_OPENAI, openai("tokens", "1000", "7", reset), now=NOW)
     assert limits is not None
     assert limits.tokens is not None
     assert (limits.tokens.limit, limits.tokens.remaining) == (1_000, 7)
@@ -105,18 +109,18 @@ def test_resets_as_durations_and_as_seconds(reset: str, seconds: float) -> None:
 def test_what_azure_says_where_it_has_nothing_to_say_is_absent(
     headers: dict[str, str], limits: RateLimits | None
 ) -> None:
-    assert parse_rate_limits(ProviderKind.AZURE_OPENAI, headers, now=NOW) == limits
+    assert limits_of(ProviderKind.AZURE_OPENAI, headers, now=NOW) == limits
 
 
 def test_anthropics_instants_become_seconds_and_its_pools_stay_apart() -> None:
-    assert parse_rate_limits(ProviderKind.ANTHROPIC, ANTHROPIC_HEADERS, now=NOW) == ANTHROPIC_LIMITS
+    assert limits_of(ProviderKind.ANTHROPIC, ANTHROPIC_HEADERS, now=NOW) == ANTHROPIC_LIMITS
 
 
 def test_instants_are_measured_against_the_responses_own_clock() -> None:
     dated = ANTHROPIC_HEADERS | {"date": "Mon, 23 Nov 2026 12:00:00 GMT"}
-    assert parse_rate_limits(ProviderKind.ANTHROPIC, dated) == ANTHROPIC_LIMITS
+    assert limits_of(ProviderKind.ANTHROPIC, dated) == ANTHROPIC_LIMITS
 
-    undated = parse_rate_limits(ProviderKind.ANTHROPIC, ANTHROPIC_HEADERS)
+    undated = limits_of(ProviderKind.ANTHROPIC, ANTHROPIC_HEADERS)
     assert undated is not None
     assert undated.requests == allowance(50, 49, None)
 
@@ -126,8 +130,8 @@ def test_headers_of_other_vendors_say_nothing(kind: ProviderKind) -> None:
     by_openai = {} if kind in OPENAI_LIKE else OPENAI_HEADERS
     by_anthropic = {} if kind is ProviderKind.ANTHROPIC else ANTHROPIC_HEADERS
     foreign = by_openai | by_anthropic
-    assert parse_rate_limits(kind, foreign, now=NOW) is None
-    assert parse_rate_limits(kind, {}, now=NOW) is None
+    assert limits_of(kind, foreign, now=NOW) is None
+    assert limits_of(kind, {}, now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_headers_of_other_vendors_say_nothing(kind: ProviderKind) -> None:
 )
 def test_nonsense_is_absent_and_does_not_spoil_what_stands_beside_it(nonsense: str) -> None:
     def tokens(limit: str, remaining: str, reset: str) -> Allowance | None:
-        limits = parse_rate_limits(ProviderKind.OPENAI, openai("tokens", limit, remaining, reset), now=NOW)
+        limits = limits_of(ProviderKind.OPENAI, openai("tokens", limit, remaining, reset), now=NOW)
         return limits.tokens if limits else None
 
     assert tokens(nonsense, "40", "1s") == allowance(None, 40, 1.0)
@@ -155,7 +159,7 @@ def test_nonsense_is_absent_and_does_not_spoil_what_stands_beside_it(nonsense: s
 @pytest.mark.parametrize("kind", [ProviderKind.OPENAI, ProviderKind.ANTHROPIC])
 def test_a_reset_that_makes_no_sense_is_absent(kind: ProviderKind, nonsense: str) -> None:
     headers = (anthropic if kind is ProviderKind.ANTHROPIC else openai)("tokens", "100", "40", nonsense)
-    assert parse_rate_limits(kind, headers, now=NOW) == RateLimits(tokens=allowance(100, 40, None))
+    assert limits_of(kind, headers, now=NOW) == RateLimits(tokens=allowance(100, 40, None))
 
 
 _HOSTILE = st.one_of(
@@ -171,7 +175,7 @@ _NAMES = sorted({*ANTHROPIC_HEADERS, *OPENAI_HEADERS, "date"})
 @given(st.sampled_from(ProviderKind), st.dictionaries(st.sampled_from(_NAMES), _HOSTILE))
 def test_no_header_makes_it_raise_or_say_what_cannot_be(kind: ProviderKind, headers: dict[str, str]) -> None:
     for now in (NOW, None):
-        limits = parse_rate_limits(kind, headers, now=now)
+        limits = limits_of(kind, headers, now=now)
         if limits is None:
             continue
         assert kind not in SILENT
@@ -259,7 +263,7 @@ async def test_the_simulators_headers_are_its_meters_state(
         response = await transport.fetch(wire, name=kind.value, timeout=5)
         assert isinstance(response, WireResponse)
         assert response.status == 200
-        limits = parse_rate_limits(kind, response.headers, now=NOW)
+        limits = limits_of(kind, response.headers, now=NOW)
         state = simulator.core._meter.read(METERED, call.connection.model)
         requests, tokens = as_sent(kind, state.requests), as_sent(kind, state.tokens)
         expected = {

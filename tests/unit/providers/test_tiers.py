@@ -13,7 +13,7 @@ from tests.support import ManualClock
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.faults import RuledProvider
 from workers.providers.google_tokens import GoogleTokens
-from workers.providers.registry import build_providers
+from workers.providers.registry import build_providers, dialect_of
 from workers.providers.tiers import without_room
 from workers.providers.vertex import VertexProvider
 
@@ -34,6 +34,10 @@ kinds = pytest.mark.parametrize("kind", _CALLS, ids=lambda kind: kind.value)
 def call_of(kind: ProviderKind, tier: Tier | None = Tier.FLEX) -> Call:
     given: dict[str, Any] = {"provider": kind, "tier": tier, **_CALLS[kind]}
     return vertex_call(**given) if kind is ProviderKind.VERTEX else make_call(**given)
+
+
+def seen_by_transport(answer: Reply | Fault, call: Call) -> Reply | Fault:
+    return without_room(answer, call, shared=dialect_of(call.connection.provider).shares_capacity)
 
 
 def provider_of(kind: ProviderKind) -> RuledProvider:
@@ -141,7 +145,7 @@ def test_no_room_at_the_tier_is_told_from_trouble_of_the_connection(
     found: dict[Tier | None, FaultKind] = {}
     for tier in (Tier.FLEX, None):
         call = call_of(kind, tier=tier)
-        fault = without_room(provider_of(kind).read(call, answer(body, status=status)), call)
+        fault = seen_by_transport(provider_of(kind).read(call, answer(body, status=status)), call)
         assert isinstance(fault, Fault)
         found[tier] = fault.kind
 
@@ -154,18 +158,18 @@ def test_no_room_at_the_tier_is_told_from_trouble_of_the_connection(
 )
 def test_other_faults_are_what_they_are_at_any_tier(kind: FaultKind) -> None:
     fault = Fault(kind=kind, message="m")
-    assert without_room(fault, call_of(ProviderKind.OPENAI)) is fault
+    assert seen_by_transport(fault, call_of(ProviderKind.OPENAI)) is fault
 
 
 def test_a_rate_limit_that_names_a_wait_or_is_the_accounts_own_is_waited_for() -> None:
     limited = Fault(kind=FaultKind.RATE_LIMITED, message="m")
     named = Fault(kind=FaultKind.RATE_LIMITED, message="m", retry_after=4)
 
-    assert without_room(limited, call_of(ProviderKind.OPENAI)) is limited
-    assert without_room(named, call_of(ProviderKind.VERTEX)) is named
-    assert without_room(limited, call_of(ProviderKind.VERTEX)).tier is None
+    assert seen_by_transport(limited, call_of(ProviderKind.OPENAI)) is limited
+    assert seen_by_transport(named, call_of(ProviderKind.VERTEX)) is named
+    assert seen_by_transport(limited, call_of(ProviderKind.VERTEX)).tier is None
 
 
 def test_a_reply_passes() -> None:
     reply = Reply(text="{}", usage=TokenUsage(input=1))
-    assert without_room(reply, call_of(ProviderKind.OPENAI)) is reply
+    assert seen_by_transport(reply, call_of(ProviderKind.OPENAI)) is reply

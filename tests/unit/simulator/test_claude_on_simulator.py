@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from tasks.contract import ProviderKind, TokenUsage
 from tests.providers import make_call
 from workers.clock import SystemClock
 from workers.embedded.simulator import Account, FaultRule, Injection, Latency, Options, Reason, Simulator
-from workers.embedded.simulator.wire import Mount
+from workers.embedded.simulator.wire import stand_in
 from workers.embedded.simulator.wire.aws_signature import Identity, simulated_credential
 from workers.embedded.simulator.wire.bedrock import BedrockConverse
 from workers.outcome import Action, decide
@@ -217,7 +218,7 @@ def _role_of(access_key_id: str) -> Identity | None:
 @pytest.mark.usefixtures("sts_url")
 async def test_a_role_is_assumed_and_its_session_signs_and_a_refused_one_is_replaced(transport: Transport) -> None:
     role = "arn:aws:iam::123456789012:role/byom-extract"
-    mount = Mount(name="bedrock", prefix="/bedrock", base="/bedrock", wire=BedrockConverse(resolve=_role_of))
+    mount = replace(stand_in(ProviderKind.BEDROCK), wire=BedrockConverse(resolve=_role_of))
     options = Options(accounts=(Account(key=SecretStr(role)),), permissive=False, latency=Latency.fixed(0))
     clock = _ShiftedClock()
     provider = BedrockProvider(clock=clock)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,9 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 from pydantic import SecretStr
 
+from tasks.contract import ProviderKind
 from workers.embedded.simulator import Account, FaultRule, Injection, Latency, Options, Reason, Simulator, Usage
-from workers.embedded.simulator.wire import Mount
+from workers.embedded.simulator.wire import stand_in
 from workers.embedded.simulator.wire.aws_signature import Identity, simulated_credential, simulated_secret
 from workers.embedded.simulator.wire.bedrock import BedrockConverse
 
@@ -281,7 +283,7 @@ async def test_sessions_are_accepted_from_whoever_a_resolver_knows_and_for_their
             secret_access_key=SecretStr("s-1"), session_token=SecretStr("t-1"), account="customer"
         )
     }
-    mount = Mount(name="bedrock", prefix="/bedrock", base="/bedrock", wire=BedrockConverse(resolve=known.get))
+    mount = replace(stand_in(ProviderKind.BEDROCK), wire=BedrockConverse(resolve=known.get))
     options = Options(accounts=(Account(key=SecretStr("customer")),), permissive=False, latency=Latency.fixed(0))
     async with Simulator(options, mounts=(mount,)) as simulator:
         url = simulator.base_urls["bedrock"]
@@ -304,7 +306,7 @@ async def test_sessions_are_accepted_from_whoever_a_resolver_knows_and_for_their
 async def test_a_signature_of_yesterday_is_expired() -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     wire = BedrockConverse(now=lambda: tomorrow)
-    mount = Mount(name="bedrock", prefix="/bedrock", base="/bedrock", wire=wire)
+    mount = replace(stand_in(ProviderKind.BEDROCK), wire=wire)
     async with Simulator(Options(latency=Latency.fixed(0)), mounts=(mount,)) as simulator:
         with pytest.raises(ClientError, match="Signature expired"):
             await _converse(simulator.base_urls["bedrock"], simulated_secret(ACCESS_KEY_ID))(_request())

@@ -2,23 +2,26 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.contract import ProviderKind
 from workers.embedded.simulator import MOUNTS, Latency, Mount, Options
 from workers.embedded.simulator.core import Core
 from workers.embedded.simulator.exchange import Incoming, Outgoing, Rejection
+from workers.embedded.simulator.wire import stand_in
 from workers.embedded.simulator.wire.google import GeminiGenerate, VertexGenerate
 from workers.embedded.simulator.wire.google_accounts import verify_assertion
 from workers.embedded.simulator.wire.google_oauth import AccessTokens
 
 _TOKENS = AccessTokens()
 _WIRES = [
-    Mount(name="gemini", prefix="/gemini", base="/gemini", wire=GeminiGenerate()),
-    Mount(name="vertex", prefix="/vertex", base="/vertex", wire=VertexGenerate(_TOKENS)),
+    replace(stand_in(ProviderKind.GEMINI), wire=GeminiGenerate()),
+    replace(stand_in(ProviderKind.VERTEX), wire=VertexGenerate(_TOKENS)),
 ]
 _HEADERS = {"x-goog-api-key": "AIza-fuzz", "Authorization": f"Bearer {_TOKENS.give('fuzz@simulated.example')}"}
 _WORDS = [

@@ -85,7 +85,8 @@ CASES = [
     case("openai-no-credit", OPENAI, K.QUOTA_EXHAUSTED, 429, "credit_balance_exhausted", P.QUOTA_EXHAUSTED),
     case("anthropic-no-credit", ANTHROPIC, K.QUOTA_EXHAUSTED, 400, "invalid_request_error", P.QUOTA_EXHAUSTED),
     case("gemini-free-tier-day", GEMINI, K.QUOTA_EXHAUSTED, 429, "RequestsPerDay-FreeTier", P.QUOTA_EXHAUSTED),
-    case("google-no-billing", VERTEX, K.QUOTA_EXHAUSTED, 403, "BILLING_DISABLED", P.QUOTA_EXHAUSTED),
+    case("gemini-no-billing", GEMINI, K.QUOTA_EXHAUSTED, 403, "BILLING_DISABLED", P.QUOTA_EXHAUSTED),
+    case("vertex-no-billing", VERTEX, K.QUOTA_EXHAUSTED, 403, "BILLING_DISABLED", P.QUOTA_EXHAUSTED),
     case("bedrock-no-quota", BEDROCK, K.QUOTA_EXHAUSTED, 429, "ThrottlingException", P.QUOTA_EXHAUSTED),
     case("quota-exhausted", AZURE, K.QUOTA_EXHAUSTED, 403, "QuotaExceeded", P.QUOTA_EXHAUSTED),
     # The credential.

@@ -24,7 +24,7 @@ from workers.embedded.simulator.wire.openai_facts import MODELS as OPENAI_MODELS
 from workers.providers.base import Call, Fault, FaultKind, WireRequest, WireResponse
 from workers.providers.registry import build_providers
 from workers.providers.transport import Transport
-from workers.verification.live_models import LiveModel, LiveModels, keeps_list, live_models
+from workers.verification.live_models import LiveModel, LiveModels, live_models
 from workers.verification.probe import probe_call
 
 LISTED = (ProviderKind.OPENAI, ProviderKind.AZURE_OPENAI, ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC)
@@ -98,7 +98,6 @@ async def test_azures_list_is_no_proof_of_a_deployment(vendors: Simulator, trans
 async def test_providers_without_a_list_are_not_asked(
     vendors: Simulator, transport: Transport, kind: ProviderKind
 ) -> None:
-    assert not keeps_list(kind)
     assert await read(vendors, transport, kind) is None
     assert vendors.books().requests == 0
 

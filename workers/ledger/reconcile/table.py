@@ -42,7 +42,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Report:
     """Read a CSV with a line of headers.
 
     Raises:
-        UnreadableReport: a column is missing, or a value is no number or no time; with its line.
+        UnreadableReport: a column is missing, a value is no number or no time (with its line), or no line follows the
+            headers.
     """
     rows: list[ReportRow] = []
     try:
@@ -60,6 +61,10 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Report:
                     raise UnreadableReport(f"{path}, line {reader.line_num}: {error}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnreadableReport(f"cannot read {path} as CSV in UTF-8: {error}") from None
+    if not rows:
+        raise UnreadableReport(
+            f"{path} has headers and no line below them; export the report again, for days with usage"
+        )
     return Report.of(rows)
 
 

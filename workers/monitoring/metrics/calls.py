@@ -10,7 +10,7 @@ from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.clock import Clock
 from workers.jobs import JobStore
-from workers.jobs.base import Claim, Ending, Kept, Reopening
+from workers.jobs.base import Claim, Ended, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.notify.posting import Posted, Posting
@@ -158,6 +158,10 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.keep(job_id, unit=unit, outcome=outcome)
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """As the store itself."""
+        await self._jobs.outlast(job_id, wait=wait)
+
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """As the store itself."""
         await self._jobs.mark_batched(job_id, kept=kept)
@@ -166,10 +170,10 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.hand_over(job_id, owner=owner, route=route)
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """As the store itself."""
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
-        if stands is ending:
+        if stands.ending is ending:
             self._metrics.ended(ending)
         return stands
 

@@ -18,13 +18,18 @@ Vertex's callers have a service account: store `simulated_key_file(EMAIL)`, and 
 A further vendor is one more module with one `Wire` class, and one more `Mount` here.
 """
 
+from collections.abc import Callable
+
+from tasks.contract import ProviderKind
 from workers.embedded.simulator.wire.anthropic import AnthropicMessages
 from workers.embedded.simulator.wire.anthropic_batches import AnthropicBatches
+from workers.embedded.simulator.wire.aws_signature import simulated_credential_of
 from workers.embedded.simulator.wire.azure import AzureResponses
-from workers.embedded.simulator.wire.base import Mount, Operation, Route, Wire
+from workers.embedded.simulator.wire.base import Mount, Operation, Route, Wire, one_word
 from workers.embedded.simulator.wire.bedrock import BedrockConverse
 from workers.embedded.simulator.wire.gemini_batches import GeminiBatches
 from workers.embedded.simulator.wire.google import GeminiGenerate, VertexGenerate
+from workers.embedded.simulator.wire.google_accounts import simulated_key_file_of
 from workers.embedded.simulator.wire.google_oauth import AccessTokens, GoogleOAuth
 from workers.embedded.simulator.wire.openai_chat import OpenAIChat
 from workers.embedded.simulator.wire.openai_compatible import OpenAICompatible
@@ -32,18 +37,44 @@ from workers.embedded.simulator.wire.openai_responses import OpenAIResponses
 
 _ACCESS_TOKENS = AccessTokens()
 
+
+def _mount(
+    provider: ProviderKind | None,
+    prefix: str,
+    wire: Wire,
+    *,
+    name: str = "",
+    base: str = "",
+    secret_of: Callable[[str], str] = one_word,
+) -> Mount:
+    return Mount(
+        provider=provider,
+        name=name or prefix.removeprefix("/"),
+        prefix=prefix,
+        base=f"{prefix}{base}",
+        secret_of=secret_of,
+        wire=wire,
+    )
+
+
 MOUNTS: tuple[Mount, ...] = (
-    Mount(name="openai", prefix="/openai", base="/openai/v1", wire=OpenAIResponses()),
-    Mount(name="openai", prefix="/openai", base="/openai/v1", wire=OpenAIChat()),
-    Mount(name="compatible", prefix="/compatible", base="/compatible/v1", wire=OpenAICompatible()),
-    Mount(name="anthropic", prefix="/anthropic", base="/anthropic", wire=AnthropicBatches()),
-    Mount(name="anthropic", prefix="/anthropic", base="/anthropic", wire=AnthropicMessages()),
-    Mount(name="bedrock", prefix="/bedrock", base="/bedrock", wire=BedrockConverse()),
-    Mount(name="azure", prefix="/azure", base="/azure", wire=AzureResponses()),
-    Mount(name="gemini", prefix="/gemini", base="/gemini", wire=GeminiBatches()),
-    Mount(name="gemini", prefix="/gemini", base="/gemini", wire=GeminiGenerate()),
-    Mount(name="vertex", prefix="/vertex", base="/vertex", wire=VertexGenerate(_ACCESS_TOKENS)),
-    Mount(name="google_oauth", prefix="/oauth2", base="/oauth2/token", wire=GoogleOAuth(_ACCESS_TOKENS)),
+    _mount(ProviderKind.OPENAI, "/openai", OpenAIResponses(), base="/v1"),
+    _mount(ProviderKind.OPENAI, "/openai", OpenAIChat(), base="/v1"),
+    _mount(ProviderKind.OPENAI_COMPATIBLE, "/compatible", OpenAICompatible(), base="/v1"),
+    _mount(ProviderKind.ANTHROPIC, "/anthropic", AnthropicBatches()),
+    _mount(ProviderKind.ANTHROPIC, "/anthropic", AnthropicMessages()),
+    _mount(ProviderKind.BEDROCK, "/bedrock", BedrockConverse(), secret_of=simulated_credential_of),
+    _mount(ProviderKind.AZURE_OPENAI, "/azure", AzureResponses()),
+    _mount(ProviderKind.GEMINI, "/gemini", GeminiBatches()),
+    _mount(ProviderKind.GEMINI, "/gemini", GeminiGenerate()),
+    _mount(ProviderKind.VERTEX, "/vertex", VertexGenerate(_ACCESS_TOKENS), secret_of=simulated_key_file_of),
+    _mount(None, "/oauth2", GoogleOAuth(_ACCESS_TOKENS), name="google_oauth", base="/token"),
 )
 
-__all__ = ["MOUNTS", "Mount", "Operation", "Route", "Wire"]
+
+def stand_in(kind: ProviderKind) -> Mount:
+    """Where a kind of provider is simulated."""
+    return next(mount for mount in MOUNTS if mount.provider is kind)
+
+
+__all__ = ["MOUNTS", "Mount", "Operation", "Route", "Wire", "stand_in"]

@@ -49,6 +49,11 @@ def simulated_credential(access_key_id: str) -> str:
     return json.dumps({"access_key_id": access_key_id, "secret_access_key": simulated_secret(access_key_id)})
 
 
+def simulated_credential_of(owner: str) -> str:
+    """The same, with an access key id of the owner's own."""
+    return simulated_credential(f"AKIA{hashlib.sha256(owner.encode()).hexdigest()[:16].upper()}")
+
+
 def resolve_simulated(access_key_id: str) -> Identity:
     """The owner of a simulated access key."""
     return Identity(secret_access_key=SecretStr(simulated_secret(access_key_id)))

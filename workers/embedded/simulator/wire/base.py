@@ -1,14 +1,16 @@
 """What a wire module must offer, so that the simulator can speak one more vendor's format.
 
-A new vendor is one new module with one class that satisfies `Wire`, and one line in `wire/__init__.py` that mounts it
+A new vendor is one new module with one class that satisfies `Wire`, and one `Mount` in `wire/__init__.py` that puts it
 below a prefix. The module translates and nothing more: it holds no state and knows nothing of meters, books or faults.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from tasks.contract import ProviderKind
 from workers.embedded.simulator.accounts import Account
 from workers.embedded.simulator.exchange import Answer, Incoming, Outgoing, Question, Receipt, Rejection
 from workers.embedded.simulator.meter import Reading
@@ -77,10 +79,19 @@ class Wire(Protocol):
 class Mount:
     """A wire format below a prefix; several may share one."""
 
+    #: The kind of provider that it stands in for; None for what is only called beside one.
+    provider: ProviderKind | None
     #: Names the vendor in the books.
     name: str
     #: Such as `/openai`; routes stand below it.
     prefix: str
     #: What a client's base URL has after the server's URL, such as `/openai/v1`.
     base: str
+    #: Owner → a credential of the form that the vendor's have; different owners have different accounts.
+    secret_of: Callable[[str], str]
     wire: Wire
+
+
+def one_word(owner: str) -> str:
+    """A key as most vendors have them."""
+    return f"sk-simulated-{hashlib.sha256(owner.encode()).hexdigest()[:32]}"

@@ -48,6 +48,11 @@ def simulated_key_file(email: str, *, project: str = "simulated-project") -> str
     return json.dumps(document)
 
 
+def simulated_key_file_of(owner: str) -> str:
+    """The same, of an account with the owner's name: a word of lower-case letters, digits and hyphens."""
+    return simulated_key_file(f"{owner}@simulated.iam.gserviceaccount.com")
+
+
 def verify_assertion(assertion: str, *, now: float) -> str:
     """The address of the service account that signed a JWT.
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from .report import Report, ReportRow, moment, number
+from workers.ledger.reconcile.report import Report, ReportRow, moment, number
 
 _CENTS = 100
 
 
-def read(buckets: Sequence[dict[str, Any]]) -> Report:
+def read_report(buckets: Sequence[dict[str, Any]]) -> Report:
     """Read time buckets of usage or costs.
 
     Raises:
