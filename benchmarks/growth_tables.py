@@ -31,6 +31,7 @@ PIVOTS = (
             ("costs", "one episode"),
             ("costs-ten", "ten episodes"),
             ("costs-unmetered", "one episode, without admission"),
+            ("costs-apart", "one episode, results on another Redis"),
         ),
         columns=(
             *_CPU,
