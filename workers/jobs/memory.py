@@ -80,6 +80,9 @@ class MemoryJobs:
         """Note that the job is to wait for no batch any more."""
         self._job(job_id).batched = True
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Nothing is forgotten anyway."""
+
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
         job = self._job(job_id)
@@ -87,15 +90,16 @@ class MemoryJobs:
         if job.ending is None and (job.route is None or job.route.hop < route.hop):
             job.route = route
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands."""
         job = self._job(job_id)
         self._lay_down(job, owner)
-        if job.ending is None:
-            job.ending = ending
-            if ending.whole:
-                job.units.clear()
-        return job.ending
+        if job.ending is not None:
+            return Ended(ending=job.ending)
+        job.ending = ending
+        if ending.whole:
+            job.units.clear()
+        return Ended(ending=ending, dropped=dropped_of(job.hands, owner))
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""

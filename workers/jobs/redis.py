@@ -1,6 +1,7 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -112,6 +113,12 @@ class RedisJobs:
         """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
         await self._mark(keys=[job_key(job_id)], args=[kept])
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Keep the working state until the job has waited so many seconds, and as long as ever from then on."""
+        # Most waits are short, and need no command.
+        if wait > self._state_ttl / 2:
+            await self._pipelining.execute("EXPIRE", job_key(job_id), math.ceil(wait) + self._state_ttl)
+
     async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
         """Note that the job goes on to `route`, and give the lease back."""
         await self._end(
@@ -119,12 +126,13 @@ class RedisJobs:
             args=[owner, self._state_ttl, "route", route.model_dump_json(), route.hop],
         )
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands."""
-        earlier = await self._end(
+        earlier, *others = await self._end(
             keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments(owner, self._state_ttl, ending)
         )
-        return Ending.parse(earlier) if earlier else ending
+        hands = {b"hand:" + name: since for name, since in zip(others[::2], others[1::2], strict=True)}
+        return Ended(ending=Ending.parse(earlier) if earlier else ending, dropped=dropped_of(_hands(hands), owner))
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
@@ -147,7 +155,7 @@ def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int)
         redis.RedisError: Redis does not answer.
     """
     end = client.register_script(lua("workers.jobs", "end"))
-    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments("", state_ttl, ending))
+    earlier, *_ = end(keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments("", state_ttl, ending))
     return Ending.parse(earlier) if earlier else ending
 
 

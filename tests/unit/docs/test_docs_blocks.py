@@ -239,7 +239,7 @@ def test_a_module_that_is_run_is_there_and_takes_what_it_is_given(command: Comma
 def test_files_and_folders_that_a_page_names_are_there(page: str) -> None:
     kind = re.compile(r"\bKIND\b")
 
-    assert [path for path in sorted(paths(text_of(page))) if not (ROOT / kind.sub("bedrock", path)).exists()] == []
+    assert [path for path in sorted(paths(text_of(page))) if not (ROOT / kind.sub("anthropic", path)).exists()] == []
 
 
 def test_a_command_that_is_only_read_has_a_reason_and_no_reason_is_left_over() -> None:
