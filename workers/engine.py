@@ -247,8 +247,9 @@ class Engine:
         onward = next_route(chain, route, trouble.code) if trouble is not None else None
         if onward is not None:
             await self._keep(job_id, progress)
-            await self._jobs.hand_over(job_id, owner=owner, route=onward)
+            others = await self._jobs.hand_over(job_id, owner=owner, route=onward)
             self._leases.gone(job_id, owner=owner)
+            await self._account_for(others, subject, units, progress.records[len(claimed.attempts) :])
             await self._jobs.outlast(job_id, wait=self._patience.on(last=True, priority=job.priority))
             return HandOff(route=onward, address=address_of(job, chain, onward, self._patience))
         units = units or extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
@@ -270,10 +271,18 @@ class Engine:
             await self._keep(job_id, progress)
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
         self._leases.gone(job_id, owner=owner)
-        if stands.dropped and subject is not None:
-            own = progress.records[len(claimed.attempts) :]
-            await account_for(self._jobs, subject, stands.dropped, units=units, own=own, at_once=_CALLS_AT_ONCE)
+        await self._account_for(stands.dropped, subject, units, progress.records[len(claimed.attempts) :])
         return stands.ending
+
+    async def _account_for(
+        self,
+        dropped: Sequence[Dropped],
+        subject: Subject | None,
+        units: Sequence[extraction.Unit],
+        own: Sequence[AttemptRecord],
+    ) -> None:
+        if dropped and subject is not None:
+            await account_for(self._jobs, subject, dropped, units=units, own=own, at_once=_CALLS_AT_ONCE)
 
     def _park(self, trouble: Trouble, subject: Subject, delivery: Delivery) -> Park:
         """Back to the lane, for as long as it takes or the job's patience lasts."""

@@ -67,8 +67,8 @@ class Ended:
     """The job is over; nothing is left to do but to return its ending."""
 
     ending: Ending
-    #: Told to the delivery that ends it: others that have the job in hand all the same, having taken it for lost. Once
-    #: it is over nobody asks what became of their calls.
+    #: Told to the delivery that ends it: others that have the job in hand all the same, having taken this one for
+    #: lost. Once it is over nobody asks what became of their calls.
     dropped: tuple[Dropped, ...] = ()
 
 
@@ -147,8 +147,8 @@ class JobStore(Protocol):
         What it has finished and paid for is not to be forgotten while it waits for a spend cap, or for its turn.
         """
 
-    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
-        """Note that the job goes on to `route`, and give the lease back."""
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> tuple[Dropped, ...]:
+        """Note that the job goes on to `route`, and give the lease back; returns as `Ended.dropped`."""
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands.

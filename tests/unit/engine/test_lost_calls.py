@@ -233,3 +233,25 @@ async def test_what_another_worker_calls_for_a_job_that_this_one_ends_is_written
     assert told == [("1.1.1", "lost"), ("1.1.1", "ok"), ("1.1.2", "ok" if settled else "lost")]
     # Nobody has it in hand any more.
     assert bench.jobs._jobs["j"].hands == {}
+
+
+async def test_what_another_worker_calls_for_a_job_that_this_one_hands_over_is_the_primarys(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = bench.model.send
+
+    async def while_it_stands_still(*args: Any, **options: Any) -> Any:
+        sent = await send(*args, **options)
+        monkeypatch.undo()
+        bench.clock.seconds += 60
+        await bench.jobs.claim("j", hop=1, owner="other", lease=15)
+        return sent
+
+    monkeypatch.setattr(bench.model, "send", while_it_stands_still)
+    bench.model.then("primary", fault(FaultKind.MODEL_NOT_FOUND))
+
+    await bench.run()
+
+    told = [(record.connection, record.attempt, record.status) for record in bench.records]
+    assert told[-1] == ("primary", "1.1.1", "lost")
+    assert bench.jobs._jobs["j"].hands == {}

@@ -251,6 +251,15 @@ async def test_who_ends_a_job_hears_who_else_has_it_in_hand(subject: Subject) ->
     assert await subject.jobs.end("j", owner="b", ending=success()) == Ended(ending=success())
 
 
+async def test_who_hands_a_job_over_hears_who_else_has_it_in_hand(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.lapse()
+    await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+
+    assert [other.owner for other in await subject.jobs.hand_over("j", owner="a", route=route(2))] == ["b"]
+    assert await subject.jobs.hand_over("j", owner="b", route=route(2)) == ()
+
+
 async def test_what_comes_after_the_end_is_not_kept(subject: Subject) -> None:
     await subject.jobs.end("j", owner="a", ending=success())
     await subject.jobs.keep("j", unit=1, outcome="{}")
