@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Take out the next message and register it as unacknowledged, in one step: no moment in which it is in neither place.
--- From a lane it is taken only if its meter can pay for it, and what it will take is set aside in the same step.
+-- Take out the next messages and register them as unacknowledged, in one step: no moment in which one is in neither
+-- place. From a lane it is taken only if its meter can pay for it, and what it will take is set aside in the same step.
 -- KEYS  1 unacked hash, 2 unacked index, 3 list of malformed messages, then queue keys in order of preference
 -- ARGV  1 share of backfill while live jobs wait too, 2 seconds of the clock or '' (the server's; tests give theirs),
---       then name and 'ack' | 'no_ack' of each queue; the keys go through the queues once per priority step
--- Returns {queue, message, tag, meta of one from a lane} | {queue, message} (no_ack) | {queue} (malformed, set aside)
---         | nothing
+--       3 messages at most, then name and 'ack' | 'no_ack' of each queue; the keys go through the queues once per
+--       priority step
+-- Returns a list, of these: {queue, message, tag, meta of one from a lane} | {queue, message} (no_ack)
+--         | {queue} (malformed, set aside)
 local now = clock(ARGV[2])
 -- What each token of a live job earns for the backfill that waits beside it.
 local earned = tonumber(ARGV[1]) / (1 - tonumber(ARGV[1]))
@@ -234,16 +235,46 @@ local function from_lanes(queue, acked)
   return reply
 end
 
-local queues = (#ARGV - 2) / 2
-for position = 4, #KEYS do
-  local turn = position - 4
-  local queue, acked = ARGV[turn % queues * 2 + 3], ARGV[turn % queues * 2 + 4] ~= 'no_ack'
-  local reply = from_list(KEYS[position], queue, acked)
-  if not reply and turn < queues then
-    reply = from_lanes(queue, acked)
+local queues = (#ARGV - 3) / 2
+-- Whose turn it is; a queue that was served comes last. And what was found to be empty, which it stays in here.
+local turns, empty = {}, {}
+for place = 1, queues do
+  turns[place] = place
+end
+
+local function look(key, from, ...)
+  if empty[key] then
+    return nil
   end
-  if reply then
-    return reply
+  local reply = from(...)
+  empty[key] = not reply
+  return reply
+end
+
+-- The next message, and which turn it was.
+local function next_message()
+  for step = 0, (#KEYS - 3) / queues - 1 do
+    for turn, place in ipairs(turns) do
+      local queue, acked = ARGV[place * 2 + 2], ARGV[place * 2 + 3] ~= 'no_ack'
+      local key = KEYS[3 + step * queues + place]
+      local reply = look(key, from_list, key, queue, acked)
+      if not reply and step == 0 then
+        reply = look('lanes of ' .. queue, from_lanes, queue, acked)
+      end
+      if reply then
+        return reply, turn
+      end
+    end
   end
 end
-return false
+
+local replies = {}
+while #replies < tonumber(ARGV[3]) do
+  local reply, turn = next_message()
+  if not reply then
+    break
+  end
+  replies[#replies + 1] = reply
+  table.insert(turns, table.remove(turns, turn))
+end
+return replies

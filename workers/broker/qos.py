@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import redis
@@ -14,6 +14,7 @@ from kombu.utils.json import dumps, loads
 from workers.broker.crashes import crashed_once_more
 from workers.broker.parked import Collected, Parked
 from workers.broker.unacked import Place, Unacked
+from workers.lanes.header import is_of_session
 
 #: Where an entry keeps since when its message waits: the time must outlive the worker that holds the message.
 SINCE = "byom-since"
@@ -39,6 +40,8 @@ class QoS(stock.QoS):
         self._channel = cast("Any", self.channel)
         self._unacked: Unacked = self._channel.unacked
         self._held: dict[str, float] = {}
+        #: Acknowledgements to be sent at the next turn of the event loop, and those that could not be sent.
+        self._gathered: list[str] = []
         self._owed: set[str] = set()
         self._last: dict[str, weakref.ref[Any]] | None = None
         # After an outage the workers that live renew within moments; nobody is to be taken for dead before that.
@@ -50,14 +53,37 @@ class QoS(stock.QoS):
         self._held[delivery_tag] = self.clock()
 
     def ack(self, delivery_tag: str) -> None:
-        """Forget a message. While Redis cannot be reached this is kept for later: see `renew`."""
+        """Forget a message. While Redis cannot be reached this is kept for later: see `renew`.
+
+        Where an event loop looks after the connection, what is acknowledged in one of its turns is sent together.
+        """
         self._held.pop(delivery_tag, None)
-        try:
-            self._unacked.settle([delivery_tag])
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            self._owed.add(delivery_tag)
-            _log.warning("an acknowledgement waits for Redis to come back", error=type(error).__name__)
+        self._gathered.append(delivery_tag)
+        if self._last is not None or not getattr(self._channel.connection, "has_loop", False):
+            self.settle()
         virtual.QoS.ack(self, delivery_tag)
+
+    def settle(self) -> None:
+        """Send the acknowledgements that have gathered."""
+        if not self._gathered:
+            return
+        tags, self._gathered = self._gathered, []
+        try:
+            self._unacked.settle(tags)
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            self._owed.update(tags)
+            _log.warning("an acknowledgement waits for Redis to come back", error=type(error).__name__)
+
+    def take_gathered(self) -> list[str]:
+        """What has gathered of messages that are of no session, for a caller who sends it; owed until `settled`."""
+        tags = [tag for tag in self._gathered if not is_of_session(tag)]
+        self._owed.update(tags)
+        self._gathered = [tag for tag in self._gathered if is_of_session(tag)]
+        return tags
+
+    def settled(self, tags: Sequence[str]) -> None:
+        """Acknowledgements were sent."""
+        self._owed.difference_update(tags)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
         """Put a message at the end of its queue, or forget it."""
@@ -102,7 +128,7 @@ class QoS(stock.QoS):
         held = [tag for tag, since in list(self._held.items()) if since > oldest and self._is_wanted(tag)]
         if held:
             self._unacked.renew(held)
-        return bool(held or self._owed)
+        return bool(held or self._owed or self._gathered)
 
     def outlive_channel(self) -> None:
         """From now on hold a message only as long as somebody else has it, too.
@@ -112,6 +138,8 @@ class QoS(stock.QoS):
         delivered = cast("dict[str, Any]", self._delivered)
         self._last = {tag: weakref.ref(message) for tag, message in delivered.items()}
         delivered.clear()
+        self._owed.update(self._gathered)
+        self._gathered = []
         self.restore_unacked_once()
 
     def restore_unacked(self, client: Any | None = None) -> None:  # noqa: ARG002 - kombu's signature

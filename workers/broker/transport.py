@@ -32,6 +32,9 @@ from workers.lanes.keys import WAKE_KEY
 
 _log = structlog.get_logger(__name__)
 
+#: Messages that one fetch brings at most; each takes the server some 100 µs, in which it does nothing else.
+_AT_ONCE = 8
+
 #: What is overridden here and not part of kombu's public API. Were it renamed, messages would be fetched without
 #: being registered; better not to start.
 _OVERRIDDEN = ("_brpop_read", "_brpop_start", "_get", "_poll_error", "_put", "conn_or_acquire")
@@ -148,6 +151,7 @@ class Channel(stock.Channel):
         self._empty_handed = False
         self._script_loaded = False
         self._replies = 1
+        self._acknowledging: list[str] = []
         self._renewal: Renewal | None = None
         self._lost = False
         super().__init__(connection, **kwargs)
@@ -204,6 +208,8 @@ class Channel(stock.Channel):
     def close(self) -> None:
         """Close; what is held goes back to its queues, unless the connection was lost."""
         try:
+            if self._qos is not None and not self.closed:
+                cast("QoS", self._qos).settle()
             super().close()
         except self.connection_errors:
             if not self._lost:
@@ -214,30 +220,41 @@ class Channel(stock.Channel):
                     self._renewal.stop()
                 self._commands.connection_pool.disconnect()
 
-    def _fetch(self, queues: list[str], unacknowledging: set[str]) -> tuple[Any, ...]:
+    def _fetch(self, queues: list[str], unacknowledging: set[str], *, most: int) -> tuple[Any, ...]:
         keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
         named = [(queue, queue not in unacknowledging) for queue in queues]
-        return self.unacked.fetch_arguments(keys, named, backfill_floor=self.backfill_floor)
+        return self.unacked.fetch_arguments(keys, named, backfill_floor=self.backfill_floor, most=most)
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002 - kombu's signature
-        count, *rest = self._fetch([queue], set())
-        reply = self.unacked.fetch_script(keys=rest[:count], args=rest[count:])
-        message = self._read(*reply) if reply else None
+        count, *rest = self._fetch([queue], set(), most=1)
+        replies = self.unacked.fetch_script(keys=rest[:count], args=rest[count:])
+        message = self._read(*replies[0]) if replies else None
         if message is None:
             raise Empty
         return message
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu's signature
-        """Send the next fetch; behind a short wait if the last one brought nothing."""
+        """Send the next fetch; behind a short wait if the last one brought nothing.
+
+        It asks for no more than there are places for. Acknowledgements that are to be sent go with it.
+        """
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
+        qos = cast("QoS", self.qos)
+        places = qos.can_consume_max_estimate()
         script = self.unacked.fetch_script
-        arguments = self._fetch(queues, self._unacknowledging)
+        arguments = self._fetch(
+            queues, self._unacknowledging, most=_AT_ONCE if places is None else min(places, _AT_ONCE)
+        )
         fetch = ("EVALSHA", script.sha) if self._script_loaded else ("EVAL", script.script)
-        commands: list[tuple[Any, ...]] = [(*fetch, *arguments)]
+        commands: list[tuple[Any, ...]] = []
+        self._acknowledging = qos.take_gathered()
+        if self._acknowledging:
+            commands.append(self.unacked.settle_command(self._acknowledging))
         if self._empty_handed:
-            commands.insert(0, ("BLPOP", self.wake_key, self.idle_wait))
+            commands.append(("BLPOP", self.wake_key, self.idle_wait))
+        commands.append((*fetch, *arguments))
         connection = self.client.connection
         self._in_poll = connection
         self._brpop_sent_at = monotonic()
@@ -250,19 +267,30 @@ class Channel(stock.Channel):
         Raises:
             queue.Empty: it brought nothing.
         """
-        reply = self._read_replies()
-        self._empty_handed = not reply
-        if not reply:
+        replies = self._read_replies()
+        self._empty_handed = not replies
+        if not replies:
             raise Empty
-        message = self._read(*reply)
-        if message is not None:
-            queue = reply[0].decode()
-            self._queue_cycle.rotate(queue)
+        error: Exception | None = None
+        for reply in replies:
             try:
-                cast("Any", self.connection)._deliver(message, queue)  # noqa: SLF001 - as kombu's channel does
-            except Malformed:
-                self._set_aside(*reply)
+                self._deliver(*reply)
+            except Exception as caught:  # noqa: BLE001 - the others were fetched, too, and are in nobody else's hands
+                error = error or caught
+        if error is not None:
+            raise error
         return True
+
+    def _deliver(self, queue: bytes, *reply: bytes) -> None:
+        message = self._read(queue, *reply)
+        if message is None:
+            return
+        name = queue.decode()
+        self._queue_cycle.rotate(name)
+        try:
+            cast("Any", self.connection)._deliver(message, name)  # noqa: SLF001 - as kombu's channel does
+        except Malformed:
+            self._set_aside(queue, *reply)
 
     def _read_replies(self) -> Any:
         connection = self.client.connection
@@ -273,15 +301,20 @@ class Channel(stock.Channel):
                 reply = connection.read_response()
             self._script_loaded = True
         except NoScriptError:
-            # The server was restarted, or is another one than before; the next fetch brings the script along.
+            # The server was restarted, or is another one than before; the next fetch brings the script along. It is the
+            # last command: those before it went well.
             self._script_loaded = False
         except BaseException:
             # A reply may still be under way; nothing else may read it in place of its own.
+            self._acknowledging = []
             connection.disconnect()
             raise
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
+        if self._acknowledging:
+            cast("QoS", self.qos).settled(self._acknowledging)
+            self._acknowledging = []
         return reply
 
     def _poll_error(self, type: str, **_options: Any) -> None:  # noqa: A002 - kombu's signature
@@ -363,6 +396,19 @@ class _Collected:
         getattr(self._pipeline, name)(*args)
 
 
+class _Poller(stock.MultiChannelPoller):
+    """Looks after the connections of one event loop."""
+
+    _channels: Any
+
+    def on_poll_start(self) -> None:
+        """Before the loop waits: send fetches, and the acknowledgements that did not go with one."""
+        super().on_poll_start()
+        for channel in self._channels:
+            if channel._qos is not None:  # noqa: SLF001 - looked at, and not made
+                channel._qos.settle()  # noqa: SLF001 - as above
+
+
 class Transport(stock.Transport):
     """The transport; see the module."""
 
@@ -371,6 +417,18 @@ class Transport(stock.Transport):
     # kombu's own, which its type stubs leave out or call optional.
     _avail_channels: list[Any]
     channels: list[Any]
+
+    #: Whether an event loop looks after this connection, which sends what has gathered at each of its turns.
+    has_loop: bool = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = _Poller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Let an event loop look after this connection."""
+        super().register_with_event_loop(connection, loop)
+        self.has_loop = True
 
     def _collect(self, connection: Any) -> None:
         """Drop a connection that was lost; kombu looks for this method before it closes one in good order."""

@@ -92,7 +92,13 @@ class Unacked:
         self._client = client
 
     def fetch_arguments(
-        self, queue_keys: Iterable[str], queues: Iterable[tuple[str, bool]], *, backfill_floor: float, now: str = ""
+        self,
+        queue_keys: Iterable[str],
+        queues: Iterable[tuple[str, bool]],
+        *,
+        backfill_floor: float,
+        most: int = 1,
+        now: str = "",
     ) -> tuple[Any, ...]:
         """What follows script or digest in a fetch: number of keys, keys, arguments.
 
@@ -100,11 +106,12 @@ class Unacked:
             queue_keys: all keys to look into, in order of preference; the queues in turn for each priority step.
             queues: name of each queue, and whether what comes from it will be acknowledged.
             backfill_floor: share of backfill while live jobs wait too.
+            most: messages at most.
             now: seconds of the clock, for tests; empty for the server's.
         """
         keys = (self.keys.unacked, self.keys.index, self.keys.malformed, *queue_keys)
         arguments = (part for name, acked in queues for part in (name, "ack" if acked else "no_ack"))
-        return (len(keys), *keys, backfill_floor, now, *arguments)
+        return (len(keys), *keys, backfill_floor, now, most, *arguments)
 
     def settle(self, tags: Sequence[str], *, now: str = "") -> None:
         """Forget messages that are done with; where a session has a next job, it goes to its lane in the same step.
@@ -117,6 +124,10 @@ class Unacked:
             self._settle(keys=[self.keys.unacked, self.keys.index], args=plain)
         if of_sessions := [tag for tag in tags if is_of_session(tag)]:
             self._leave(keys=self._leave_keys, args=[now, "", *of_sessions])
+
+    def settle_command(self, tags: Sequence[str]) -> tuple[Any, ...]:
+        """A command that does the same, to be sent along with others; for messages that are of no session."""
+        return ("EVAL", self._settle.script, 2, self.keys.unacked, self.keys.index, *tags)
 
     def renew(self, tags: Sequence[str]) -> None:
         """Keep messages from expiring; those that were settled or put back meanwhile stay so."""

@@ -78,10 +78,10 @@ class LaneBench:
             backfill_floor=self.floor,
             now=str(self.now),
         )
-        reply = self.unacked.fetch_script(keys=rest[:count], args=rest[count:])
-        if not reply or len(reply) == 1:
+        replies = self.unacked.fetch_script(keys=rest[:count], args=rest[count:])
+        if not replies or len(replies[0]) == 1:
             return None
-        queue, raw, tag, *told = reply
+        queue, raw, tag, *told = replies[0]
         message = json.loads(raw)
         return Fetched(
             queue=queue.decode(),

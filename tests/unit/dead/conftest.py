@@ -69,7 +69,7 @@ class Bench:
     async def end(self, job_id: str, ending: Ending, *, writer: Writer | None = None, **changes: Any) -> None:
         """End a job as the engine does, and tell of it; a second later than the one before."""
         self.clock.seconds += 1
-        stands = await self.jobs.end(job_id, owner="", ending=ending)
+        stands = (await self.jobs.end(job_id, owner="", ending=ending)).ending
         await (writer or self.writer()).job_ended(make_job(**changes), job_id, stands)
 
     def letters(self, **which: Any) -> list[Letter]:

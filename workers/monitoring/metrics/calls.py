@@ -10,7 +10,7 @@ from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.clock import Clock
 from workers.jobs import JobStore
-from workers.jobs.base import Claim, Ending, Kept, Reopening
+from workers.jobs.base import Claim, Dropped, Ended, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.notify.posting import Posted, Posting
@@ -166,14 +166,14 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.mark_batched(job_id, kept=kept)
 
-    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> tuple[Dropped, ...]:
         """As the store itself."""
-        await self._jobs.hand_over(job_id, owner=owner, route=route)
+        return await self._jobs.hand_over(job_id, owner=owner, route=route)
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """As the store itself."""
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
-        if stands is ending:
+        if stands.ending is ending:
             self._metrics.ended(ending)
         return stands
 
