@@ -79,3 +79,7 @@ def test_whatever_a_producer_writes_a_label_keeps_its_seven_words(name: str, val
 def test_whatever_a_message_is_it_belongs_in_a_lane_or_in_none(found: Any) -> None:
     assert LaneHeader.of(found, queue="q") is None
     assert LaneHeader.of(message(found), queue="q") is None
+
+
+def test_what_comes_from_outside_has_no_place_in_lanes_whatever_it_says() -> None:
+    assert LaneHeader.of(message(HEADER), queue="byom.extract") is None
