@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.families import SCALE
 from benchmarks.growth_tables import tables
 from benchmarks.render import machine
 from benchmarks.results import Results, RowResult
@@ -78,11 +79,11 @@ def needs(costs: Costs, rate: float) -> Needs:
 
 
 def latest(runs: Sequence[Results]) -> list[RowResult]:
-    """Of each row that was measured its last results."""
+    """Of each row that was measured its last results, in the order of the rows."""
     found: dict[str, RowResult] = {}
     for run in runs:
         found |= {row.name: row for row in run.rows if any(line.values for line in row.lines)}
-    return list(found.values())
+    return sorted(found.values(), key=lambda row: list(SCALE).index(row.name) if row.name in SCALE else len(SCALE))
 
 
 def costs_of(rows: Sequence[RowResult]) -> tuple[Costs, Costs]:
@@ -141,7 +142,7 @@ def _lines(runs: Sequence[Results]) -> Iterator[str]:
                 f"{it.in_flight:,}",
                 f"{it.workers}",
                 f"{it.concurrency}",
-                f"{it.cores:.1f}",
+                f"{it.cores:.2f}",
                 _bytes(it.memory),
                 f"{it.redis_cores:.2f}",
                 f"{it.redis_servers}",
