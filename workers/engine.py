@@ -371,7 +371,11 @@ def _waits_for_a_batch(subject: Subject, claimed: Claimed) -> bool:
 
 async def _all(todo: Iterable[Awaitable[None]]) -> None:
     """Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended."""
-    for done in await asyncio.gather(*todo, return_exceptions=True):
+    several = list(todo)
+    if len(several) == 1:
+        await several[0]
+        return
+    for done in await asyncio.gather(*several, return_exceptions=True):
         if isinstance(done, BaseException):
             raise done
 

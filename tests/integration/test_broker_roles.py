@@ -161,6 +161,15 @@ RUINOUS: list[tuple[str, ...]] = [
     ("SCRIPT", "FLUSH"),
     ("GET", "another:application"),
 ]
+#: Ways to results whose ids one does not know: to hear of all of them, or to find the ids.
+OVERHEARING: list[tuple[str, ...]] = [
+    ("PSUBSCRIBE", "celery-task-meta-*"),
+    ("PUBSUB", "CHANNELS", "*"),
+    ("SCAN", "0"),
+    ("RANDOMKEY",),
+    ("KEYS", "*"),
+]
+
 MAY_NOT: dict[str, list[tuple[str, ...]]] = {
     "worker": [("CONFIG", "GET", "maxmemory")],
     "producer": [
@@ -170,6 +179,8 @@ MAY_NOT: dict[str, list[tuple[str, ...]]] = {
         ("XRANGE", "byom:usage:records", "-", "+"),
         ("XADD", "byom:config:changes", "*", "a", "b"),
         ("PUBLISH", "/0.celery.pidbox", "x"),
+        ("PUBLISH", RESULT, "x"),
+        *OVERHEARING,
     ],
     "pipeline": [
         ("LRANGE", "byom.extract", "0", "-1"),
@@ -178,7 +189,8 @@ MAY_NOT: dict[str, list[tuple[str, ...]]] = {
         ("LPUSH", "extract.openai", "x"),
         ("SET", RESULT, "x"),
         ("EVAL", "return 1", "0"),
-        ("SCAN", "0"),
+        ("PUBLISH", RESULT, "x"),
+        *OVERHEARING,
     ],
     "flower": [("SET", RESULT, "x"), ("LPUSH", "extract.openai", "x"), ("HSET", "byom:usage:sums:1", "a", "b")],
     "operator": [("CONFIG", "SET", "maxmemory", "1")],

@@ -97,6 +97,11 @@ def check_sink(document: dict[str, Any]) -> None:
     assert document.keys() == written.keys()
 
 
+def check_vector(document: dict[str, Any]) -> None:
+    job = parse_job(document["payload"])
+    assert job.project in json.loads(document["statement"])["payload"].values()
+
+
 def check_policy(document: dict[str, Any]) -> None:
     """A document without a label is a policy of AWS; any other has a label."""
     assert document["Version"] == "2012-10-17"
@@ -115,6 +120,7 @@ JSON: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "record": check_record,
     "entry": check_entry,
     "sink": check_sink,
+    "vector": check_vector,
     "": check_policy,
 }
 
