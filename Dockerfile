@@ -45,5 +45,5 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 # Reads what the worker says of itself; see docs/deployment.md.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=30s --retries=3 \
-    CMD byom health
+    CMD python -m workers.health
 CMD ["byom", "worker"]

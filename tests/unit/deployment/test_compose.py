@@ -14,6 +14,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from packaging.version import Version
 
+import workers.health.__main__ as probe
 from config.settings import Settings
 from tests.unit.deployment.compose_file import REQUIRED, ROLES, ROOT, TEXT, USERS, VARIABLE, compose
 
@@ -218,7 +219,8 @@ def test_a_stopping_worker_has_longer_than_its_drain() -> None:
 def test_the_health_check_reads_what_the_worker_writes_where_it_may_write() -> None:
     file = SERVICES["worker"]["environment"]["BYOM_HEALTH_FILE"]
 
-    assert SERVICES["worker"]["healthcheck"]["test"] == "byom health"
+    assert SERVICES["worker"]["healthcheck"]["test"] == "python -m workers.health"
+    assert probe.main([], {"BYOM_HEALTH_FILE": "/nowhere"}) == 3
     assert file.startswith(SERVICES["worker"]["tmpfs"][0].partition(":")[0] + "/")
 
 

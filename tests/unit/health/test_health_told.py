@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support import ManualClock
 from workers.health import Health, Heart, Part, Problem, Reach, Stage, Terms
+from workers.health.__main__ import main
 from workers.health.file import NoPulse, read_pulse, write_pulse
 from workers.health.serving import with_health
 from workers.health.systemd import notify
@@ -156,3 +158,21 @@ def test_a_file_that_cannot_be_written_is_told_once_and_stops_nothing(
 
     assert told == [True, True]
     assert capsys.readouterr().out.count("health_not_written") == 1
+
+
+def test_a_probe_is_told_by_an_exit_code_and_json(
+    heart: Heart, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "health"
+    environment = {"BYOM_HEALTH_FILE": str(path)}
+    monkeypatch.setattr("workers.health.__main__.time", SimpleNamespace(monotonic=lambda: 1.0))
+
+    assert (main([], {}), main(["--raedy"], environment), main([], environment)) == (2, 2, 3)
+    heart.enter(Stage.DRAINING)
+    write_pulse(path, heart.pulse())
+    capsys.readouterr()
+    assert (main([], environment), main(["--ready"], environment)) == (0, 1)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["live"], one["ready"]) for one in told] == [(True, False)] * 2
+    monkeypatch.setattr("workers.health.__main__.time", SimpleNamespace(monotonic=lambda: 100.0))
+    assert main([], environment) == 1
