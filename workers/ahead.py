@@ -7,6 +7,7 @@ runs the task as ever; the task finds what was done in its request.
 """
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -122,23 +123,23 @@ class Ahead:
         """Take one delivery as far as it goes without a thread; None when its task has to conclude it.
 
         Raises:
-            redis.RedisError: the result could not be stored.
+            redis.RedisError: that it began, or its result, could not be stored.
         """
         began = time.monotonic()
         told = SimpleNamespace(**request)
         _, named, after = body
+        whereabouts = json.dumps({"pid": os.getpid(), "hostname": told.hostname})
+        await self._results.store(task.backend, told.id, whereabouts, STARTED, told)
         with handling(task.name, told.id, TraceContext.of(told), self._tracing) as handled:
             handled.parsed = parse_job(named["job"])
             route = Route.model_validate(named["route"])
-            whereabouts = {"pid": os.getpid(), "hostname": told.hostname}
-            await self._results.store(task.backend, told.id, whereabouts, STARTED, told)
             delivery = self.delivery_of(request)
             handled.outcome = await self._work(handled.parsed, job_id=told.id, route=route, delivery=delivery)
         if not isinstance(handled.outcome, Ending) or handled.outcome.result is None or _has_more_to_do(request, after):
             request[HANDLED] = handled
             return None
         receipt = Receipt(handled.outcome.result)
-        await self._results.store(task.backend, told.id, receipt, SUCCESS, told)
+        await self._results.store(task.backend, told.id, receipt.text(), SUCCESS, told)
         return Succeeded(shown=repr(receipt), seconds=time.monotonic() - began)
 
 

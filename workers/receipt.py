@@ -20,6 +20,10 @@ class Receipt:
     def __json__(self) -> dict[str, Any]:
         return self._result.model_dump(mode="json", exclude_none=True)
 
+    def text(self) -> str:
+        """The same as JSON."""
+        return self._result.model_dump_json(exclude_none=True)
+
     def __repr__(self) -> str:
         result = self._result
         last = result.attempts[-1] if result.attempts else None

@@ -23,5 +23,6 @@ def test_jobs_whose_results_cannot_be_stored_are_done_when_they_can(tmp_path: Pa
         log = pool.worker_logs()
 
     assert {result.status for result in results} == {JobStatus.SUCCEEDED}
-    # Celery tries twice: to store the result, and then the failure to do so.
-    assert log.count("job_put_back") == REFUSED // 2
+    # Once for each that the event loop could not store. Where a task runs in a thread Celery tries twice: to store the
+    # result, and then the failure to do so.
+    assert REFUSED // 2 < log.count("job_put_back") <= REFUSED

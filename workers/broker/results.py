@@ -5,6 +5,7 @@ that it has accepted, which were paid for, and whose ends make room. And it neve
 the end; Celery looks and writes in two steps, between which a worker may be stopped for minutes.
 """
 
+import json
 from typing import Any
 
 from celery.backends.redis import RedisBackend
@@ -37,21 +38,21 @@ class Results:
         """Take a client of the server on which the backend keeps results."""
         self._store = Script(Pipelining(client), lua("workers.broker", "result"))
 
-    async def store(self, backend: Any, task_id: str, result: Any, state: str, request: Any) -> None:
-        """Store the very text that the backend would store, and tell those who wait for it.
+    async def store(self, backend: Any, task_id: str, result: str, state: str, request: Any) -> None:
+        """Store what the backend would store, and tell those who wait for it.
 
         Args:
             backend: Celery's.
             task_id: the task.
-            result: what it came to, or what there is to say of it so far.
+            result: what it came to, or what there is to say of it so far, as JSON.
             state: as Celery names it.
             request: its request, for the ids of its group and of its parent.
 
         Raises:
             redis.RedisError: the server could not be reached, or refused.
         """
-        told = backend._get_result_meta(result=result, state=state, traceback=None, request=request)  # noqa: SLF001 - as the backend does
-        await self._store(
-            keys=[backend.get_key_for_task(task_id)],
-            args=[backend.encode({**told, "task_id": task_id}), int(backend.expires or 0)],
-        )
+        told = backend._get_result_meta(result=None, state=state, traceback=None, request=request)  # noqa: SLF001 - as the backend does
+        del told["status"], told["result"]
+        # The script reads the state, which comes first. The result is JSON already, and often long.
+        text = f'{{"status": "{state}", "result": {result}, {json.dumps({**told, "task_id": task_id})[1:]}'
+        await self._store(keys=[backend.get_key_for_task(task_id)], args=[text, int(backend.expires or 0)])
