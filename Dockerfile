@@ -11,8 +11,12 @@ RUN python -m venv --without-pip /opt/byom
 WORKDIR /src
 # Dependencies come first, so that a change of code does not install them again.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-      > /tmp/requirements.txt \
+# The usage ledger in a database, traces, and backfills from Parquet files.
+ARG EXTRAS="sql otel parquet"
+RUN python -c "import sys, tomllib; \
+      told = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      extras = [line for extra in sys.argv[1:] for line in told['optional-dependencies'][extra]]; \
+      print(*told['dependencies'], *extras, sep='\n')" ${EXTRAS} > /tmp/requirements.txt \
     && pip --python /opt/byom/bin/python install --requirement /tmp/requirements.txt
 COPY README.md LICENSE ./
 COPY config config

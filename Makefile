@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit lint format docs bench chaos clean
+.PHONY: help install demo test unit lint format docs audit bench chaos clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: install ## rewrite the code in the house format
 
 docs: install ## print the pages of the docs that come from the code
 	$(BIN)/python -m workers.reference
+
+audit: install ## ask the advisory server about all that is installed; ends with 3 where it cannot be asked
+	$(BIN)/python -m tests.audit
 
 # An environment of its own: LiteLLM, the rival, pins older versions of what the tests use.
 # A few rows: make bench BENCH='--only enqueue --only tokens'; what there is: make bench BENCH=--list

@@ -131,7 +131,12 @@ def render(
 
 @app.command()
 def size(
-    file: Annotated[Path, typer.Argument(help="Results of scale, kept with --json.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Results of scale, kept with --json; of a row in several the last counts.", metavar="FILE..."
+        ),
+    ],
     *,
     into: Annotated[
         Path | None,
@@ -143,10 +148,10 @@ def size(
     Examples:
         python -m benchmarks size scale.json
 
-        python -m benchmarks size scale.json --into docs/sizing.md
+        python -m benchmarks size older.json newer.json --into docs/sizing.md
     """
     try:
-        text = sizing.markdown(Results.model_validate_json(file.read_bytes()))
+        text = sizing.markdown([Results.model_validate_json(file.read_bytes()) for file in files])
         if into is not None:
             into.write_text(put(into.read_text(encoding="utf-8"), "sizing", text), encoding="utf-8")
             return

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.results import Line, Results, RowResult
+from benchmarks.results import Line, RowResult
 from benchmarks.rows import written
 
 
@@ -31,6 +31,7 @@ PIVOTS = (
             ("costs", "one episode"),
             ("costs-ten", "ten episodes"),
             ("costs-unmetered", "one episode, without admission"),
+            ("costs-apart", "one episode, results on another Redis"),
         ),
         columns=(
             *_CPU,
@@ -96,21 +97,20 @@ PIVOTS = (
 )
 
 
-def tables(results: Results) -> Iterator[str]:
+def tables(measured: Sequence[RowResult]) -> Iterator[str]:
     """Those of which anything was measured; in Markdown. A cell is the median, and least to greatest below it."""
     for pivot in PIVOTS:
-        found = [(row, says) for row in results.rows for name, says in pivot.rows if _is(row, name)]
-        measured = [(row, says.format(**row.sizes)) for row, says in found if any(line.values for line in row.lines)]
-        if measured:
+        found = [(row, says) for row in measured for name, says in pivot.rows if _is(row, name)]
+        if found:
             yield ""
             yield f"### {pivot.heading}"
             yield ""
             yield f"| | {' | '.join(head for _, head in pivot.columns)} | repeats |"
             yield f"|---{'|---' * len(pivot.columns)}|---|"
-            for row, says in measured:
+            for row, says in found:
                 lines = {line.key: line for line in row.lines}
-                cells = [_cell(lines.get(key)) for key, _ in pivot.columns]
-                yield f"| {' | '.join([says, *cells, str(max(len(line.values) for line in row.lines))])} |"
+                cells = [says.format(**row.sizes), *(_cell(lines.get(key)) for key, _ in pivot.columns)]
+                yield f"| {' | '.join([*cells, str(max(len(line.values) for line in row.lines))])} |"
 
 
 def _is(row: RowResult, name: str) -> bool:

@@ -1,12 +1,12 @@
 """What a deployment needs for so many calls a second, from what jobs were measured to cost."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.growth_tables import tables
 from benchmarks.render import machine
-from benchmarks.results import Results
+from benchmarks.results import Results, RowResult
 
 RATES = (10, 100, 1_000)
 #: Seconds of a call.
@@ -77,13 +77,21 @@ def needs(costs: Costs, rate: float) -> Needs:
     )
 
 
-def costs_of(results: Results) -> tuple[Costs, Costs]:
+def latest(runs: Sequence[Results]) -> list[RowResult]:
+    """Of each row that was measured its last results."""
+    found: dict[str, RowResult] = {}
+    for run in runs:
+        found |= {row.name: row for row in run.rows if any(line.values for line in row.lines)}
+    return list(found.values())
+
+
+def costs_of(rows: Sequence[RowResult]) -> tuple[Costs, Costs]:
     """With one episode a job, and with ten.
 
     Raises:
         ValueError: a row is missing that it takes.
     """
-    found = {(row.name, line.key): line.spread[1] for row in results.rows for line in row.lines if line.values}
+    found = {(row.name, line.key): line.spread[1] for row in rows for line in row.lines if line.values}
     try:
         return _costs(found, "costs", 1), _costs(found, "costs-ten", 10)
     except KeyError as error:
@@ -108,20 +116,23 @@ def _costs(found: Mapping[tuple[str, str], float], row: str, episodes: int) -> C
     )
 
 
-def markdown(results: Results) -> str:
-    """The table for operators, and how costs grow."""
-    return "\n".join(_lines(results)) + "\n"
+def markdown(runs: Sequence[Results]) -> str:
+    """The table for operators, and how costs grow; a later run counts more than an earlier one."""
+    return "\n".join(_lines(runs)) + "\n"
 
 
-def _lines(results: Results) -> Iterator[str]:
-    yield f"From what was measured {machine(results)}."
+def _lines(runs: Sequence[Results]) -> Iterator[str]:
+    rows = latest(runs)
+    for run in runs:
+        if names := [f"`{row.name}`" for row in run.rows if row in rows]:
+            yield f"* {', '.join(names)}: measured {machine(run)}."
     yield ""
     yield (
         "| calls/s | episodes a job | in flight | workers | `BYOM_CONCURRENCY` | cores for workers | their memory | "
         "cores for Redis | Redis servers | Redis, results kept a day | kept an hour | more when an hour's jobs wait |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
-    for costs in costs_of(results):
+    for costs in costs_of(rows):
         for rate in RATES:
             it = needs(costs, rate)
             cells = (
@@ -139,7 +150,7 @@ def _lines(results: Results) -> Iterator[str]:
                 _bytes(it.redis_backlog),
             )
             yield f"| {' | '.join(cells)} |"
-    yield from tables(results)
+    yield from tables(rows)
 
 
 def _bytes(amount: float) -> str:

@@ -15,7 +15,8 @@ ConfigError
 ├── InvalidCredential    what was asked for does not fit the state that a credential is in
 ├── MalformedCredential  a secret has not the shape of its provider's credentials
 ├── InvalidFile          a configuration file cannot be used
-└── InvalidWebhook       a webhook is not there, is stored damaged, or does not fit
+├── InvalidWebhook       a webhook is not there, is stored damaged, or does not fit
+└── InvalidProducer      a producer that signs its jobs is not there, is stored damaged, or does not fit
 """
 
 
@@ -86,3 +87,7 @@ class InvalidFile(ConfigError):
 
 class InvalidWebhook(ConfigError):
     """A webhook is not there, is stored damaged, or does not fit."""
+
+
+class InvalidProducer(ConfigError):
+    """A producer that signs its jobs is not there, is stored damaged, or does not fit."""

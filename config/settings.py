@@ -1,14 +1,15 @@
 """Settings of one process: environment (`BYOM_*`), then `byom.toml`, then defaults."""
 
+import base64
 import json
 import os
 import re
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -19,6 +20,7 @@ from pydantic_settings import (
 
 from config.errors import SettingsError
 from tasks.contract import ProviderKind
+from tasks.contract.fields import IDENTIFIER
 from tasks.contract.problems import Problem, problems
 
 _PREFIX = "BYOM_"
@@ -48,6 +50,16 @@ def _decoded_list(value: Any) -> Any:
 def _http_url(value: SecretStr) -> SecretStr:
     if not re.match(r"https?://[^/]", value.get_secret_value()):
         raise ValueError("must be an http or https URL, such as http://collector:4318")
+    return value
+
+
+def _signing_key(value: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ValueError("must be the key of a producer, whsec_ and base64, as `byom producer key` prints it")
     return value
 
 
@@ -100,12 +112,12 @@ class Settings(BaseSettings):
     #: The longest wait that a worker spends in place before a retry, in seconds; a longer one is spent in the lane.
     patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     #: Seconds that a job waits for a rate limit of one connection before it goes on to the next.
-    fallback_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    fallback_patience: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 30
     #: Seconds that a job of class `backfill` waits for a rate limit of one connection before it goes on to the next, or
     #: fails on the last.
-    backfill_max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400
+    backfill_max_wait: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 86_400
     #: Seconds that a job waits on its last connection before it fails.
-    max_wait: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3_600
+    max_wait: Annotated[float, Field(ge=0, le=31_536_000, allow_inf_nan=False)] = 3_600
     #: Share of backfill jobs in what is handed out while live jobs wait too.
     backfill_floor: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
     #: Seconds that a worker drives a backfill for, before any worker goes on with it.
@@ -117,7 +129,7 @@ class Settings(BaseSettings):
     visibility_timeout: Annotated[int, Field(ge=10)] = 60
     #: Seconds that results are kept.
     result_ttl: Annotated[int, Field(ge=60)] = 86_400
-    #: Seconds that the working state of a job is kept: finished parts, attempts, the final answer.
+    #: Seconds that the working state of a job is kept beyond its waits: finished parts, attempts, the final answer.
     job_state_ttl: Annotated[int, Field(ge=60)] = 3_600
     #: Seconds that an idempotency key is remembered.
     idempotency_ttl: Annotated[int, Field(ge=60)] = 604_800
@@ -171,12 +183,25 @@ class Settings(BaseSettings):
     #: What failed jobs are encrypted with while they are kept: 32 bytes as base64. Several are separated by commas: the
     #: first one encrypts, all decrypt. Absent: they are kept in the clear.
     dead_letter_key: SecretStr | None = None
+    #: Whether workers ask of jobs who sent them: `off`; `optional`, where a signature that is there must be right; or
+    #: `required`, where a job without one is refused.
+    signed_jobs: Literal["off", "optional", "required"] = "off"
+    #: The producer in whose name this process signs the jobs that it enqueues; see `byom producer add`.
+    producer_name: Annotated[str, Field(pattern=IDENTIFIER, max_length=128)] | None = None
+    #: The key of that producer.
+    producer_key: Annotated[SecretStr, AfterValidator(_signing_key)] | None = None
     #: Workers that may die with a job in hand; the last try is made in a process of the job's own.
     max_crashes: Annotated[int, Field(ge=2, le=100)] = 3
     #: Lines of the log: `text` for people, `json` for machines.
     log_format: Literal["text", "json"] = "text"
     #: The least that is logged.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _producers_have_name_and_key(self) -> Self:
+        if (self.producer_name is None) is not (self.producer_key is None):
+            raise ValueError("BYOM_PRODUCER_NAME and BYOM_PRODUCER_KEY go together; set both, or neither")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,7 @@ from workers.ahead import HANDLED
 from workers.broker.pool import Done
 from workers.broker.redaction import ByomTask
 from workers.engine import Outcome
+from workers.intake import Accepted, Duplicate
 from workers.routing import Route
 from workers.runtime import runtime
 from workers.task_body import carry_out, conclude
@@ -19,7 +20,12 @@ from workers.task_body import carry_out, conclude
 def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
     """Accept a job that a foreign producer published, and send it to the queue of its project's provider."""
     here = runtime()
-    return carry_out(self, job, here.accept, pause=here.pause, failed=here.failed, tracing=here.tracing)
+
+    def step(parsed: ExtractionJob, job_id: str) -> Accepted | Duplicate:
+        here.guard.check(self.request, job, project=parsed.project, entering=True)
+        return here.accept(parsed, job_id)
+
+    return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 
 
 class ProviderTask(ByomTask):
@@ -39,7 +45,9 @@ def _attempt(self: "Task[Any, Any]", job: dict[str, Any], route: dict[str, Any])
         return conclude(self, job, handled, pause=here.pause, failed=here.failed)
 
     def step(parsed: ExtractionJob, job_id: str) -> Outcome:
-        return here.attempt(parsed, job_id, Route.model_validate(route), here.ahead.delivery_of(vars(self.request)))
+        way = Route.model_validate(route)
+        here.guard.check(self.request, job, project=parsed.project, replays=way.replays)
+        return here.attempt(parsed, job_id, way, here.ahead.delivery_of(vars(self.request)))
 
     return carry_out(self, job, step, pause=here.pause, failed=here.failed, tracing=here.tracing)
 

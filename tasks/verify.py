@@ -4,9 +4,10 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from tasks.contract import VERIFY_TASK, ContractError
+from tasks.contract import VERIFY_TASK, ContractError, VerificationRequest
 from workers.broker.redaction import ByomTask
 from workers.runtime import runtime
+from workers.verification import Verification
 from workers.verification_body import carry_out_verification
 
 
@@ -14,4 +15,9 @@ from workers.verification_body import carry_out_verification
 def verify(self: "Task[Any, Any]", request: dict[str, Any]) -> Any:
     """Call the connections of a project once each, and report what works and what does not."""
     here = runtime()
-    return carry_out_verification(self, request, here.verify, pause=here.pause)
+
+    def step(parsed: VerificationRequest) -> list[Verification]:
+        here.guard.check(self.request, request, project=parsed.project, task=VERIFY_TASK, entering=True)
+        return here.verify(parsed)
+
+    return carry_out_verification(self, request, step, pause=here.pause)

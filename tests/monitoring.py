@@ -22,6 +22,7 @@ from workers.dead.shelf import Census
 from workers.lanes.views import LaneView
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics.pool import PoolCollector
+from workers.monitoring.pool.batches import MemoryBatches
 from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes
 from workers.monitoring.pool.meters import Limit, MemoryMeters, MeterBoard, MeterReading
 from workers.monitoring.pool.webhooks import MemoryWebhooks, WebhookBoard
@@ -56,6 +57,7 @@ def boards(
     failures: HourlyFailures | Mapping[datetime, Mapping[FailedKind, Sums]] | None = None,
     meters: MeterBoard | None = None,
     lanes: LaneBoard | None = None,
+    batches: MemoryBatches | None = None,
     webhooks: WebhookBoard | None = None,
     clock: ManualClock | None = None,
 ) -> Boards:
@@ -69,6 +71,7 @@ def boards(
         failures=UsageBook(failed, clock=clock, monotonic=clock.monotonic),
         meters=meters or MemoryMeters(),
         lanes=lanes or MemoryLanes(),
+        batches=batches or MemoryBatches(),
         webhooks=webhooks or MemoryWebhooks(),
         letters=MemoryLetters(),
         clock=clock,

@@ -19,6 +19,7 @@ class AlertKind(StrEnum):
     WEBHOOK_DISABLED = "byom.webhook_disabled"
     JOB_QUARANTINED = "byom.job_quarantined"
     DEAD_LETTERS_DROPPED = "byom.dead_letters_dropped"
+    SIGNATURE_REFUSED = "byom.signature_refused"
 
 
 class Alert(BaseModel):

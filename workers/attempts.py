@@ -32,7 +32,7 @@ from workers.jobs import JobStore
 from workers.outcome import Action, Decision, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Prompt, Provider, Reply
 from workers.providers.transport import Sent
-from workers.records import Done, about, record_of, tags_of
+from workers.records import Done, about, record_of, tags_of, tries_of
 from workers.tracing import NO_TRACING, Tracing
 from workers.trouble import Subject, Trouble, credential_alert
 from workers.verdict import judge
@@ -186,7 +186,7 @@ class Attempts:
             pack=pack,
             prompt=pack.prompt,
             credential=credential,
-            tries=sum(record.attempt.startswith(prefix) for record in records),
+            tries=tries_of(records, prefix),
             reservation=reservation,
             tier=self._flex.tier(subject),
         )

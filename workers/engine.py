@@ -33,7 +33,7 @@ from workers.progress import Progress
 from workers.providers.base import Fault
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
-from workers.writing_off import write_off
+from workers.writing_off import account_for, write_off
 
 _log = structlog.get_logger(__name__)
 
@@ -140,7 +140,7 @@ class Engine:
                 case Claimed():
                     known = replace(claim, attempts=await self._known(job, job_id, route, claim))
                     ending = quarantined(job, job_id=job_id, route=route, crashes=crashes, claimed=known)
-                    outcome = await self._jobs.end(job_id, owner=owner, ending=ending)
+                    outcome = (await self._jobs.end(job_id, owner=owner, ending=ending)).ending
                     self._leases.gone(job_id, owner=owner)
         await self._tell(job, job_id, outcome)
         return outcome
@@ -241,12 +241,16 @@ class Engine:
             trouble = Trouble.of_fault(fault, decide(fault), subject)
         if trouble is not None and subject is not None and trouble.parks(subject):
             await self._keep(job_id, progress)
-            return self._park(trouble, subject, delivery)
+            park = self._park(trouble, subject, delivery)
+            await self._jobs.outlast(job_id, wait=park.seconds)
+            return park
         onward = next_route(chain, route, trouble.code) if trouble is not None else None
         if onward is not None:
             await self._keep(job_id, progress)
-            await self._jobs.hand_over(job_id, owner=owner, route=onward)
+            others = await self._jobs.hand_over(job_id, owner=owner, route=onward)
             self._leases.gone(job_id, owner=owner)
+            await self._account_for(others, subject, units, progress.records[len(claimed.attempts) :])
+            await self._jobs.outlast(job_id, wait=self._patience.on(last=True, priority=job.priority))
             return HandOff(route=onward, address=address_of(job, chain, onward, self._patience))
         units = units or extraction.plan(job, context_tokens=_ANY, max_output=_ANY)
         failures = {
@@ -267,7 +271,18 @@ class Engine:
             await self._keep(job_id, progress)
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
         self._leases.gone(job_id, owner=owner)
-        return stands
+        await self._account_for(stands.dropped, subject, units, progress.records[len(claimed.attempts) :])
+        return stands.ending
+
+    async def _account_for(
+        self,
+        dropped: Sequence[Dropped],
+        subject: Subject | None,
+        units: Sequence[extraction.Unit],
+        own: Sequence[AttemptRecord],
+    ) -> None:
+        if dropped and subject is not None:
+            await account_for(self._jobs, subject, dropped, units=units, own=own, at_once=_CALLS_AT_ONCE)
 
     def _park(self, trouble: Trouble, subject: Subject, delivery: Delivery) -> Park:
         """Back to the lane, for as long as it takes or the job's patience lasts."""
@@ -356,7 +371,11 @@ def _waits_for_a_batch(subject: Subject, claimed: Claimed) -> bool:
 
 async def _all(todo: Iterable[Awaitable[None]]) -> None:
     """Errors are raised only when all have come to rest, so that no call goes on behind a job that has ended."""
-    for done in await asyncio.gather(*todo, return_exceptions=True):
+    several = list(todo)
+    if len(several) == 1:
+        await several[0]
+        return
+    for done in await asyncio.gather(*several, return_exceptions=True):
         if isinstance(done, BaseException):
             raise done
 

@@ -20,6 +20,7 @@ from workers.broker.describe import describe
 from workers.lanes.entering import Entry
 from workers.lanes.header import LaneHeader
 from workers.routing import Route
+from workers.signing import Signer
 from workers.tracing import TraceContext
 
 #: What Celery is to do after a job that nobody chained anything to.
@@ -30,10 +31,16 @@ _PERSISTENT = 2
 
 
 def attempt_headers(
-    address: LaneHeader | None, *, trace: TraceContext | None = None, crashes: int = 0
+    address: LaneHeader | None,
+    *,
+    trace: TraceContext | None = None,
+    crashes: int = 0,
+    signed: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What the message of an attempt says beside what Celery does; the one place where that is made."""
     headers = address.as_headers() if address else {}
+    if signed:
+        headers |= signed
     if trace:
         headers |= trace.as_headers()
     if crashes:
@@ -50,11 +57,12 @@ def attempt_signature(
     job_id: str,
     trace: TraceContext | None = None,
     crashes: int = 0,
+    signed: Mapping[str, Any] | None = None,
 ) -> "Signature[Any]":
     """The message that puts a job into its lane on the queue of its route's provider.
 
     Without an address it goes to the queue itself, past all lanes. `crashes` is how many workers vanished with the job
-    in hand so far.
+    in hand so far; `signed` is the header with the signature of its producer.
 
     Both reprs are given, so that Celery never makes its own of the payload: they are what Flower shows, and the
     payload holds what customers said.
@@ -67,7 +75,7 @@ def attempt_signature(
         queue=provider_queue(route.provider),
         argsrepr="()",
         kwargsrepr=describe(name, job_id, (), kwargs),
-        headers=attempt_headers(address, trace=trace, crashes=crashes) or None,
+        headers=attempt_headers(address, trace=trace, crashes=crashes, signed=signed) or None,
     )
 
 
@@ -77,9 +85,10 @@ class AttemptMessages:
     A job that is published from within a Celery task is no child of that task.
     """
 
-    def __init__(self, app: Celery) -> None:
-        """Take the app for which results come in."""
+    def __init__(self, app: Celery, *, signer: Signer | None = None) -> None:
+        """Take the app for which results come in, and what signs jobs, if they are signed."""
         self._app = app
+        self._signer = signer
         self._message = _Template(_MESSAGE)
         self._headers = _Template(_headers(origin=anon_nodename()))
         self._last: _Way | None = None
@@ -108,10 +117,16 @@ class AttemptMessages:
             key: see `Entry`.
             most: see `Entry`.
             trace: what enqueued it.
+
+        Raises:
+            JobRefused: it is to be signed and cannot be.
+            StoreError: the key that signs it cannot be read.
         """
         way, tag = self._way_of(route), address.tag(f"{self._tags}.{next(self._count)}")
         shown = {"job": {"project": job.project, "episodes": job.episodes}, "route": way.document}
-        body = self._body.filled({_Blank.JOB: job.model_dump_json(exclude_unset=True), _Blank.ROUTE: way.json})
+        payload = job.model_dump_json(exclude_unset=True)
+        signed = None if self._signer is None else self._signer.header(json.loads(payload), job_id=job_id)
+        body = self._body.filled({_Blank.JOB: payload, _Blank.ROUTE: way.json})
         values = {
             _Blank.TASK: way.quoted_task,
             _Blank.ID: _quoted(job_id),
@@ -122,7 +137,7 @@ class AttemptMessages:
                 **values,
                 _Blank.BODY: f'"{base64.b64encode(body.encode()).decode()}"',
                 _Blank.HEADERS: _joined(
-                    self._headers.filled(values), json.dumps(attempt_headers(address, trace=trace))
+                    self._headers.filled(values), json.dumps(attempt_headers(address, trace=trace, signed=signed))
                 ),
                 _Blank.REPLY_TO: _quoted(self._app.thread_oid),
                 _Blank.QUEUE: _quoted(way.queue),

@@ -24,6 +24,7 @@ from workers.intake import Intake
 from workers.messages import AttemptMessages
 from workers.notify.callbacks import CallbackCheck
 from workers.publishing import Batch, Publisher
+from workers.signing import open_signer
 from workers.tracing import NO_TRACING, Tracing, open_tracing
 
 __all__ = ["JobHandle", "Payload", "Producer", "WithId"]
@@ -96,7 +97,10 @@ class Producer:
             ).problem,
         )
         self._publisher = Publisher(
-            client, messages=AttemptMessages(app), key_ttl=settings.idempotency_ttl, tracing=tracing
+            client,
+            messages=AttemptMessages(app, signer=open_signer(settings, store)),
+            key_ttl=settings.idempotency_ttl,
+            tracing=tracing,
         )
 
     @classmethod

@@ -147,7 +147,7 @@ def lost_of(
             continue
         yield AttemptRecord(
             id=name,
-            attempt=f"{prefix}{len(made) + 1}",
+            attempt=f"{prefix}{tries_of(made, prefix) + 1}",
             job_id=subject.job_id,
             account=subject.effective.account,
             project=subject.job.project,
@@ -162,6 +162,17 @@ def lost_of(
             priority=subject.job.priority,
             started_at=dropped.since,
         )
+
+
+def tries_of(records: Iterable[AttemptRecord], prefix: str) -> int:
+    """The number of the last try of a part, 0 before the first.
+
+    Args:
+        records: attempts of its job.
+        prefix: `hop.part.`, with which their names begin.
+    """
+    # Not how many there are: one that was taken for lost, and was settled after all, is there twice.
+    return max((_number(record) for record in records if record.attempt.startswith(prefix)), default=0)
 
 
 def _came_to_rest(made: Sequence[AttemptRecord], dropped: Dropped) -> bool:

@@ -43,13 +43,14 @@ from workers.health.wiring import own_heart
 from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
-from workers.monitoring.metrics.serve import measured, measured_poster
+from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.patient import patient_client
 from workers.pool_clock import PoolClock
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
+from workers.signing import Noted, open_guard
 from workers.solitary.cells import Cells
 from workers.solitary.trial import Trials
 from workers.tracing import open_tracing
@@ -100,6 +101,7 @@ class Runtime:
                 allow_private=settings.allow_private_endpoints,
             ).problem,
         )
+        self.guard = open_guard(settings, self._store, clock=self.clock, noted=self._note_signature)
         self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
 
     def _clock_of_the_pool(self) -> PoolClock:
@@ -198,16 +200,19 @@ class Runtime:
             results=Results(self._result_client),
             tracing=self.tracing,
             clock=clock,
-            is_for_a_thread=self._trials.are_due,
+            # A guard reads the store, which must not stop the loop.
+            is_for_a_thread=lambda delivery: self.guard.looks_at_all or self._trials.are_due(delivery),
         )
 
         def changed(change: Change) -> None:
             directory.drop(change.scope, trust=change.trust)
             subscriptions.drop(change.scope)
+            self.guard.drop(change.scope)
 
         def unknown() -> None:
             directory.drop_everything()
             subscriptions.drop_everything()
+            self.guard.drop()
 
         follower = Follower.at(settings.redis_url, changed=changed, unknown=unknown)
         self._renewal = asyncio.create_task(leases.renew_forever())
@@ -243,6 +248,13 @@ class Runtime:
         self._events = events
         self._delivering = asyncio.create_task(deliverer.run_forever())
         return events
+
+    def _note_signature(self, noted: Noted) -> None:
+        """Count what came of a signature, and tell of one that was refused; nobody waits for that."""
+        measure_signature(self._settings, noted)
+        if noted.message:
+            alert = Alert(kind=AlertKind.SIGNATURE_REFUSED, at=self.clock.now(), message=noted.as_alert)
+            self._run(self._events.raise_once(alert, about=noted.producer or ""))
 
     def accept(self, job: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         """Accept a job that a foreign producer published.

@@ -35,6 +35,7 @@ from workers.intake import Accepted, Duplicate
 from workers.lanes.header import HEADER
 from workers.messages import attempt_signature
 from workers.receipt import Receipt
+from workers.signing import signature_of
 from workers.solitary.cells import NoChild
 from workers.tracing import NO_TRACING, Conclusion, TraceContext, Tracing
 
@@ -231,7 +232,16 @@ def _conclude(task: "Task[Any, Any]", job: dict[str, Any], handled: Handled) -> 
         case HandOff(route=route, address=address) | Accepted(route=route, address=address):
             crashes = (getattr(task.request, HEADER, None) or {}).get("crashes", 0)
             raise task.replace(
-                attempt_signature(task.app, job, route, address, job_id=job_id, trace=handled.trace, crashes=crashes)
+                attempt_signature(
+                    task.app,
+                    job,
+                    route,
+                    address,
+                    job_id=job_id,
+                    trace=handled.trace,
+                    crashes=crashes,
+                    signed=signature_of(task.request),
+                )
             )
         case Duplicate(job_id=first):
             return _duplicate(task, job, job_id=job_id, first=first)

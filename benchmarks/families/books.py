@@ -10,7 +10,19 @@ from benchmarks.rows import CannotMeasure, Figure, Measured, Row, Sizes, exactly
 
 
 def _measure(sizes: Sizes) -> Measured:
-    report = _played(sizes["jobs"], sizes["seed"])
+    return found_in(_played(sizes["jobs"], sizes["seed"]))
+
+
+def found_in(printed: str) -> Measured:
+    """What a round found, from what `--json` printed: a line for its report, and one for all rounds together.
+
+    Raises:
+        CannotMeasure: there is no report of a round.
+    """
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    report: dict[str, Any] = next((line for line in lines if "problems" in line), {})
+    if not report:
+        raise CannotMeasure("chaos printed no report of its round")
     faults = ", ".join(f"{count} {what}" for what, count in sorted(report["faults"].items()))
     return Measured(
         values={
@@ -28,15 +40,13 @@ def _measure(sizes: Sizes) -> Measured:
     )
 
 
-def _played(jobs: int, seed: int) -> dict[str, Any]:
-    """The report of one round."""
+def _played(jobs: int, seed: int) -> str:
+    """What one round printed."""
     command = [sys.executable, "-m", "tests.chaos", "--json", "--no-watched", f"--jobs={jobs}", f"--seed={seed}"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    try:
-        report: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        raise CannotMeasure(f"no report of the round; it ended with {ended.returncode}: {ended.stderr}") from None
-    return report
+    if not ended.stdout:
+        raise CannotMeasure(f"no report of the round; it ended with {ended.returncode}: {ended.stderr}")
+    return ended.stdout
 
 
 ROWS = (

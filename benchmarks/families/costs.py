@@ -15,6 +15,7 @@ from benchmarks.messages import message_jobs
 from benchmarks.rows import Figure, Measured, Row, Sizes
 from benchmarks.spent import Spent, figures, values
 from workers.embedded.simulator import Latency
+from workers.embedded.valkey import EmbeddedValkey
 
 _ALL = ("worker_cpu", "redis_cpu", "commands", "scripts", "received", "sent", "kept")
 _ENQUEUED = ("redis_cpu", "commands", "received")
@@ -41,13 +42,16 @@ def all_called(place: Ground, count: int) -> None:
     wait_for(lambda: not place.client.exists("byom.unacked"), seconds=_LONGEST, every=0.05)
 
 
-def _measure(sizes: Sizes, app: str = "workers.app") -> Measured:
+def _measure(sizes: Sizes, *, app: str = "workers.app", results_url: str = "") -> Measured:
     count, episodes = sizes["jobs"], sizes["episodes"]
     with ground(latency=LATENCY, extra={"BYOM_CONCURRENCY": "100"}) as place, place.producer() as producer:
         place.configure("costs", **UNBOUND)
-        worker = place.start_worker(app)
-        for handle in list(producer.enqueue_many(message_jobs("costs", max(5, 100 // episodes), episodes=episodes))):
-            handle.result(timeout=120)
+        if results_url:
+            place.extra["BYOM_RESULT_URL"] = results_url
+        worker, warming = place.start_worker(app), max(5, 100 // episodes)
+        for _ in producer.enqueue_many(message_jobs("costs", warming, episodes=episodes)):
+            pass
+        all_called(place, warming * episodes)
         place.fresh_books()
         before = Spent.so_far(place)
         with stopped(place):
@@ -77,7 +81,12 @@ def _measure(sizes: Sizes, app: str = "workers.app") -> Measured:
 
 
 def _unmetered(sizes: Sizes) -> Measured:
-    return _measure(sizes, "benchmarks.unmetered_app")
+    return _measure(sizes, app="benchmarks.unmetered_app")
+
+
+def _results_apart(sizes: Sizes) -> Measured:
+    with EmbeddedValkey() as other:
+        return _measure(sizes, results_url=other.url)
 
 
 def _cost_figures(what: str) -> Mapping[str, Figure]:
@@ -165,6 +174,14 @@ ROWS = (
         how="as costs, but whoever asks may call: the difference is what admission costs",
         figures=figures("", "per job without admission", ("worker_cpu", "redis_cpu", "commands", "scripts")),
         measure=_unmetered,
+        full={"jobs": 2_000, "episodes": 1},
+        quick={"jobs": 30},
+    ),
+    Row(
+        name="costs-apart",
+        how="as costs, with results on a Redis of their own; what the other one still has to do",
+        figures=figures("", "per job, results elsewhere", ("worker_cpu", "redis_cpu", "commands", "scripts", "kept")),
+        measure=_results_apart,
         full={"jobs": 2_000, "episodes": 1},
         quick={"jobs": 30},
     ),

@@ -10,20 +10,11 @@ from config.places import LOCATION, REGION, check_location, check_region
 from tasks.contract import ProviderKind, Role
 from tasks.contract.fields import HttpUrl, Identifier, Name
 
+#: The fields that kinds of provider say of themselves whether they take them.
+_OWN_SETTINGS = frozenset[str]().union(*(kind.settings for kind in KINDS.values()))
+
 #: The fields that decide whether a call works. When one of them changes, the connection is to be verified again.
-VERIFIED_FIELDS = (
-    "provider",
-    "model",
-    "credential",
-    "base_url",
-    "organization",
-    "api_version",
-    "gcp_project",
-    "location",
-    "region",
-    "external_id",
-    "structured_output",
-)
+VERIFIED_FIELDS = ("provider", "model", "credential", *sorted(_OWN_SETTINGS))
 
 #: The fields that meter a credential; they belong together, whichever level sets them.
 LIMIT_FIELDS = (
@@ -35,10 +26,6 @@ LIMIT_FIELDS = (
     "rpm_capacity",
     "rpm_refill_per_second",
 )
-
-
-#: The fields that not all kinds of provider take.
-_OWN_SETTINGS = frozenset[str]().union(*(kind.settings for kind in KINDS.values()))
 
 
 def takes(provider: ProviderKind, field: str) -> bool:

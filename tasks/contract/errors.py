@@ -18,6 +18,8 @@ class FailureCode(StrEnum):
     INVALID_JOB = "invalid_job"
     UNKNOWN_PROJECT = "unknown_project"
     NO_CONNECTION = "no_connection"
+    #: It is not signed by a producer that may speak for its project, where the pool asks for that.
+    SIGNATURE_REFUSED = "signature_refused"
     CREDENTIAL_REJECTED = "credential_rejected"
     CREDENTIAL_EXPIRED = "credential_expired"
     CREDENTIAL_MISSING = "credential_missing"

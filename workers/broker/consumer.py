@@ -8,15 +8,22 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from celery.exceptions import InvalidTaskError
 from celery.states import FAILURE
 from celery.worker.consumer import Consumer as StockConsumer
 from kombu.exceptions import DecodeError
 
+from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind, provider_task
 from workers.broker.describe import UNREADABLE
 from workers.broker.redaction import is_id
 
 #: What Celery needs of the headers to say which task failed.
 _NEEDED = ("id", "task", "root_id")
+
+#: The steps of a job inside the pool. Whoever may write to the entry queue alone is not to begin with them, past the
+#: examination of the job and with a place in the lanes that it chose itself.
+_INTERNAL = frozenset(map(provider_task, ProviderKind))
+_NOT_HERE = f"a step inside the pool is not taken from queue '{ENTRY_QUEUE}'; send {EXTRACT_TASK}"
 
 #: Seconds that events of tasks gather before they are sent, and how many at most. Celery sends them at once, one or two
 #: at a time, which costs more than all else that it does for a task; Flower reads large batches faster too.
@@ -51,6 +58,8 @@ class Consumer(StockConsumer):
 
         def on_message(message: Any) -> Any:
             if _is_task(message):
+                if getattr(message, "came_from", "") == ENTRY_QUEUE and message.headers.get("task") in _INTERNAL:
+                    return self.on_invalid_task(None, message, InvalidTaskError(_NOT_HERE))
                 return handle(message)
             return self.on_unknown_message(None, message)
 

@@ -85,6 +85,11 @@ class Message(virtual.Message):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Malformed(type(error).__name__) from None
 
+    @property
+    def came_from(self) -> str:
+        """The queue that it was fetched from, whatever it says itself; empty for a broadcast."""
+        return self._came_from
+
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
         """Give the message back; to its lane if it was parked, to the pool if it was collected."""
         if self.parked is None or not requeue or self.acknowledged:

@@ -16,20 +16,7 @@ from config.settings import Settings, load_settings
 from workers.broker.unacked import KEYS
 from workers.cli.console import JsonFlag, err, print_json
 from workers.cli.context import connect
-from workers.cli.dead_options import (
-    CauseOption,
-    ConnectionOption,
-    CredentialOption,
-    IdOption,
-    LabelOption,
-    ProjectOption,
-    ProviderOption,
-    SinceOption,
-    StatusOption,
-    UntilOption,
-    selected_pages,
-    selection,
-)
+from workers.cli.dead_options import selected_pages, selects
 from workers.cli.dead_replay import DISCARD_EXAMPLES, REPLAY_EXAMPLES, discard, replay
 from workers.cli.dead_views import as_json as letter_as_json
 from workers.cli.dead_views import show_counts, show_letter, show_table, with_contents
@@ -37,7 +24,7 @@ from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.dead.letter import Contents, Letter
 from workers.dead.sealing import Sealed, Sealing
-from workers.dead.selection import GROUPS, counted
+from workers.dead.selection import GROUPS, Selection, counted
 from workers.dead.shelf import Shelf
 
 app = typer.Typer(help="Look into the jobs that failed, run them again, or throw them away.", no_args_is_help=True)
@@ -53,17 +40,9 @@ app = typer.Typer(help="Look into the jobs that failed, run them again, or throw
         notes=f"Counts by: {', '.join(GROUPS)}.",
     ),
 )
+@selects
 def list_command(
-    cause: CauseOption = None,
-    project: ProjectOption = None,
-    provider: ProviderOption = None,
-    connection: ConnectionOption = None,
-    credential: CredentialOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    label: LabelOption = None,
-    ids: IdOption = None,
-    status: StatusOption = None,
+    selected: Selection,
     by: Annotated[str | None, typer.Option(help="Count them by this instead.", show_default=False)] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Show at most so many; without it 50, and all with --json.")
@@ -73,10 +52,6 @@ def list_command(
     """Show the jobs that failed, the newest first, or count them."""
     if by is not None and by not in GROUPS:
         raise typer.BadParameter(f"--by takes one of: {', '.join(GROUPS)}")
-    selected = selection(
-        cause=cause, project=project, provider=provider, connection=connection, credential=credential, since=since,
-        until=until, label=label, ids=ids, status=status,
-    )  # fmt: skip
     with _shelf(load_settings()) as (client, shelf):
         letters = chain.from_iterable(selected_pages(shelf, selected, newest_first=True))
         if by is not None:
@@ -136,17 +111,9 @@ def show(
         notes="With --payload each line holds what your customers said: mind where it goes.",
     )
 )
+@selects
 def export(
-    cause: CauseOption = None,
-    project: ProjectOption = None,
-    provider: ProviderOption = None,
-    connection: ConnectionOption = None,
-    credential: CredentialOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    label: LabelOption = None,
-    ids: IdOption = None,
-    status: StatusOption = None,
+    selected: Selection,
     payload: Annotated[bool, typer.Option("--payload", help="Write the jobs themselves too.")] = False,
     target: Annotated[str, typer.Option("--out", help="The file to write; - is stdout.")] = "-",
     as_json: JsonFlag = False,
@@ -154,10 +121,6 @@ def export(
     """Write the jobs that failed as JSON Lines, oldest first: cause, history and, with --payload, the job itself."""
     settings = load_settings()
     sealing = Sealing.of(settings.dead_letter_key)
-    selected = selection(
-        cause=cause, project=project, provider=provider, connection=connection, credential=credential, since=since,
-        until=until, label=label, ids=ids, status=status,
-    )  # fmt: skip
     written = unread = 0
     with ExitStack() as exits:
         _, shelf = exits.enter_context(_shelf(settings))

@@ -1,10 +1,12 @@
 """Which dead letters a command is about, as its command line says it."""
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +17,6 @@ from workers.cli.options import since as parse_since
 from workers.dead.letter import Letter
 from workers.dead.selection import Selection
 from workers.dead.shelf import Shelf, matching
-
-__all__ = ["ProjectOption"]
 
 
 class Status(StrEnum):
@@ -54,24 +54,19 @@ AllFlag = Annotated[bool, typer.Option("--all", help="Every letter: needed where
 YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def selection(
+def _selection(
     *,
-    cause: str | None,
-    project: str | None,
-    provider: ProviderKind | None,
-    connection: str | None,
-    credential: str | None,
-    since: str | None,
-    until: str | None,
-    label: list[str] | None,
-    ids: list[str] | None,
-    status: Status | None,
+    cause: CauseOption = None,
+    project: ProjectOption = None,
+    provider: ProviderOption = None,
+    connection: ConnectionOption = None,
+    credential: CredentialOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    label: LabelOption = None,
+    ids: IdOption = None,
+    status: StatusOption = None,
 ) -> Selection:
-    """The letters that a command line selects.
-
-    Raises:
-        BadParameter: an option does not say what it should.
-    """
     now = datetime.now(UTC)
     return Selection(
         causes=_causes(cause),
@@ -85,6 +80,26 @@ def selection(
         ids=frozenset(ids or []),
         status=status and status.value,
     )
+
+
+def selects(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options that say which letters it is about, before its own.
+
+    Its first parameter takes the selection. An option that does not say what it should ends the command with
+    `typer.BadParameter`.
+    """
+    which = inspect.signature(_selection).parameters
+    own = list(inspect.signature(command).parameters.values())[1:]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        selected = _selection(**{name: given.pop(name) for name in which})
+        command(selected, **given)
+
+    parameters = [*which.values(), *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as `inspect` reads it
+    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
+    return with_options
 
 
 def require_selection(selected: Selection, *, everything: bool) -> None:

@@ -15,23 +15,7 @@ from tasks.contract import Priority
 from workers.app import create_app
 from workers.cli.console import JsonFlag, err, out, print_json, progress
 from workers.cli.context import connect
-from workers.cli.dead_options import (
-    AllFlag,
-    CauseOption,
-    ConnectionOption,
-    CredentialOption,
-    IdOption,
-    LabelOption,
-    ProjectOption,
-    ProviderOption,
-    SinceOption,
-    StatusOption,
-    UntilOption,
-    YesFlag,
-    require_selection,
-    selected_pages,
-    selection,
-)
+from workers.cli.dead_options import AllFlag, YesFlag, require_selection, selected_pages, selects
 from workers.cli.dead_views import show_counts
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
@@ -61,17 +45,9 @@ DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Say how many there 
 LimitOption = Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")]
 
 
+@selects
 def replay(
-    cause: CauseOption = None,
-    project: ProjectOption = None,
-    provider: ProviderOption = None,
-    connection: ConnectionOption = None,
-    credential: CredentialOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    label: LabelOption = None,
-    ids: IdOption = None,
-    status: StatusOption = None,
+    selected: Selection,
     everything: AllFlag = False,
     limit: LimitOption = None,
     priority: Annotated[Priority | None, typer.Option(help="How long they may wait; without it as before.")] = None,
@@ -83,10 +59,6 @@ def replay(
     as_json: JsonFlag = False,
 ) -> None:
     """Run jobs that failed again, once what they failed of is mended."""
-    selected = selection(
-        cause=cause, project=project, provider=provider, connection=connection, credential=credential, since=since,
-        until=until, label=label, ids=ids, status=status,
-    )  # fmt: skip
     require_selection(selected, everything=everything)
     settings = load_settings()
     with ExitStack() as exits:
@@ -108,17 +80,9 @@ def replay(
     _report(outcomes, as_json=as_json)
 
 
+@selects
 def discard(
-    cause: CauseOption = None,
-    project: ProjectOption = None,
-    provider: ProviderOption = None,
-    connection: ConnectionOption = None,
-    credential: CredentialOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    label: LabelOption = None,
-    ids: IdOption = None,
-    status: StatusOption = None,
+    selected: Selection,
     everything: AllFlag = False,
     limit: LimitOption = None,
     dry_run: DryRunFlag = False,
@@ -126,10 +90,6 @@ def discard(
     as_json: JsonFlag = False,
 ) -> None:
     """Throw away what is kept of jobs that failed; their results and usage stay as long as they do anyway."""
-    selected = selection(
-        cause=cause, project=project, provider=provider, connection=connection, credential=credential, since=since,
-        until=until, label=label, ids=ids, status=status,
-    )  # fmt: skip
     require_selection(selected, everything=everything)
     with connect(load_settings().redis_url) as client:
         shelf = Shelf(client)

@@ -23,6 +23,7 @@ from workers.cli import (
     lanes,
     limits,
     models,
+    producer,
     project,
     result,
     schema,
@@ -117,6 +118,7 @@ app.add_typer(webhook.app, name="webhook")
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(connection.app, name="connection")
 app.add_typer(credential.app, name="credential")
+app.add_typer(producer.app, name="producer")
 app.add_typer(audit.app, name="audit")
 app.add_typer(account.app, name="account")
 app.add_typer(store.app, name="store")

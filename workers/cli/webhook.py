@@ -109,7 +109,7 @@ def list_webhooks(project: ProjectScope = None, account: AccountScope = None, as
     epilog=examples(
         "byom webhook secret --project acme",
         "byom webhook secret ops --project acme",
-        notes="Prints a secret: mind who sees your screen. It is the only command that does.",
+        notes="Prints a secret: mind who sees your screen. Besides it, `byom producer key` alone does.",
     )
 )
 def secret(

@@ -9,6 +9,7 @@ that is open runs it once, however many messages of it there are.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import redis
 from celery import Celery
@@ -26,6 +27,7 @@ from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Reopening, reopen_now
 from workers.messages import attempt_signature
 from workers.notify.callbacks import CallbackCheck
+from workers.signing import pool_signer
 
 #: Letters that are published together.
 BATCH = 100
@@ -87,6 +89,7 @@ class Replayer:
         self._clock = clock or SystemClock()
         self._shelf = Shelf(client)
         self._sealing = Sealing.of(settings.dead_letter_key)
+        self._signer = pool_signer(settings, store, clock=self._clock)
         self._max_crashes = settings.max_crashes
         self._ttl = max(settings.dead_letter_ttl, settings.job_state_ttl)
         #: The connections of the projects of one batch, so that the store is not read for each job.
@@ -175,9 +178,21 @@ class Replayer:
                 route = one.accepted.route.model_copy(update={"replays": one.letter.replays + 1})
                 payload = one.job.model_dump(mode="json", exclude_unset=True)
                 signature = attempt_signature(
-                    self._app, payload, route, one.accepted.address, job_id=one.letter.id, crashes=self._crashes(one)
+                    self._app,
+                    payload,
+                    route,
+                    one.accepted.address,
+                    job_id=one.letter.id,
+                    crashes=self._crashes(one),
+                    signed=self._signed(one, payload, replays=route.replays),
                 )
                 signature.apply_async(producer=producer, task_id=one.letter.id)
+
+    def _signed(self, ready: _Ready, payload: dict[str, Any], *, replays: int) -> dict[str, Any] | None:
+        """The pool's own signature: it is the pool that sends the job anew."""
+        if self._signer is None:
+            return None
+        return self._signer.header(payload, job_id=ready.letter.id, replays=replays)
 
     def _crashes(self, ready: _Ready) -> int:
         """How often workers died of a job; of one that was quarantined no further worker is to die."""

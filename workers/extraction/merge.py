@@ -1,6 +1,7 @@
 """One from many: duplicates within an answer, chunks of an episode, episodes of a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tasks.contract import Entity, EpisodeResult, ExtractionJob, Fact, Failure, ResultWarning
 from workers.extraction.instructions import OTHER_TYPE
@@ -65,7 +66,7 @@ def assemble(
     missing = [unit.index for unit in units if unit.index not in extracted and unit.index not in failures]
     if missing:
         raise ValueError(f"units {missing} have neither output nor failure; assemble once all have ended")
-    results: list[EpisodeResult] = []
+    merged: dict[str, _Merged | Failure] = {}
     warnings: list[ResultWarning] = []
     job_notes = Notes()
     if build_preface(job).context_cut:
@@ -74,31 +75,66 @@ def assemble(
         indexes = sorted(unit.index for unit in units if unit.episode.id == episode.id)
         failure = next((failures[index] for index in indexes if index in failures), None)
         if failure:
-            failure = failure.model_copy(update={"episode_id": episode.id})
-            results.append(EpisodeResult(episode_id=episode.id, failure=failure))
+            merged[episode.id] = failure.model_copy(update={"episode_id": episode.id})
             continue
         parts = [extracted[index] for index in indexes]
         notes = Notes()
-        results.append(_episode_result(job.project, episode.id, parts, notes))
+        merged[episode.id] = _merged(job.project, parts, notes)
         warnings += [warning for part in parts for warning in part.warnings]
         warnings += notes.warnings(episode.id)
-    return _with_mentions(results), [*job_notes.warnings(None), *warnings]
+    mentions = _mentions(merged)
+    results = [
+        EpisodeResult(episode_id=episode_id, failure=one)
+        if isinstance(one, Failure)
+        else _episode_result(job.project, episode_id, one, mentions)
+        for episode_id, one in merged.items()
+    ]
+    return results, [*job_notes.warnings(None), *warnings]
 
 
-def _episode_result(project: str, episode_id: str, parts: Sequence[Extracted], notes: Notes) -> EpisodeResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Merged:
+    """What an episode yielded, from all its chunks."""
+
+    #: Id → entity.
+    entities: Mapping[str, ExtractedEntity]
+    facts: Sequence[ExtractedFact]
+
+
+def _merged(project: str, parts: Sequence[Extracted], notes: Notes) -> _Merged:
     entities = merge_entities(entity for part in parts for entity in part.entities)
     facts = merge_facts(link_facts([fact for part in parts for fact in part.facts], entities), notes)
+    return _Merged(
+        entities={
+            stable_id("ent", project, name_key(entity.type), name_key(entity.name)): entity for entity in entities
+        },
+        facts=facts,
+    )
+
+
+def _mentions(merged: Mapping[str, _Merged | Failure]) -> Mapping[str, list[str]]:
+    """Id of each entity → the episodes that mention it, in their order."""
+    mentions: dict[str, list[str]] = {}
+    for episode_id, one in merged.items():
+        for entity_id in () if isinstance(one, Failure) else one.entities:
+            mentions.setdefault(entity_id, []).append(episode_id)
+    return mentions
+
+
+def _episode_result(
+    project: str, episode_id: str, merged: _Merged, mentions: Mapping[str, Sequence[str]]
+) -> EpisodeResult:
     return EpisodeResult(
         episode_id=episode_id,
         entities=[
             Entity(
-                id=stable_id("ent", project, name_key(entity.type), name_key(entity.name)),
+                id=entity_id,
                 name=entity.name,
                 type=entity.type,
                 summary=entity.summary,
-                episode_ids=[episode_id],
+                episode_ids=[*mentions[entity_id]],
             )
-            for entity in entities
+            for entity_id, entity in merged.entities.items()
         ],
         facts=[
             Fact(
@@ -106,25 +142,9 @@ def _episode_result(project: str, episode_id: str, parts: Sequence[Extracted], n
                 episode_id=episode_id,
                 **fact.model_dump(),
             )
-            for fact in facts
+            for fact in merged.facts
         ],
     )
-
-
-def _with_mentions(results: list[EpisodeResult]) -> list[EpisodeResult]:
-    """The same results, each entity with all episodes that mention it."""
-    mentions: dict[str, list[str]] = {}
-    for result in results:
-        for entity in result.entities:
-            mentions.setdefault(entity.id, []).append(result.episode_id)
-    return [
-        result.model_copy(update={"entities": [_mentioned(entity, mentions[entity.id]) for entity in result.entities]})
-        for result in results
-    ]
-
-
-def _mentioned(entity: Entity, episode_ids: list[str]) -> Entity:
-    return entity if entity.episode_ids == episode_ids else entity.model_copy(update={"episode_ids": [*episode_ids]})
 
 
 def _linked(fact: ExtractedFact, names: Mapping[str, str]) -> ExtractedFact:

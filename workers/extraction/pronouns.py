@@ -32,13 +32,12 @@ def speaker_name(episode: Episode) -> str | None:
 
 def resolve_pronoun(name: str, episode: Episode) -> str | None:
     """The name behind a pronoun, the name itself if it is none; None if nobody can tell."""
-    speaker = speaker_name(episode)
     if name in _FIRST_PERSON:
-        return speaker
+        return speaker_name(episode)
     if name in _OTHER_PERSON:
         return None
-    if speaker and episode.kind is EpisodeKind.MESSAGE and _means_speaker(name.casefold(), episode):
-        return speaker
+    if episode.kind is EpisodeKind.MESSAGE and _means_speaker(name.casefold(), episode):
+        return speaker_name(episode) or name
     return name
 
 

@@ -51,12 +51,10 @@ _CONTROLS = dict.fromkeys([*range(9), *range(14, 28), *range(127, 133), *range(1
 
 def _as_text(value: Any) -> Any:
     """Scalars as text on one line; anything else is left for pydantic to refuse."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
     if not isinstance(value, str):
-        return value
+        if value is None:
+            return ""
+        return str(value).lower() if isinstance(value, bool) else value
     if not value.isprintable():
         # A lone surrogate is valid in JSON and cannot be written out again.
         value = value.encode("utf-8", "ignore").decode("utf-8").translate(_CONTROLS)
@@ -64,7 +62,8 @@ def _as_text(value: Any) -> Any:
 
 
 _Text = BeforeValidator(_as_text)
-_NameText = Annotated[str, _Text, StringConstraints(min_length=1, max_length=LIMITS.name_chars)]
+# Bounds stand before it, nearer to the type: so pydantic checks them in its core, and not in Python.
+_NameText = Annotated[str, StringConstraints(min_length=1, max_length=LIMITS.name_chars), _Text]
 
 
 class Raw(BaseModel):
@@ -86,8 +85,8 @@ class RawFact(Raw):
 
     evidence: Annotated[str, _Text] = ""
     subject: _NameText
-    predicate: Annotated[str, _Text, StringConstraints(min_length=1, max_length=LABEL_CHARS)]
-    object: Annotated[str, _Text, StringConstraints(min_length=1, max_length=LITERAL_CHARS)]
-    fact: Annotated[str, _Text, StringConstraints(min_length=1, max_length=SENTENCE_CHARS)]
+    predicate: Annotated[str, StringConstraints(min_length=1, max_length=LABEL_CHARS), _Text]
+    object: Annotated[str, StringConstraints(min_length=1, max_length=LITERAL_CHARS), _Text]
+    fact: Annotated[str, StringConstraints(min_length=1, max_length=SENTENCE_CHARS), _Text]
     valid_at: Annotated[str, _Text] = ""
     invalid_at: Annotated[str, _Text] = ""

@@ -1,6 +1,6 @@
 """From what is known of a worker to whether it lives and whether it takes jobs. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -67,7 +67,7 @@ def judge(pulse: Pulse, *, now: float) -> Health:
 
 def _stuck(pulse: Pulse, now: float) -> Iterator[Problem]:
     patience = pulse.terms.patience
-    still = {part: now - beat for part, beat in pulse.beats.items() if now - beat > patience}
+    still = {part: now - beat for part, beat in _beats(pulse, now).items() if now - beat > patience}
     if Part.WATCH in still:
         # The others stand still with it.
         still = {Part.WATCH: still[Part.WATCH]}
@@ -83,6 +83,20 @@ def _stuck(pulse: Pulse, now: float) -> Iterator[Problem]:
             what=f"it was told to end {drained:.0f} s ago and had {pulse.terms.drain:.0f} s (BYOM_SHUTDOWN_TIMEOUT)",
             mend=_RESTART,
         )
+
+
+def _beats(pulse: Pulse, now: float) -> Mapping[Part, float]:
+    """When each part last moved, or had no chance to.
+
+    A broker that keeps its connections and answers nobody holds the consumer up, in one command after the other; the
+    event loop, which waits for nobody, has found that out.
+    """
+    is_away = pulse.reached.get(Reach.BROKER) is not None
+    held_up_until = now if is_away else pulse.turned.get(Reach.BROKER, 0.0)
+    beats = dict(pulse.beats)
+    if Part.CONSUMER in beats:
+        beats[Part.CONSUMER] = max(beats[Part.CONSUMER], held_up_until)
+    return beats
 
 
 def _unready(pulse: Pulse) -> Iterator[Problem]:

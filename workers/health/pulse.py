@@ -72,6 +72,8 @@ class Pulse(BaseModel):
     beats: Mapping[Part, float]
     #: What was reached at the last try, and what was not: then why, in a word.
     reached: Mapping[Reach, str | None]
+    #: When it was last found that something can be reached again, or cannot any more.
+    turned: Mapping[Reach, float]
 
 
 class Heart:
@@ -83,6 +85,7 @@ class Heart:
         self._stage, self._since = Stage.STARTING, now()
         self._beats = {Part.CONSUMER: now()}
         self._reached: dict[Reach, str | None] = {}
+        self._turned: dict[Reach, float] = {}
         self._lock = threading.Lock()
 
     def beat(self, part: Part, *_: Any) -> None:
@@ -99,6 +102,8 @@ class Heart:
     def note(self, reach: Reach, trouble: str | None = None) -> None:
         """Something was reached, or was not: then why, in a word that quotes nothing."""
         with self._lock:
+            if reach not in self._reached or (self._reached[reach] is None) is not (trouble is None):
+                self._turned[reach] = self._now()
             self._reached[reach] = trouble
 
     def pulse(self) -> Pulse:
@@ -111,4 +116,5 @@ class Heart:
                 since=self._since,
                 beats=dict(self._beats),
                 reached=dict(self._reached),
+                turned=dict(self._turned),
             )

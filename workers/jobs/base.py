@@ -39,13 +39,6 @@ class Ending(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The job is over; nothing is left to do but to return its ending."""
-
-    ending: Ending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Busy:
     """Another delivery has the job in hand."""
 
@@ -67,6 +60,16 @@ class Dropped:
     owner: str
     #: When it took the job in hand, by its own clock.
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The job is over; nothing is left to do but to return its ending."""
+
+    ending: Ending
+    #: Told to the delivery that ends it: others that have the job in hand all the same, having taken this one for
+    #: lost. Once it is over nobody asks what became of their calls.
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +141,16 @@ class JobStore(Protocol):
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
 
-    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
-        """Note that the job goes on to `route`, and give the lease back."""
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Keep the working state until the job has waited so many seconds, and as long as ever from then on.
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+        What it has finished and paid for is not to be forgotten while it waits for a spend cap, or for its turn.
+        """
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> tuple[Dropped, ...]:
+        """Note that the job goes on to `route`, and give the lease back; returns as `Ended.dropped`."""
+
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands.
 
         The parts of a job of which nothing is left to be done are dropped.

@@ -3,31 +3,36 @@
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route,
 --       6 '1' if nothing of the job is left to be done
--- Returns the ending that stood already, or '' when there was none
+-- Returns {the ending that stood already, or '' when there was none; then owner and instant of each other delivery that
+-- has the job in hand, where there was none}
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
 redis.call('HDEL', KEYS[1], 'hand:' .. ARGV[1])
 local ending = redis.call('HGET', KEYS[1], 'ending')
 if ending then
-  return ending
+  return {ending}
 end
-if ARGV[3] == 'route' then
+local is_over = ARGV[3] == 'ending'
+if not is_over then
   if tonumber(redis.call('HGET', KEYS[1], 'hop') or '0') < tonumber(ARGV[5]) then
     redis.call('HSET', KEYS[1], 'route', ARGV[4], 'hop', ARGV[5])
   end
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
-  return ''
 end
 -- The parts are in the ending now, unless it may be replayed; attempts stay, so that a late settlement still finds that
 -- it was counted.
-if ARGV[6] == '1' then
-  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if string.sub(field, 1, 5) == 'unit:' then
-      redis.call('HDEL', KEYS[1], field)
-    end
+local reply = {''}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local kind = string.sub(field, 1, 5)
+  if kind == 'hand:' then
+    reply[#reply + 1] = string.sub(field, 6)
+    reply[#reply + 1] = redis.call('HGET', KEYS[1], field)
+  elseif kind == 'unit:' and is_over and ARGV[6] == '1' then
+    redis.call('HDEL', KEYS[1], field)
   end
 end
-redis.call('HSET', KEYS[1], 'ending', ARGV[4], 'whole', ARGV[6])
+if is_over then
+  redis.call('HSET', KEYS[1], 'ending', ARGV[4], 'whole', ARGV[6])
+end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
-return ''
+return reply

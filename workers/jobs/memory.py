@@ -7,7 +7,7 @@ from tasks.contract import AttemptRecord
 from workers.clock import Clock
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
+from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 
 
 @dataclass(slots=True)
@@ -80,22 +80,29 @@ class MemoryJobs:
         """Note that the job is to wait for no batch any more."""
         self._job(job_id).batched = True
 
-    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Nothing is forgotten anyway."""
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> tuple[Dropped, ...]:
         """Note that the job goes on to `route`, and give the lease back."""
         job = self._job(job_id)
         self._lay_down(job, owner)
-        if job.ending is None and (job.route is None or job.route.hop < route.hop):
+        if job.ending is not None:
+            return ()
+        if job.route is None or job.route.hop < route.hop:
             job.route = route
+        return dropped_of(job.hands, owner)
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands."""
         job = self._job(job_id)
         self._lay_down(job, owner)
-        if job.ending is None:
-            job.ending = ending
-            if ending.whole:
-                job.units.clear()
-        return job.ending
+        if job.ending is not None:
+            return Ended(ending=job.ending)
+        job.ending = ending
+        if ending.whole:
+            job.units.clear()
+        return Ended(ending=ending, dropped=dropped_of(job.hands, owner))
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""

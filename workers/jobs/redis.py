@@ -1,7 +1,8 @@
 """The job store on Redis or Valkey."""
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from workers.lua import lua
 from workers.pipelining import Pipelining, Script
 from workers.routing import Route
 
-from .base import Busy, Claim, Claimed, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
+from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 
 
 def job_key(job_id: str) -> str:
@@ -112,19 +113,26 @@ class RedisJobs:
         """Note that the job is to wait for no batch any more, and keep its working state for so many seconds."""
         await self._mark(keys=[job_key(job_id)], args=[kept])
 
-    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """Keep the working state until the job has waited so many seconds, and as long as ever from then on."""
+        # Most waits are short, and need no command.
+        if wait > self._state_ttl / 2:
+            await self._pipelining.execute("EXPIRE", job_key(job_id), math.ceil(wait) + self._state_ttl)
+
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> tuple[Dropped, ...]:
         """Note that the job goes on to `route`, and give the lease back."""
-        await self._end(
+        _, *others = await self._end(
             keys=[job_key(job_id), lease_key(job_id)],
             args=[owner, self._state_ttl, "route", route.model_dump_json(), route.hop],
         )
+        return _others(others)
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands."""
-        earlier = await self._end(
+        earlier, *others = await self._end(
             keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments(owner, self._state_ttl, ending)
         )
-        return Ending.parse(earlier) if earlier else ending
+        return Ended(ending=Ending.parse(earlier) if earlier else ending, dropped=_others(others))
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
@@ -147,7 +155,7 @@ def end_now(client: redis.Redis, job_id: str, ending: Ending, *, state_ttl: int)
         redis.RedisError: Redis does not answer.
     """
     end = client.register_script(lua("workers.jobs", "end"))
-    earlier = end(keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments("", state_ttl, ending))
+    earlier, *_ = end(keys=[job_key(job_id), lease_key(job_id)], args=_end_arguments("", state_ttl, ending))
     return Ending.parse(earlier) if earlier else ending
 
 
@@ -217,6 +225,12 @@ def _hands(fields: Mapping[bytes, bytes]) -> dict[str, datetime]:
         for kind, _, name in [field.decode().partition(":")]
         if kind == "hand"
     }
+
+
+def _others(told: Sequence[bytes]) -> tuple[Dropped, ...]:
+    """From owner and instant of each, as `end.lua` tells them."""
+    hands = {b"hand:" + name: since for name, since in zip(told[::2], told[1::2], strict=True)}
+    return dropped_of(_hands(hands), "")
 
 
 def _milliseconds(seconds: float) -> int:

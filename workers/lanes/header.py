@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.contract import ENTRY_QUEUE
 from workers.lanes.keys import LaneName
 
 #: Name of the message header.
@@ -53,7 +54,12 @@ class LaneHeader(BaseModel):
 
     @classmethod
     def of(cls, message: Any, *, queue: str) -> Self | None:
-        """The header of a kombu message that goes to `queue`; None if it belongs in no lane."""
+        """The header of a kombu message that goes to `queue`; None if it belongs in no lane.
+
+        What comes from outside belongs in none, whatever it says: it has not been examined yet.
+        """
+        if queue == ENTRY_QUEUE:
+            return None
         try:
             told = message["headers"][HEADER]
             tag = message["properties"]["delivery_tag"]

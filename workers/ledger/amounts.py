@@ -1,8 +1,9 @@
 """What is summed of usage records, exactly."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Self
 
 from config.prices import PICO
@@ -54,7 +55,7 @@ class Amounts:
     @classmethod
     def total(cls, amounts: Iterable["Amounts"]) -> Self:
         """The sum of many."""
-        return cls(*(sum(column) for column in zip(*map(astuple, amounts), strict=True)))
+        return cls(*(sum(column) for column in zip(*map(_values, amounts), strict=True)))
 
     @classmethod
     def unpack(cls, text: bytes) -> Self:
@@ -64,16 +65,20 @@ class Amounts:
 
     def pack(self) -> str:
         """As it is stored: micro-dollars, the pico-dollars below them, and the others in their order."""
-        cost, *others = astuple(self)
+        cost, *others = _values(self)
         return " ".join(map(str, (*divmod(cost, _MICRO), *others)))
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts.total((self, other))
 
     def __sub__(self, other: "Amounts") -> "Amounts":
-        return Amounts(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        return Amounts(*(mine - its for mine, its in zip(_values(self), _values(other), strict=True)))
 
     @property
     def tokens(self) -> TokenUsage:
         """Tokens by kind."""
         return TokenUsage(**{name: getattr(self, name) for name in TokenUsage.model_fields})
+
+
+#: All fields of `Amounts` in their order; `dataclasses.astuple` copies each of them first.
+_values = attrgetter(*(field.name for field in fields(Amounts)))

@@ -7,6 +7,7 @@ import redis
 
 from workers.clock import Clock, SystemClock
 from workers.dead.shelf import Shelf
+from workers.monitoring.pool.batches import BatchBoard, RedisBatches
 from workers.monitoring.pool.lanes import LaneBoard
 from workers.monitoring.pool.letters import LetterBoard
 from workers.monitoring.pool.meters import MeterBoard
@@ -28,6 +29,7 @@ class Boards:
     failures: UsageBook[FailedKind]
     meters: MeterBoard
     lanes: LaneBoard
+    batches: BatchBoard
     webhooks: WebhookBoard
     letters: LetterBoard
     clock: Clock
@@ -42,6 +44,7 @@ class Boards:
             failures=UsageBook(RedisFailures(client), clock=clock),
             meters=RedisMeters(client),
             lanes=RedisLanes(client),
+            batches=RedisBatches(client),
             webhooks=OutboxReader(client),
             letters=Shelf(client),
             clock=clock,

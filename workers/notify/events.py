@@ -10,6 +10,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
+from math import floor
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -141,11 +142,26 @@ class Events:
     async def raise_alert(self, alert: Alert) -> None:
         """Tell of an alert; where Redis is away the log line must do."""
         _log.warning("alert", **alert.model_dump(mode="json", exclude_none=True))
-        data = Happening.model_validate(alert.model_dump(exclude={"kind", "at"}))
-        event = Event(id=new_id(), type=EventKind(alert.kind.value), timestamp=alert.at, data=data)
+        event = Event(id=new_id(), type=EventKind(alert.kind.value), timestamp=alert.at, data=_happening(alert))
         try:
             await self.emit(event)
         except Exception as error:  # noqa: BLE001 - whatever it was, it must not reach the job
+            _log.warning("alert_not_kept", kind=alert.kind.value, error=type(error).__name__)
+
+    async def raise_once(self, alert: Alert, *, about: str) -> None:
+        """Tell of an alert at most once a window, however often and by whomever it is raised; never fails either.
+
+        Args:
+            alert: what happened.
+            about: tells alerts of one kind apart.
+        """
+        window = floor(alert.at.timestamp() * 1000 / self._window)
+        name = hashlib.sha256(f"{alert.kind.value} {window} {about}".encode()).hexdigest()[:32]
+        event = Event(id=f"evt_{name}", type=EventKind(alert.kind.value), timestamp=alert.at, data=_happening(alert))
+        try:
+            if await self.emit(event, once=True):
+                _log.warning("alert", **alert.model_dump(mode="json", exclude_none=True))
+        except Exception as error:  # noqa: BLE001 - as above
             _log.warning("alert_not_kept", kind=alert.kind.value, error=type(error).__name__)
 
     async def attempt_made(self, record: AttemptRecord) -> None:
@@ -224,6 +240,10 @@ def job_ended(job: ExtractionJob, job_id: str, ending: Ending) -> JobEnded:
         usage=totals(attempts) if attempts else UsageTotals(),
         labels=job.labels,
     )
+
+
+def _happening(alert: Alert) -> Happening:
+    return Happening.model_validate(alert.model_dump(exclude={"kind", "at"}))
 
 
 def new_id() -> str:

@@ -26,6 +26,8 @@ TABLE: dict[FailureCode, Folds | None] = {
     FailureCode.INVALID_JOB: None,
     FailureCode.UNKNOWN_PROJECT: None,
     FailureCode.NO_CONNECTION: None,
+    # Has an event of its own.
+    FailureCode.SIGNATURE_REFUSED: None,
     FailureCode.CREDENTIAL_REJECTED: _INVALID,
     FailureCode.CREDENTIAL_EXPIRED: _EXPIRED,
     FailureCode.CREDENTIAL_MISSING: _INVALID,

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 #: No wait is longer than this, in seconds: daily quotas come back within it, and nonsense is bounded by it.
 MAX_DELAY = 86_400.0
@@ -84,6 +85,7 @@ def _duration(value: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
+@lru_cache(maxsize=256)  # all responses of one second bear the same date
 def instant(value: str | None) -> datetime | None:
     """The instant that an HTTP date or an RFC 3339 timestamp names; None where it is neither."""
     for parse in (parsedate_to_datetime, datetime.fromisoformat):

@@ -8,6 +8,7 @@ then).
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -53,6 +54,7 @@ def check_base_url(url: str, *, allow_private: bool, field: str = "base_url") ->
     return url.rstrip("/")
 
 
+@lru_cache(maxsize=1_024)  # connections are few, and each is asked about before every call
 def address_problem(url: str, *, allow_private: bool, loopback: bool = True, carries: str = "the key") -> str | None:
     """Why the scheme and host of a URL may not be called, with the mend; None if they may.
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -68,8 +69,7 @@ class Transport:
         if problem := address_problem(prepared.url, allow_private=self._allow_private):
             refused = Fault(kind=FaultKind.ENDPOINT_INVALID, message=f"Nothing was sent to {name}: {problem}.")
             return Sent(answer=refused, latency=0)
-        parts = urlsplit(prepared.url)
-        server = Server(address=parts.hostname or "", port=parts.port)
+        server = _server(prepared.url)
         started = self._clock.monotonic()
         response = await self.fetch(prepared, name=name, timeout=timeout)
         latency = self._clock.monotonic() - started
@@ -120,6 +120,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+
+@lru_cache(maxsize=1_024)  # as many as there are connections, and more
+def _server(url: str) -> Server:
+    parts = urlsplit(url)
+    return Server(address=parts.hostname or "", port=parts.port)
 
 
 def build_transport(settings: Settings, *, clock: Clock | None = None) -> Transport:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 _FIELD = re.compile(r" {4}(\w+)(?:: | = )")
 _MEANING = "    #: "
+#: Packages whose classes ours are made of; to read them takes long, and they say nothing of our names.
+_FOREIGN = {"builtins", "enum", "pydantic", "pydantic_settings", "typing"}
 
 
 def meanings(of: type) -> dict[str, str]:
@@ -13,7 +15,7 @@ def meanings(of: type) -> dict[str, str]:
 
     A name without a comment of its own is left out.
     """
-    written = [kind for kind in reversed(of.__mro__) if kind.__module__ != "builtins"]
+    written = [kind for kind in reversed(of.__mro__) if kind.__module__.partition(".")[0] not in _FOREIGN]
     return {name: says for kind in written for name, says in told(inspect.getsource(kind))}
 
 

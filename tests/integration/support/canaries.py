@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from config.catalogue import load_catalogue
 from config.connections import account_path, project_path, save_connection, save_project
 from config.credentials import save_credential
+from config.producers import EVERY, list_producers, read_keys, save_producer
 from config.store import FileStore
 from config.webhooks import read_webhook, save_webhook, signing_secrets
 from tasks.contract import ProviderKind
@@ -145,6 +146,11 @@ def the_secrets(pool: Pool) -> list[str]:
         REFUSED,
         # What signs webhooks, and what the store is encrypted with.
         *(one.get_secret_value().partition("_")[2] for one in signing_secrets(store, webhook, now=datetime.now(UTC))),
+        *(
+            one.get_secret_value().partition("_")[2]
+            for producer in list_producers(store)
+            for one in read_keys(store, producer, now=datetime.now(UTC))
+        ),
         pool.store_path.with_name("store.json.key").read_text(encoding="utf-8").strip(),
     ]
 
@@ -190,6 +196,8 @@ def configure(pool: Pool, *, hook: str) -> None:
     alone = fingerprint(secret_of(ProviderKind.OPENAI, "alone"))
     pool.simulator.add_fault(FaultRule(kind=Injection.STATUS, status=404, key=alone))
     save_webhook(store, account_path("canaries"), "ops", url=hook, kinds=("*",), now=datetime.now(UTC))
+    # With it the pool's own key is made, with which all jobs here are signed.
+    save_producer(store, "stranger", projects=[EVERY], now=datetime.now(UTC))
     store.flush()
 
 

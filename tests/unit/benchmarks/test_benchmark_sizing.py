@@ -5,7 +5,7 @@ import pytest
 from benchmarks.families import SCALE
 from benchmarks.growth_tables import PIVOTS
 from benchmarks.results import Machine, Results, RowResult
-from benchmarks.sizing import Costs, costs_of, markdown, needs
+from benchmarks.sizing import Costs, costs_of, latest, markdown, needs
 
 COSTS = Costs(episodes=1, worker=0.005, redis=0.001, waiting=2_000, hour=4_000, day=3_000, bounded=80e6, memory=200e6)
 MACHINE = Machine(cores=2, processor="Some CPU", memory_gb=8, system="Linux", python="3.11.7", broker="Valkey 9.1.2")
@@ -43,7 +43,7 @@ def test_redis_is_sized_by_its_cpu_and_by_what_stays() -> None:
 
 
 def test_costs_are_those_of_a_call() -> None:
-    one, ten = costs_of(measured("costs", "costs-ten", "kept"))
+    one, ten = costs_of(measured("costs", "costs-ten", "kept").rows)
 
     assert (one.worker, one.redis, one.waiting, one.hour, one.day) == (1.0, 0.001, 1_000, 1_000, 1_000)
     assert (ten.worker, ten.redis, ten.waiting, ten.hour, ten.day) == (0.1, 0.0001, 100, 100, 100)
@@ -52,11 +52,11 @@ def test_costs_are_those_of_a_call() -> None:
 
 def test_a_row_that_was_not_measured_is_named() -> None:
     with pytest.raises(ValueError, match="the results have no costs-ten kept: measure with `scale`"):
-        costs_of(measured("costs", "kept"))
+        costs_of(measured("costs", "kept").rows)
 
 
 def test_the_table_has_each_rate_with_one_and_with_ten_episodes() -> None:
-    page = markdown(measured("costs", "costs-ten", "kept"))
+    page = markdown([measured("costs", "costs-ten", "kept")])
 
     assert [line.split(" | ")[:2] for line in page.splitlines()[4:10]] == [
         ["| 10", "1"],
@@ -74,7 +74,7 @@ def test_growth_is_told_by_size_with_median_and_spread() -> None:
     line = next(line for line in results.rows[1].lines if line.key == "waiting")
     line.values = [2_300.0, 2_500.0, 2_400.0]
 
-    page = markdown(results)
+    page = markdown([results])
 
     headings = [text for text in page.splitlines() if text.startswith("### ")]
     assert headings == [
@@ -98,3 +98,19 @@ def test_every_column_of_growth_is_a_figure_of_its_rows() -> None:
         key for name, _ in PIVOTS[-1].rows for row in SCALE.values() if row.name.startswith(name) for key in row.figures
     }
     assert {key for key, _ in PIVOTS[-1].columns} == last
+
+
+def test_of_a_row_in_several_results_the_last_that_was_measured_counts() -> None:
+    older, newer = measured("costs", "costs-ten", "kept", "backlog-1k"), measured("costs", "backlog-10k", "backlog-1k")
+    older.commit, newer.commit = "older", "newer"
+    for line in newer.rows[0].lines:
+        line.values = [2_000.0]
+    for line in newer.rows[2].lines:
+        line.values = []
+
+    page = markdown([older, newer])
+
+    assert latest([older, newer]) == [newer.rows[0], older.rows[1], older.rows[2], older.rows[3], newer.rows[1]]
+    assert "* `costs-ten`, `kept`, `backlog-1k`: measured " in page
+    assert "* `costs`, `backlog-10k`: measured " in page
+    assert page.index("commit older") < page.index("commit newer")

@@ -18,6 +18,7 @@ from config.connections.checks import (
 )
 from config.connections.model import LIMIT_FIELDS, VERIFIED_FIELDS, takes
 from config.errors import InvalidConnection, UnknownModel
+from config.kinds import KINDS
 from config.kinds.bedrock import profile_problem
 from tasks.contract import ProviderKind, parse_job
 from workers.extraction import plan
@@ -315,3 +316,9 @@ def test_fields_are_told_apart_by_provider() -> None:
     assert not takes(ProviderKind.OPENAI, "region")
     assert all(takes(kind, "tpm_capacity") for kind in ProviderKind)
     assert set(VERIFIED_FIELDS) < set(Connection.model_fields)
+
+
+def test_a_change_of_what_decides_whether_calls_work_is_to_be_verified() -> None:
+    assert {"provider", "model", "credential", "base_url", "region", "organization"} < set(VERIFIED_FIELDS)
+    assert not {"labels", "role", "order", "unverified", *LIMIT_FIELDS} & set(VERIFIED_FIELDS)
+    assert all(kind.settings <= set(VERIFIED_FIELDS) for kind in KINDS.values())

@@ -81,6 +81,21 @@ def test_the_price_data_knows_the_kind(kind: Kind) -> None:
     assert (kind.prices is None) is kind.free_models
 
 
+def test_what_vendors_count_and_charge_is_as_it_was_read() -> None:
+    """Written down here a second time, on purpose; the evidence is in the docs and the catalogue."""
+    kinds = ProviderKind
+
+    assert {kind.provider for kind in KINDS.values() if kind.free_cache_reads} == {kinds.ANTHROPIC}
+    assert {kind.provider for kind in KINDS.values() if kind.sets_cap_aside} == {kinds.BEDROCK}
+    assert {kind.provider for kind in KINDS.values() if kind.flex_as_batch} == {kinds.GEMINI, kinds.VERTEX}
+    assert {kind.provider for kind in KINDS.values() if kind.labels is None} == {
+        kinds.ANTHROPIC,
+        kinds.OPENAI_COMPATIBLE,
+    }
+    assert {kind.provider for kind in KINDS.values() if not kind.needs_credential} == {kinds.OPENAI_COMPATIBLE}
+    assert {kind.provider for kind in KINDS.values() if kind.any_host} == {kinds.OPENAI_COMPATIBLE}
+
+
 @EVERY
 def test_our_own_tags_fit_into_the_field_for_labels(kind: Kind) -> None:
     if kind.labels is not None:

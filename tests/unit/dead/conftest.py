@@ -23,10 +23,10 @@ from tasks.contract import (
     FailureCode,
     JobStatus,
     ProviderKind,
-    Role,
     TokenUsage,
     parse_job,
 )
+from tests.notify import record
 from tests.support import START, ManualClock
 from workers.alerts import MemoryAlerts
 from workers.dead.letter import Letter
@@ -69,7 +69,7 @@ class Bench:
     async def end(self, job_id: str, ending: Ending, *, writer: Writer | None = None, **changes: Any) -> None:
         """End a job as the engine does, and tell of it; a second later than the one before."""
         self.clock.seconds += 1
-        stands = await self.jobs.end(job_id, owner="", ending=ending)
+        stands = (await self.jobs.end(job_id, owner="", ending=ending)).ending
         await (writer or self.writer()).job_ended(make_job(**changes), job_id, stands)
 
     def letters(self, **which: Any) -> list[Letter]:
@@ -132,20 +132,14 @@ def in_part(job_id: str, *codes: FailureCode, replays: int = 0) -> Ending:
 
 
 def attempt(job_id: str, *, call: str = "c1", version: int | None = 3, connection: str = "primary") -> AttemptRecord:
-    return AttemptRecord(
+    return record(
+        "provider_unavailable",
         id=call,
-        attempt="1.1.1",
         job_id=job_id,
-        account="acme-inc",
-        project="acme",
-        provider=ProviderKind.OPENAI,
         connection=connection,
-        role=Role.PRIMARY,
-        model="gpt-6-luna",
         credential_version=version,
-        status="provider_unavailable",
         action="fail",
         usage=TokenUsage(input=10),
-        latency_ms=7,
+        cost_usd=None,
         started_at=START + timedelta(seconds=len(call)),
     )

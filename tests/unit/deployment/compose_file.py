@@ -10,7 +10,10 @@ ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 #: ${NAME}, ${NAME:-default} and ${NAME:?message}, but not an escaped $$.
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?::([-?])([^}]*))?\}")
-REQUIRED = {"VALKEY_PASSWORD": "s3cret", "FLOWER_BASIC_AUTH": "ada:s3cret"}
+USERS = "docs/deployment/redis/users.acl"
+ROLES = ("ADMIN", "WORKER", "PRODUCER", "PIPELINE", "FLOWER", "OPERATOR")
+#: A password of its own for each role of the broker, and Flower's login.
+REQUIRED = {f"VALKEY_{role}_PASSWORD": f"s3cret{role.lower()}" for role in ROLES} | {"FLOWER_BASIC_AUTH": "ada:s3cret"}
 
 
 def compose(**given: str) -> dict[str, Any]:

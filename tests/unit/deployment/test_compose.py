@@ -15,7 +15,7 @@ from jsonschema.validators import validator_for
 from packaging.version import Version
 
 from config.settings import Settings
-from tests.unit.deployment.compose_file import REQUIRED, ROOT, TEXT, VARIABLE, compose
+from tests.unit.deployment.compose_file import REQUIRED, ROLES, ROOT, TEXT, USERS, VARIABLE, compose
 
 COMPOSE = compose(**REQUIRED)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -109,7 +109,7 @@ def test_the_settings_take_what_a_service_is_given(name: str, monkeypatch: pytes
 
     settings = Settings()
 
-    assert settings.redis_url == "redis://:s3cret@valkey:6379/0"
+    assert settings.redis_url == f"redis://{name}:s3cret{name}@valkey:6379/0"
     assert settings.log_level == "DEBUG"
     if name == "worker":
         assert (settings.concurrency, settings.rate_limits) == (7, {"openai": "600/m"})
@@ -152,7 +152,7 @@ def test_a_service_is_published_on_this_machine_only(name: str) -> None:
 
 @EVERY_SERVICE
 def test_what_must_last_is_in_a_named_volume(name: str) -> None:
-    mounted = [volume.partition(":")[0] for volume in SERVICES[name]["volumes"]]
+    mounted = [volume.partition(":")[0] for volume in SERVICES[name]["volumes"] if not volume.endswith(":ro")]
 
     assert mounted
     assert set(mounted) <= COMPOSE["volumes"].keys()
@@ -169,14 +169,44 @@ def test_nothing_of_ours_starts_before_the_broker_is_well_or_with_any_capability
 
 
 def test_the_broker_keeps_what_it_accepted() -> None:
-    command = SERVICES["valkey"]["command"]
-    options = dict(zip(command[1::2], command[2::2], strict=True))
+    [shell, flags, script, name, *rest] = SERVICES["valkey"]["command"]
+    options = dict(zip(rest[::2], rest[1::2], strict=True))
 
-    assert command[0] == "valkey-server"
+    assert (shell, flags, name) == ("sh", "-euc", "valkey-server")
+    assert "docker-entrypoint.sh" in script, "it takes root away from the server"
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
-    assert options["--requirepass"] == REQUIRED["VALKEY_PASSWORD"]
-    assert SERVICES["valkey"]["volumes"] == ["broker:/data"]
+    assert SERVICES["valkey"]["volumes"][0] == "broker:/data"
+
+
+def test_each_role_has_a_password_of_its_own_which_is_on_no_command_line() -> None:
+    roles = re.findall(r">([A-Z]+)_PASSWORD", (ROOT / USERS).read_text(encoding="utf-8"))
+
+    assert sorted(roles) == sorted(ROLES)
+    assert f"./{USERS}:/etc/valkey/users.acl:ro" in SERVICES["valkey"]["volumes"]
+    assert f"for role in {' '.join(roles)}; do" in SERVICES["valkey"]["command"][2]
+    assert "s3cret" not in json.dumps([service["command"] for service in SERVICES.values()])
+    for name in ("worker", "flower"):
+        url = SERVICES[name]["environment"]["BYOM_BROKER_URL"]
+        assert url == f"redis://{name}:s3cret{name}@valkey:6379/0"
+
+
+def test_a_worker_is_given_every_setting_that_an_operator_may_need() -> None:
+    given = {key.removeprefix("BYOM_").lower() for key in SERVICES["worker"]["environment"] if key.startswith("BYOM_")}
+
+    assert {
+        "broker_url", "store_url", "store_key", "dead_letter_key", "signed_jobs", "ledger_url", "otlp_endpoint",
+        "concurrency", "max_calls", "rate_limits", "shutdown_timeout", "visibility_timeout", "metrics_port",
+    } <= given  # fmt: skip
+
+
+def test_the_store_is_in_its_volume_unless_another_is_named() -> None:
+    url = SERVICES["worker"]["environment"]["BYOM_STORE_URL"]
+    [volume] = SERVICES["worker"]["volumes"]
+
+    assert url == f"file:{volume.partition(':')[2]}/store.json"
+    other = compose(**REQUIRED, BYOM_STORE_URL="ssm://eu-central-1")["services"]["worker"]["environment"]
+    assert other["BYOM_STORE_URL"] == "ssm://eu-central-1"
 
 
 def test_a_stopping_worker_has_longer_than_its_drain() -> None:

@@ -3,6 +3,9 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -85,8 +88,25 @@ def test_secrets_history_and_tests_do_not_reach_the_build(path: str) -> None:
 
 def test_the_image_is_built_in_two_stages_from_one_pinned_slim_python() -> None:
     assert [stage.split()[0] for stage in all_of("FROM")] == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
-    [default] = [rest.partition("=")[2] for rest in all_of("ARG")]
+    [default] = [found for rest in all_of("ARG") if (found := rest.removeprefix("PYTHON_IMAGE=")) != rest]
     assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", default)
+
+
+def test_the_image_has_the_extras_that_operators_turn_on_by_a_setting() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [extras] = [rest.partition("=")[2].strip('"').split() for rest in all_of("ARG") if rest.startswith("EXTRAS=")]
+    [run] = [rest for rest in all_of("RUN") if "optional-dependencies" in rest]
+    printed = subprocess.run(
+        ["sh", "-c", run.partition(" > ")[0].replace("python", sys.executable, 1)],
+        cwd=ROOT,
+        env={"EXTRAS": " ".join(extras)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert set(extras) == {"sql", "otel", "parquet"}
+    assert printed == told["dependencies"] + [one for extra in extras for one in told["optional-dependencies"][extra]]
 
 
 def test_the_final_stage_holds_no_build_tools_and_no_sources() -> None:

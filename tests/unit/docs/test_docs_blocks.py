@@ -97,6 +97,11 @@ def check_sink(document: dict[str, Any]) -> None:
     assert document.keys() == written.keys()
 
 
+def check_vector(document: dict[str, Any]) -> None:
+    job = parse_job(document["payload"])
+    assert job.project in json.loads(document["statement"])["payload"].values()
+
+
 def check_policy(document: dict[str, Any]) -> None:
     """A document without a label is a policy of AWS; any other has a label."""
     assert document["Version"] == "2012-10-17"
@@ -115,6 +120,7 @@ JSON: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "record": check_record,
     "entry": check_entry,
     "sink": check_sink,
+    "vector": check_vector,
     "": check_policy,
 }
 
@@ -239,7 +245,7 @@ def test_a_module_that_is_run_is_there_and_takes_what_it_is_given(command: Comma
 def test_files_and_folders_that_a_page_names_are_there(page: str) -> None:
     kind = re.compile(r"\bKIND\b")
 
-    assert [path for path in sorted(paths(text_of(page))) if not (ROOT / kind.sub("bedrock", path)).exists()] == []
+    assert [path for path in sorted(paths(text_of(page))) if not (ROOT / kind.sub("anthropic", path)).exists()] == []
 
 
 def test_a_command_that_is_only_read_has_a_reason_and_no_reason_is_left_over() -> None:

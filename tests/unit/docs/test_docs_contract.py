@@ -31,6 +31,8 @@ from tasks.contract import (
     parse_verification,
 )
 from workers.embedded.valkey import EmbeddedValkey
+from workers.extraction import PROMPT_VERSION, SCHEMA_VERSION
+from workers.extraction.names import name_key, stable_id
 from workers.reference import schemas
 from workers.verification import Verification
 from workers.verification.service import as_document
@@ -206,6 +208,20 @@ def test_the_results_shown_are_what_workers_write(document: dict[str, Any]) -> N
 
     assert result.model_dump(mode="json", exclude_none=True) == document
     Draft202012Validator(json_schema("extraction-result.v1")).validate(document)
+
+
+def test_ids_and_versions_shown_are_those_that_workers_give() -> None:
+    result = ExtractionResult.model_validate(documents("result")[0])
+    [episode] = result.episodes
+
+    for entity in episode.entities:
+        assert entity.id == stable_id("ent", result.project, name_key(entity.type), name_key(entity.name))
+    for fact in episode.facts:
+        key = (name_key(fact.subject), fact.predicate, name_key(fact.object))
+        assert fact.id == stable_id("fact", result.project, *key)
+    assert {(made.prompt_version, made.schema_version) for made in result.provenance} == {
+        (PROMPT_VERSION, SCHEMA_VERSION)
+    }
 
 
 def test_the_failure_shown_is_what_workers_write() -> None:

@@ -55,7 +55,7 @@ def test_the_default_that_the_page_gives_is_the_default_when_it_is_set(
         ("concurrency", "whole number, 1 to 10,000"),
         ("connect_timeout", "number, above 0"),
         ("flex_timeout", "number, above 0, at most 3,000"),
-        ("max_wait", "number, at least 0"),
+        ("patience", "number, at least 0"),
         ("metrics_port", "whole number, 1 to 65,535"),
         ("rate_limits", "object of text"),
         ("webhook_backoff", "list of number, 0 to 86,400"),

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
+from config.settings import Settings
 from tasks.contract import parse_job
 from tests.support import START, effective
 from tests.unit.engine.conftest import make_job
 from workers import extraction
-from workers.address import Patience, address_of
+from workers.address import Patience, address_of, patience_of
 from workers.delivery import Delivery, Reservation
 from workers.routing import Route, first_route
 
@@ -40,6 +42,20 @@ def test_patience_is_shorter_where_there_is_another_connection() -> None:
     assert only is not None
     assert (first.patience, first.fallback) == (30, True)
     assert (only.patience, only.fallback) == (600, False)
+
+
+@pytest.mark.parametrize("setting", ["max_wait", "fallback_patience", "backfill_max_wait"])
+def test_no_setting_lets_a_job_wait_for_longer_than_its_lane_takes(setting: str) -> None:
+    longest = 31_536_000
+    settings = Settings.model_validate(dict.fromkeys(["max_wait", "fallback_patience", "backfill_max_wait"], longest))
+
+    for chain in (CHAIN, CHAIN[:1]):
+        for job in (make_job(), make_job(priority="backfill")):
+            address = address_of(job, chain, first_route(chain), patience_of(settings))
+            assert address is not None
+            assert address.patience == longest
+    with pytest.raises(ValidationError, match=setting):
+        Settings.model_validate({setting: longest + 1})
 
 
 def test_a_job_that_can_wait_is_as_patient_on_any_connection() -> None:

@@ -204,3 +204,54 @@ async def test_the_last_attempt_is_that_with_the_last_number_whatever_the_clocks
     await bench.run()
 
     assert [attempt for attempt, status in seen(bench) if status == "lost"] == []
+
+
+@pytest.mark.parametrize("settled", [False, True])
+async def test_what_another_worker_calls_for_a_job_that_this_one_ends_is_written_down(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, settled: bool
+) -> None:
+    """A worker stands still; another one takes its job over, calls, and dies; then the first one ends it."""
+    send = bench.model.send
+
+    async def while_it_stands_still(*args: Any, **options: Any) -> Any:
+        sent = await send(*args, **options)
+        monkeypatch.undo()
+        bench.clock.seconds += 60
+        await bench.jobs.claim("j", hop=1, owner="other", lease=15)
+        # As whoever takes over does, before it calls.
+        await settle(bench, id="written-off", attempt="1.1.1", status="lost", action="retry")
+        if settled:
+            called_at = bench.clock.now()
+            await settle(bench, id="theirs", attempt="1.1.2", status="ok", action="done", started_at=called_at)
+        return sent
+
+    monkeypatch.setattr(bench.model, "send", while_it_stands_still)
+
+    await bench.run()
+
+    told = sorted(seen(bench))
+    assert told == [("1.1.1", "lost"), ("1.1.1", "ok"), ("1.1.2", "ok" if settled else "lost")]
+    # Nobody has it in hand any more.
+    assert bench.jobs._jobs["j"].hands == {}
+
+
+async def test_what_another_worker_calls_for_a_job_that_this_one_hands_over_is_the_primarys(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = bench.model.send
+
+    async def while_it_stands_still(*args: Any, **options: Any) -> Any:
+        sent = await send(*args, **options)
+        monkeypatch.undo()
+        bench.clock.seconds += 60
+        await bench.jobs.claim("j", hop=1, owner="other", lease=15)
+        return sent
+
+    monkeypatch.setattr(bench.model, "send", while_it_stands_still)
+    bench.model.then("primary", fault(FaultKind.MODEL_NOT_FOUND))
+
+    await bench.run()
+
+    told = [(record.connection, record.attempt, record.status) for record in bench.records]
+    assert told[-1] == ("primary", "1.1.1", "lost")
+    assert bench.jobs._jobs["j"].hands == {}

@@ -136,6 +136,24 @@ async def test_a_spent_budget_pauses_a_job_however_long_it_has_waited(bench: Ben
     assert await bench.run(delivery=IMPATIENT) == Park(reason=Reason.BUDGET, seconds=40_000)
 
 
+async def test_what_is_finished_is_kept_for_as_long_as_the_job_waits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[tuple[str, float]] = []
+
+    async def outlast(job_id: str, *, wait: float) -> None:
+        waits.append((job_id, wait))
+
+    monkeypatch.setattr(bench.jobs, "outlast", outlast)
+    bench.gate.script.append(refused(Reason.BUDGET, wait=40_000))
+    await bench.run(delivery=IMPATIENT)
+    bench.model.always["primary"] = fault(FaultKind.PERMISSION_DENIED)
+    handed = await bench.run(delivery=IMPATIENT)
+
+    assert isinstance(handed, HandOff)
+    assert waits == [("j", 40_000), ("j", 600)]
+
+
 async def test_where_a_spent_budget_is_to_fail_jobs_it_does_so_under_its_own_name(bench: Bench) -> None:
     await alone(bench)
     bench.gate.script.append(refused(Reason.BUDGET, wait=40_000, final=True))

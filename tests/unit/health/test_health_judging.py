@@ -124,6 +124,27 @@ def test_a_worker_that_has_lost_the_broker_and_tries_again_is_live(watched: Watc
     assert "cannot reach the broker: ConnectionError" in watched.words
 
 
+def test_a_consumer_that_a_silent_broker_holds_up_is_given_its_patience_anew_when_the_broker_answers(
+    watched: Watched,
+) -> None:
+    watched.works()
+    others = (Part.LOOP, Part.WATCH)
+    watched.pass_by(PATIENCE / 2, moving=others)
+    watched.heart.note(Reach.BROKER, "TimeoutError")
+    watched.pass_by(3_600, moving=others)
+    watched.heart.note(Reach.BROKER, "ConnectionError")
+    assert well(watched.health) == (True, False)
+
+    watched.heart.note(Reach.BROKER)
+    watched.pass_by(PATIENCE, moving=others)
+    watched.heart.note(Reach.BROKER)
+    assert well(watched.health) == (True, True)
+    watched.pass_by(1, moving=others)
+
+    assert well(watched.health) == (False, False)
+    assert "consumer" in watched.words
+
+
 @pytest.mark.parametrize("reach", Reach)
 def test_what_cannot_be_reached_makes_it_unready_until_it_can(watched: Watched, reach: Reach) -> None:
     watched.works()

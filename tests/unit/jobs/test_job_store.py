@@ -230,12 +230,34 @@ async def test_a_late_hand_over_does_not_turn_a_job_back(subject: Subject) -> No
 async def test_the_first_ending_stands_and_is_returned_to_every_later_delivery(subject: Subject) -> None:
     await subject.jobs.claim("j", hop=1, owner="a", lease=15)
     await subject.jobs.keep("j", unit=1, outcome="{}")
-    assert await subject.jobs.end("j", owner="a", ending=success()) == success()
+    assert await subject.jobs.end("j", owner="a", ending=success()) == Ended(ending=success())
 
     late = Ending(failure=Failure(code=FailureCode.INTERNAL, message="late"))
-    assert await subject.jobs.end("j", owner="b", ending=late) == success()
+    assert await subject.jobs.end("j", owner="b", ending=late) == Ended(ending=success())
     assert await subject.jobs.claim("j", hop=1, owner="c", lease=15) == Ended(ending=success())
     assert await subject.jobs.claim("j", hop=2, owner="c", lease=15) == Ended(ending=success())
+
+
+async def test_who_ends_a_job_hears_who_else_has_it_in_hand(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.lapse()
+    await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+
+    ended = await subject.jobs.end("j", owner="a", ending=success())
+
+    assert ended.ending == success()
+    assert [other.owner for other in ended.dropped] == ["b"]
+    # Told once: the other one is told that it is over, and lays it down.
+    assert await subject.jobs.end("j", owner="b", ending=success()) == Ended(ending=success())
+
+
+async def test_who_hands_a_job_over_hears_who_else_has_it_in_hand(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.lapse()
+    await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+
+    assert [other.owner for other in await subject.jobs.hand_over("j", owner="a", route=route(2))] == ["b"]
+    assert await subject.jobs.hand_over("j", owner="b", route=route(2)) == ()
 
 
 async def test_what_comes_after_the_end_is_not_kept(subject: Subject) -> None:
@@ -350,6 +372,21 @@ async def test_a_reopened_job_is_kept_as_long_as_it_is_told_to_be() -> None:
         await jobs.reopen("j", Kept(), ttl=3_600)
 
         assert 60 < await client.ttl(job_key("j")) <= 3_600
+
+
+@pytest.mark.parametrize(
+    ("wait", "kept"), [(86_400, 86_400 + 3_600), (1_900.5, 1_901 + 3_600), (1_800, 3_600), (5, 3_600)]
+)
+async def test_what_a_job_has_finished_outlasts_its_wait(wait: float, kept: int) -> None:
+    async with fakeredis.FakeAsyncRedis() as client:
+        jobs = RedisJobs(client, state_ttl=3_600, records_kept=10)
+        await jobs.claim("j", hop=1, owner="a", lease=15)
+        await jobs.keep("j", unit=0, outcome="{}")
+
+        await jobs.outlast("j", wait=wait)
+
+        assert kept - 60 < await client.ttl(job_key("j")) <= kept
+        await jobs.claim("j", hop=1, owner="b", lease=15)
 
 
 def test_commands_reopen_as_workers_do() -> None:

@@ -4,17 +4,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.prices import PICO
 from tests.monitoring import boards, busy_lanes, busy_meters, combination, hour, site
 from tests.support import START, ManualClock
+from workers.economy.controls import BatchView, WaitingView
+from workers.economy.keys import LINES, Line, waiting_key
 from workers.monitoring.boards import Boards
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.pool import PoolCollector
 from workers.monitoring.metrics.slots import OTHER, Slots
 from workers.monitoring.metrics.usage import UsageCounters
+from workers.monitoring.pool.batches import MemoryBatches
 from workers.monitoring.pool.lanes import MemoryLanes
 from workers.monitoring.pool.meters import MemoryMeters
 from workers.monitoring.pool.webhooks import MemoryWebhooks
@@ -192,6 +196,63 @@ def test_smaller_projects_of_one_queue_wait_as_long_as_the_oldest_of_them() -> N
     assert value(found, "byom_lane_oldest_seconds", project=OTHER) == 10
 
 
+def test_jobs_behind_others_of_their_session_are_counted_apart_from_those_in_lanes() -> None:
+    lane = busy_lanes()[1]
+    lanes = [replace(lane, project=f"p{number}", depth=10 - number, behind=number) for number in range(4)]
+    found = samples(PoolCollector(boards(lanes=MemoryLanes(lanes)), projects=1))
+
+    assert value(found, "byom_lane_jobs_behind") == 1 + 2 + 3
+    assert value(found, "byom_lane_jobs_behind", project=OTHER) == 1 + 2 + 3
+    assert value(found, "byom_lane_jobs") == 10 + 9 + 8 + 7
+
+
+def batch(number: int, *, state: str, provider: str = "gemini") -> BatchView:
+    return BatchView(
+        id=str(number),
+        project="acme",
+        connection="primary",
+        provider=provider,
+        model="gemini-2.5-flash-lite",
+        state=state,
+        jobs=number,
+        items=2 * number,
+        age=60.0 * number,
+        vendor_id=None,
+        outcome={},
+        trouble=None,
+        cancel=False,
+        reserved=0,
+    )
+
+
+def test_batches_are_counted_by_state_and_jobs_that_can_wait_by_whether_one_has_them() -> None:
+    waiting = [
+        WaitingView(project="acme", connection=name, jobs=5, oldest_age=30.0 * len(name)) for name in ("a", "bb")
+    ]
+    views = [batch(1, state="open"), batch(2, state="open"), batch(4, state="ready", provider="anthropic")]
+    found = samples(PoolCollector(boards(batches=MemoryBatches(views=views, lines=waiting))))
+
+    assert value(found, "byom_batches", provider="gemini", state="open") == 2
+    assert value(found, "byom_batches", state="ready") == 1
+    assert value(found, "byom_batch_jobs", state="waiting") == 10
+    assert value(found, "byom_batch_jobs", state="batched") == 7
+    assert value(found, "byom_batch_oldest_seconds", state="waiting") == 60
+    assert value(found, "byom_batch_oldest_seconds", state="batched") == 240
+
+
+def test_jobs_that_wait_for_a_batch_are_found_in_the_broker(valkey_client: redis.Redis) -> None:
+    line = Line("acme", "primary")
+    seconds, _ = valkey_client.time()
+    valkey_client.sadd(LINES, str(line))
+    valkey_client.zadd(waiting_key(line), {"one": seconds - 100, "two": seconds})
+    found = samples(PoolCollector(Boards.of(valkey_client)))
+
+    assert value(found, "byom_batch_jobs", state="waiting") == 2
+    assert value(found, "byom_batch_jobs", state="batched") == 0
+    assert value(found, "byom_batch_oldest_seconds", state="waiting") >= 100
+    assert value(found, "byom_scrape_ok", source="batches") == 1
+
+
 def test_meters_show_breakers_limits_and_what_blocks_them_the_worst_first() -> None:
     found = samples(PoolCollector(boards(meters=MemoryMeters(busy_meters())), meters=2))
 
@@ -243,7 +304,12 @@ def test_dead_letters_are_counted_by_their_cause() -> None:
 
 def test_all_metrics_that_are_told_of_are_there_and_no_others() -> None:
     ledger = Ledger(acme=1)
-    given = replace(ledger.given, meters=MemoryMeters(busy_meters()), lanes=MemoryLanes(busy_lanes()))
+    given = replace(
+        ledger.given,
+        meters=MemoryMeters(busy_meters()),
+        lanes=MemoryLanes(busy_lanes()),
+        batches=MemoryBatches(views=[batch(1, state="open")]),
+    )
     found = {name for name, _ in samples(PoolCollector(given))}
 
     assert found == {metric.name for metric in names.POOL}
@@ -264,9 +330,9 @@ def test_the_page_of_metrics_is_one_that_prometheus_reads() -> None:
 def test_an_empty_pool_can_be_read() -> None:
     found = samples(PoolCollector(boards()))
 
-    assert [value(found, "byom_scrape_ok", source=source) for source in ("usage", "lanes", "meters", "webhooks")] == [
-        1
-    ] * 4
+    assert [
+        value(found, "byom_scrape_ok", source=source) for source in ("usage", "lanes", "batches", "meters", "webhooks")
+    ] == [1] * 5
     assert value(found, "byom_meters") == 0
 
 

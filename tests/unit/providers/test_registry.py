@@ -51,3 +51,23 @@ def test_batches_are_offered_where_the_catalogue_counts_on_them() -> None:
 
 def test_reports_are_read_for_kinds_that_tell_usage_by_an_api() -> None:
     assert report_readers().keys() == {kind.value for kind in ProviderKind if dialect_of(kind).report is not None}
+
+
+def test_what_vendors_say_of_themselves_is_as_it_was_read() -> None:
+    """Written down here a second time, on purpose; the evidence is in the docs and the catalogue."""
+    dialects = {kind: dialect_of(kind) for kind in ProviderKind}
+    kinds = ProviderKind
+
+    assert {kind for kind, one in dialects.items() if one.shares_capacity} == {
+        kinds.GEMINI,
+        kinds.VERTEX,
+        kinds.BEDROCK,
+    }
+    assert {kind for kind, one in dialects.items() if one.batches} == {kinds.GEMINI, kinds.ANTHROPIC}
+    assert {kind for kind, one in dialects.items() if one.report} == {kinds.OPENAI, kinds.ANTHROPIC}
+    assert {kind for kind, one in dialects.items() if one.listing is None} == {kinds.VERTEX, kinds.BEDROCK}
+    assert {kind for kind, one in dialects.items() if not one.limit_headers} == {
+        kinds.GEMINI,
+        kinds.VERTEX,
+        kinds.BEDROCK,
+    }

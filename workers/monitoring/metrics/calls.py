@@ -10,11 +10,12 @@ from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.clock import Clock
 from workers.jobs import JobStore
-from workers.jobs.base import Claim, Ending, Kept, Reopening
+from workers.jobs.base import Claim, Dropped, Ended, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.notify.posting import Posted, Posting
 from workers.routing import Route
+from workers.signing import Noted
 
 #: What a call does, by OpenTelemetry's conventions.
 _OPERATION = "chat"
@@ -34,6 +35,7 @@ class CallMetrics:
         self._refused = _counter(names.REFUSED, registry)
         self._jobs = _counter(names.JOBS, registry)
         self._posts = _histogram(names.POSTS, registry)
+        self._signatures = _counter(names.SIGNATURES, registry)
 
     def settled(self, record: AttemptRecord) -> None:
         """An attempt is over."""
@@ -68,6 +70,10 @@ class CallMetrics:
     def posted(self, posted: Posted, *, seconds: float) -> None:
         """A receiver was sent something; or was not, because its address may not be called."""
         self._posts.labels("ok" if posted.problem is None else "failed").observe(seconds)
+
+    def signature(self, noted: Noted) -> None:
+        """The signature of a message was looked at. From any thread."""
+        self._signatures.labels(noted.outcome.value, noted.producer or "").inc()
 
     def _model(self, model: str) -> str:
         return self._models.of(model, now=datetime.now(UTC))
@@ -152,18 +158,22 @@ class MeasuredJobs:
         """As the store itself."""
         await self._jobs.keep(job_id, unit=unit, outcome=outcome)
 
+    async def outlast(self, job_id: str, *, wait: float) -> None:
+        """As the store itself."""
+        await self._jobs.outlast(job_id, wait=wait)
+
     async def mark_batched(self, job_id: str, *, kept: int) -> None:
         """As the store itself."""
         await self._jobs.mark_batched(job_id, kept=kept)
 
-    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> None:
+    async def hand_over(self, job_id: str, *, owner: str, route: Route) -> tuple[Dropped, ...]:
         """As the store itself."""
-        await self._jobs.hand_over(job_id, owner=owner, route=route)
+        return await self._jobs.hand_over(job_id, owner=owner, route=route)
 
-    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ending:
+    async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """As the store itself."""
         stands = await self._jobs.end(job_id, owner=owner, ending=ending)
-        if stands is ending:
+        if stands.ending is ending:
             self._metrics.ended(ending)
         return stands
 

@@ -72,9 +72,25 @@ WAIT_SECONDS = _counter(
     "byom_attempt_wait_seconds_total", _USAGE, "Seconds that jobs waited in lanes before attempts, all together."
 )
 LANE_JOBS = _gauge("byom_lane_jobs", _LANE, "Jobs that wait in lanes.")
+LANE_BEHIND = _gauge(
+    "byom_lane_jobs_behind",
+    _LANE,
+    "Jobs that come into a lane when the one before them in their session has ended; not among byom_lane_jobs.",
+)
 LANE_TOKENS = _gauge("byom_lane_tokens", _LANE, "Estimated tokens of the jobs that wait.")
 LANE_OLDEST = _gauge("byom_lane_oldest_seconds", _LANE, "How long the first job of a lane waits.")
 PAUSES = _gauge("byom_lanes_paused", ("priority",), "Lanes that somebody paused.")
+BATCHES = _gauge(
+    "byom_batches",
+    ("provider", "state"),
+    "Batches that are not over; state is ready (not sent), sending, open (the vendor has it) or read.",
+)
+BATCH_JOBS = _gauge(
+    "byom_batch_jobs", ("state",), "Jobs that can wait; state is waiting (for a batch to be made) or batched (in one)."
+)
+BATCH_OLDEST = _gauge(
+    "byom_batch_oldest_seconds", ("state",), "Age of the oldest job that waits for a batch, and of the oldest batch."
+)
 METERS = _gauge("byom_meters", (), "Meters, each a credential and a model, that are in use.")
 BREAKERS = _gauge("byom_breakers", ("state",), "Meters by the state of their breaker: closed, open, half_open.")
 BREAKER_OPEN = _gauge("byom_breaker_open", _METER, "1 while the breaker of a meter is not closed, else 0.")
@@ -112,13 +128,13 @@ DEAD_DROPPED = _counter(
 SCRAPE_OK = _gauge(
     "byom_scrape_ok",
     ("source",),
-    "1 where usage, lanes, meters, webhooks or dead letters could be read, 0 where the broker did not answer.",
+    "1 where usage, lanes, batches, meters, webhooks or dead letters could be read, 0 where the broker did not answer.",
 )
 
 POOL: Sequence[Metric] = (
-    ATTEMPTS, TOKENS, REASONING, COST, UNPRICED, CALL_SECONDS, WAIT_SECONDS, LANE_JOBS, LANE_TOKENS, LANE_OLDEST,
-    PAUSES, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED, IN_FLIGHT, DELIVERIES, DELIVERIES_WAITING,
-    RECEIVERS_FAILING, DEAD, DEAD_DROPPED, SCRAPE_OK,
+    ATTEMPTS, TOKENS, REASONING, COST, UNPRICED, CALL_SECONDS, WAIT_SECONDS, LANE_JOBS, LANE_BEHIND, LANE_TOKENS,
+    LANE_OLDEST, PAUSES, BATCHES, BATCH_JOBS, BATCH_OLDEST, METERS, BREAKERS, BREAKER_OPEN, BLOCKED, LIMIT, LIMIT_USED,
+    IN_FLIGHT, DELIVERIES, DELIVERIES_WAITING, RECEIVERS_FAILING, DEAD, DEAD_DROPPED, SCRAPE_OK,
 )  # fmt: skip
 
 # Of its own calls, from each worker. ----------------------------------------------------------------------------------
@@ -167,7 +183,13 @@ POSTS = _histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
 )
 
-WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS, POSTS)
+SIGNATURES = _counter(
+    "byom_signatures_total",
+    ("outcome", "producer"),
+    "Messages whose signature was looked at; outcome is valid, unsigned where none is required, or why it was refused.",
+)
+
+WORKER: Sequence[Metric] = (DURATION, TOKEN_USAGE, QUEUE_WAIT, REFUSED, ESTIMATE, JOBS, POSTS, SIGNATURES)
 
 
 def provider_name(provider: ProviderKind | str) -> str:

@@ -56,6 +56,7 @@ class PoolCollector:
         sources: dict[str, Callable[[], list[Family]]] = {
             "usage": self._of_usage,
             "lanes": self._of_lanes,
+            "batches": self._of_batches,
             "meters": self._of_meters,
             "webhooks": self._of_webhooks,
             "dead letters": self._of_letters,
@@ -96,17 +97,31 @@ class PoolCollector:
         return [attempts, tokens, *others.values()]
 
     def _of_lanes(self) -> list[Family]:
-        jobs, tokens, oldest = (_family(metric) for metric in (names.LANE_JOBS, names.LANE_TOKENS, names.LANE_OLDEST))
+        jobs, behind, tokens, oldest = (
+            _family(metric) for metric in (names.LANE_JOBS, names.LANE_BEHIND, names.LANE_TOKENS, names.LANE_OLDEST)
+        )
         pauses = _family(names.PAUSES)
         for lane in _largest(self._boards.lanes.lanes(), self._projects):
             labels = [lane.queue, lane.priority, lane.project]
             jobs.add_metric(labels, lane.depth)
+            behind.add_metric(labels, lane.behind)
             tokens.add_metric(labels, lane.tokens)
             oldest.add_metric(labels, lane.oldest_age)
         paused = [pause.priority for pause in self._boards.lanes.pauses()]
         for priority in ("live", "backfill"):
             pauses.add_metric([priority], paused.count(priority))
-        return [jobs, tokens, oldest, pauses]
+        return [jobs, behind, tokens, oldest, pauses]
+
+    def _of_batches(self) -> list[Family]:
+        batches, jobs, oldest = (_family(metric) for metric in (names.BATCHES, names.BATCH_JOBS, names.BATCH_OLDEST))
+        views, waiting = self._boards.batches.batches(), self._boards.batches.waiting()
+        for (provider, state), count in sorted(Counter((view.provider, view.state) for view in views).items()):
+            batches.add_metric([provider, state], count)
+        jobs.add_metric(["waiting"], sum(line.jobs for line in waiting))
+        jobs.add_metric(["batched"], sum(view.jobs for view in views))
+        oldest.add_metric(["waiting"], max((line.oldest_age for line in waiting), default=0.0))
+        oldest.add_metric(["batched"], max((view.age for view in views), default=0.0))
+        return [batches, jobs, oldest]
 
     def _of_meters(self) -> list[Family]:
         families = {
@@ -186,6 +201,7 @@ def _largest(lanes: Sequence[LaneView], projects: int) -> list[LaneView]:
             lane,
             project=project,
             depth=lane.depth + (there.depth if there else 0),
+            behind=lane.behind + (there.behind if there else 0),
             tokens=lane.tokens + (there.tokens if there else 0),
             oldest_age=max(lane.oldest_age, there.oldest_age if there else 0.0),
         )

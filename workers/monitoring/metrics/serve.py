@@ -15,6 +15,7 @@ from workers.health.wiring import own_heart
 from workers.jobs import JobStore
 from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
 from workers.notify.posting import Posting
+from workers.signing import Noted
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +37,12 @@ def measured(settings: Settings, jobs: JobStore, admission: Admission) -> tuple[
 def measured_poster(settings: Settings, poster: Posting, *, clock: Clock) -> Posting:
     """A poster with its posts timed; as it is where nobody asks for metrics."""
     return poster if settings.metrics_port is None else MeasuredPoster(poster, call_metrics(), clock=clock)
+
+
+def measure_signature(settings: Settings, noted: Noted) -> None:
+    """Count what came of a signature, where anybody asks for metrics."""
+    if settings.metrics_port is not None:
+        call_metrics().signature(noted)
 
 
 def serve_from_the_start(settings: Settings) -> None:

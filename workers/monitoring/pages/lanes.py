@@ -40,6 +40,8 @@ class LanesPage(Page):
         fitting.sort(key=lambda lane: (-lane.oldest_age, -lane.depth, lane.project, lane.queue, lane.priority))
         self.show(
             "byom_lanes.html",
+            tab="lanes",
+            heading="Lanes",
             lanes=fitting[:_MOST],
             lines=len(fitting),
             jobs=sum(lane.depth + lane.behind for lane in fitting),

@@ -44,6 +44,8 @@ class ProvidersPage(Page):
         ]
         self.show(
             "byom_providers.html",
+            tab="providers",
+            heading="Providers",
             rows=fitting[:_MOST],
             lines=len(fitting),
             counts=look.counts,

@@ -51,6 +51,8 @@ class UsagePage(Page):
         report, causes = await self.background(lambda: self._look(query))
         self.show(
             "byom_usage.html",
+            tab="usage",
+            heading="Usage",
             query=query,
             report=report,
             causes=causes,

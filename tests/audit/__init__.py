@@ -1,0 +1,1 @@
+"""What is installed, held against the advisories that are known of it."""
