@@ -207,7 +207,10 @@ def evidence(pool: Pool, stranger: Any) -> Mapping[str, bytes]:
             wait_until(lambda: holds(pool.everything_in_valkey(), "byom:dead:project:crash"))
             with commands_on(pool) as byom:
                 rotation = rotate(pool, byom)
-                handles += [producer.enqueue(job(project="openai-fine")) for _ in range(3)]
+                rotated = [producer.enqueue(job(project="openai-fine")) for _ in range(3)]
+                handles += rotated
+                # Commands tell of what has ended; all that came before may have been in the killed worker's hands.
+                outcomes(rotated)
                 commands = command_outputs(byom)
             ended = outcomes(handles)
         wait_until(lambda: holds(b"".join(stranger.got), "job.failed"))
