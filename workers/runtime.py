@@ -5,7 +5,6 @@ A task hands its job to the loop and waits.
 """
 
 import asyncio
-import contextlib
 import gc
 import threading
 from collections.abc import Coroutine
@@ -46,7 +45,7 @@ from workers.leases import Leases
 from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
 from workers.patient import patient_client
-from workers.pool_clock import PoolClock
+from workers.pool_clock import synchronised
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
@@ -88,7 +87,7 @@ class Runtime:
         self._thread.start()
         self._store = open_store(settings.store_url, key=settings.store_key)
         self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
-        self.clock = self._clock_of_the_pool()
+        self.clock = synchronised(settings.redis_url, wait=self._closing.wait)
         self._intake = Intake(
             chain=lambda project: effective_chain(self._store, project),
             client=self._sync_client,
@@ -103,14 +102,6 @@ class Runtime:
         )
         self.guard = open_guard(settings, self._store, clock=self.clock, noted=self._note_signature)
         self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
-
-    def _clock_of_the_pool(self) -> PoolClock:
-        """Right from the first job on, unless the broker is away; then as soon as it is back."""
-        clock = PoolClock()
-        with contextlib.suppress(redis.RedisError):
-            asked = clock.monotonic()
-            clock.heard(self._sync_client.time(), asked=asked)
-        return clock
 
     async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
         clock = self.clock
