@@ -16,7 +16,7 @@ from workers.health.file import read_pulse
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-PATIENCE = 2
+PATIENCE = 1.5
 SLOTS = 2
 
 

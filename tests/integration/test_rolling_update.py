@@ -20,10 +20,10 @@ from workers.producer import Producer
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 #: Seconds: a stopping worker goes on for, and a vanished one's jobs would wait for.
-DRAIN, VISIBILITY = 2, 600
+DRAIN, VISIBILITY = 1, 600
 SLOTS, HELD = 8, 3
 #: Jobs under way at once, at the most.
-WINDOW = 20
+WINDOW = 10
 #: Seconds beyond the drain that a job may take on a machine that is busy; far less than the visibility timeout.
 SLACK = 40
 

@@ -12,7 +12,7 @@ from celery import signals
 from workers.runtime import runtime
 
 #: Seconds that it stands still.
-STILL = 4.0
+STILL = 3.0
 
 
 def _stand_still(*_: Any) -> None:
