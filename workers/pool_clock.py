@@ -5,11 +5,14 @@ refuse, and take what another worker did a moment ago for something of the futur
 what a worker dates itself is dated by this.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import redis
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Seconds by which two clocks may drift apart in one second: ten times what is usual.
@@ -54,3 +57,12 @@ class PoolClock:
             moved = abs(ahead - self._ahead) > doubt + grown
             if doubt <= grown or moved:
                 self._ahead, self._doubt, self._heard_at = ahead, doubt, answered
+
+
+def clock_of(client: redis.Redis) -> PoolClock:
+    """The clock of a broker: right at once, unless that is away; then as soon as it is heard again."""
+    clock = PoolClock()
+    with contextlib.suppress(redis.RedisError):
+        asked = clock.monotonic()
+        clock.heard(client.time(), asked=asked)
+    return clock
