@@ -5,7 +5,6 @@ refuse, and take what another worker did a moment ago for something of the futur
 what a worker dates itself is dated by this.
 """
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Tries to ask for the time before the first job, and seconds that each may take and between two: together less than a
+#: worker may stand still before it is taken for stuck.
+_TRIES: Final = 10
+_TRY, _PAUSE = 3.0, 0.5
 #: Seconds by which two clocks may drift apart in one second: ten times what is usual.
 _DRIFT: Final = 0.0005
 
@@ -59,10 +64,24 @@ class PoolClock:
                 self._ahead, self._doubt, self._heard_at = ahead, doubt, answered
 
 
-def clock_of(client: redis.Redis) -> PoolClock:
-    """The clock of a broker: right at once, unless that is away; then as soon as it is heard again."""
+def synchronised(url: str, *, wait: Callable[[float], object]) -> PoolClock:
+    """A clock that is right from the first job on, for which the broker is asked until it answers; for half a minute.
+
+    Args:
+        url: of the broker.
+        wait: waits for so many seconds.
+    """
     clock = PoolClock()
-    with contextlib.suppress(redis.RedisError):
-        asked = clock.monotonic()
-        clock.heard(client.time(), asked=asked)
+    # A broker that keeps its connections and answers nobody is not to keep the process from starting.
+    with redis.Redis.from_url(
+        url, socket_timeout=_TRY, socket_connect_timeout=_TRY, retry=Retry(NoBackoff(), 0)
+    ) as client:
+        for _ in range(_TRIES):
+            asked = clock.monotonic()
+            try:
+                clock.heard(client.time(), asked=asked)
+            except redis.RedisError:
+                wait(_PAUSE)
+                continue
+            break
     return clock

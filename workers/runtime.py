@@ -45,7 +45,7 @@ from workers.leases import Leases
 from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Subscriptions, build_poster, open_events
 from workers.patient import patient_client
-from workers.pool_clock import clock_of
+from workers.pool_clock import synchronised
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
 from workers.routing import Route
@@ -87,7 +87,7 @@ class Runtime:
         self._thread.start()
         self._store = open_store(settings.store_url, key=settings.store_key)
         self._sync_client = redis.Redis.from_url(settings.redis_url, max_connections=settings.concurrency + 10)
-        self.clock = clock_of(self._sync_client)
+        self.clock = synchronised(settings.redis_url, wait=self._closing.wait)
         self._intake = Intake(
             chain=lambda project: effective_chain(self._store, project),
             client=self._sync_client,

@@ -31,7 +31,7 @@ _err = Console(stderr=True)
 
 def main(
     jobs: Annotated[int, typer.Option(min=1, help="Jobs of the first round, in which everybody looks on.")] = 10_000,
-    minutes: Annotated[float, typer.Option(min=0, help="Further rounds begin until so many have passed.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0, help="Further rounds begin until jobs have flowed for so many.")] = 0,
     seed: Annotated[
         int | None, typer.Option(help="Play this seed's first round and no other.", show_default=False)
     ] = None,
@@ -49,9 +49,9 @@ def main(
     """Kill, stop and starve a pool under traffic, and hold its ledger against the vendors' own books."""
     if compiler() is None:
         _err.print("[yellow]There is no C compiler here: all clocks are right.[/]")
-    began, reports = time.monotonic(), []
+    reports: list[Report] = []
     for number, (chosen, count) in enumerate(_rounds(seed, jobs)):
-        if number and time.monotonic() - began >= minutes * 60:
+        if number and sum(report.traffic_seconds for report in reports) >= minutes * 60:
             break
         planned = steps if steps is not None and not number else max(1, count // _JOBS_PER_STEP)
         where = None if folder is None else folder / f"round-{number + 1}"

@@ -1,10 +1,12 @@
 """All workers date by the broker's clock, whatever their own machines show."""
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+import redis
 
-from workers.pool_clock import PoolClock
+from workers.pool_clock import PoolClock, synchronised
 
 #: The broker's time when a test begins.
 TRUTH = datetime(2026, 11, 26, 3, 0, tzinfo=UTC).timestamp()
@@ -95,3 +97,35 @@ def test_another_server_with_another_time_is_followed_at_once() -> None:
     machine.ask(there=0.5, back=0.5)
 
     assert machine.error == pytest.approx(0, abs=0.5)
+
+
+def test_the_broker_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that began while the broker was away dated its first jobs by its own machine."""
+    asked: Counter[str] = Counter()
+    waits: list[float] = []
+
+    def ask(_client: redis.Redis) -> tuple[int, int]:
+        asked["time"] += 1
+        if asked["time"] < 4:
+            raise redis.ConnectionError
+        return int(TRUTH), 0
+
+    monkeypatch.setattr(redis.Redis, "time", ask)
+
+    clock = synchronised("redis://127.0.0.1:1/0", wait=waits.append)
+
+    assert clock.now().timestamp() == pytest.approx(TRUTH, abs=30)
+    assert len(waits) == 3
+
+
+def test_a_broker_that_stays_away_keeps_no_process_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_client: redis.Redis) -> tuple[int, int]:
+        raise redis.TimeoutError
+
+    monkeypatch.setattr(redis.Redis, "time", away)
+    waits: list[float] = []
+
+    clock = synchronised("redis://127.0.0.1:1/0", wait=waits.append)
+
+    assert clock.now().timestamp() == pytest.approx(datetime.now(UTC).timestamp(), abs=30)
+    assert len(waits) == 10
