@@ -1,7 +1,8 @@
 """The one composition root: builds everything a worker process runs on, from its settings.
 
 A worker process has Celery's threads and one event loop in a thread of its own, where all I/O to providers happens.
-A task hands its job to the loop and waits.
+Jobs are worked on there ahead of their tasks (`workers.ahead`); a task that runs in a thread hands its job to the loop
+and waits.
 """
 
 import asyncio
@@ -28,7 +29,6 @@ from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
 from workers.broker.results import Results
 from workers.changes import Change, Follower
-from workers.clock import Clock
 from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits as LetterLimits
 from workers.dead.writer import Writer
@@ -43,7 +43,7 @@ from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
 from workers.leases import Leases
 from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
-from workers.notify import CallbackCheck, Deliverer, Events, Limits, Outbox, Subscriptions, build_poster
+from workers.notify import CallbackCheck, Subscriptions, build_poster, open_events
 from workers.patient import patient_client
 from workers.pool_clock import synchronised
 from workers.providers.registry import build_batches, build_providers
@@ -52,6 +52,7 @@ from workers.routing import Route
 from workers.signing import Noted, open_guard
 from workers.solitary.cells import Cells
 from workers.solitary.trial import Trials
+from workers.telling import Telling
 from workers.tracing import open_tracing
 from workers.verification import Verification
 from workers.verification.service import Verifier
@@ -61,7 +62,6 @@ _T = TypeVar("_T")
 #: Seconds that a job stays claimed after its worker stops renewing; well below the broker's visibility timeout, so
 #: that a redelivered job finds the lease of its dead worker gone.
 _LEASE = 15.0
-
 
 #: Seconds that the lease of a call outlives the longest call.
 _LEASE_MARGIN = 10.0
@@ -115,14 +115,17 @@ class Runtime:
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
-        self._inbox = Inbox(self._client)
-        events = self._open_notify(settings, subscriptions, clock)
+        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
+        self._events, deliverer = open_events(
+            settings, self._client, subscriptions=subscriptions, poster=self._poster, clock=clock
+        )
+        self._delivering = asyncio.create_task(deliverer.run_forever())
+        events = self._events
         limiter = RedisAdmission(
             self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN, clock=clock
         )
         jobs, admission = measured(settings, stored, limiter)
-        self._jobs = jobs
-        self._letters = Writer(
+        letters = Writer(
             self._client,
             jobs=jobs,
             directory=directory,
@@ -131,6 +134,7 @@ class Runtime:
             alerts=events,
             clock=clock,
         )
+        self._telling = Telling(jobs=jobs, letters=letters, events=events, inbox=Inbox(self._client))
         leases = Leases(jobs, seconds=_LEASE)
         self._transport = build_transport(settings)
         providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
@@ -155,7 +159,7 @@ class Runtime:
             attempts=attempts,
             leases=leases,
             patience=patience_of(settings),
-            ended=self._ended,
+            ended=self._telling.ended,
         )
         keeper = build_keeper(
             pool=RedisPool(self._client),
@@ -210,36 +214,6 @@ class Runtime:
         self._following = asyncio.create_task(follower.follow_forever())
         self._expiry = asyncio.create_task(directory.expire_forever())
 
-    def _open_notify(self, settings: Settings, subscriptions: Subscriptions, clock: Clock) -> Events:
-        """Events, and the loop that delivers them."""
-        limits = Limits(failed=settings.webhook_failed_kept)
-        # Later than that a job that is delivered again runs again, and is told again.
-        outbox = Outbox(self._client, limits=limits, remembered=settings.job_state_ttl)
-        events = Events(
-            self._client,
-            outbox=outbox,
-            subscriptions=subscriptions,
-            clock=clock,
-            kept=settings.events_kept,
-            limits=limits,
-            remembered=settings.job_state_ttl,
-            callback_max_bytes=settings.callback_max_bytes,
-        )
-        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
-        deliverer = Deliverer(
-            events=events,
-            outbox=outbox,
-            subscriptions=subscriptions,
-            poster=self._poster,
-            clock=clock,
-            backoff=settings.webhook_backoff,
-            places=settings.webhook_concurrency,
-            seconds=settings.webhook_timeout,
-        )
-        self._events = events
-        self._delivering = asyncio.create_task(deliverer.run_forever())
-        return events
-
     def _note_signature(self, noted: Noted) -> None:
         """Count what came of a signature, and tell of one that was refused; nobody waits for that."""
         measure_signature(self._settings, noted)
@@ -259,7 +233,7 @@ class Runtime:
             # A callback that is refused itself is not posted.
             heard = job.model_copy(update={"callback_url": None}) if error.details.get("problems") else job
             failure = Failure.model_validate({"message": error.message, **error.details})
-            self._run(self._fail(job, job_id, failure, heard=heard)).result()
+            self._run(self._telling.failed(job, job_id, failure, heard=heard)).result()
             raise
 
     def failed(self, job: ExtractionJob, job_id: str, failure: Failure) -> None:
@@ -268,20 +242,7 @@ class Runtime:
         Raises:
             redis.RedisError: it cannot be told.
         """
-        self._run(self._fail(job, job_id, failure, heard=job)).result()
-
-    async def _fail(self, job: ExtractionJob, job_id: str, failure: Failure, *, heard: ExtractionJob) -> None:
-        """Tell of a job that failed outside of the engine; whoever is told hears of it as `heard`."""
-        kept = await self._jobs.kept(job_id)
-        ending = Ending(failure=failure, replays=kept.replays)
-        await self._letters.job_ended(job, job_id, ending)
-        await self._events.job_ended(heard, job_id, ending)
-        await self._inbox.job_ended(job, job_id, ending)
-
-    async def _ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
-        """Keep what failed, then tell of it: whoever hears of a failure finds it kept."""
-        await self._letters.job_ended(job, job_id, ending)
-        await asyncio.gather(self._events.job_ended(job, job_id, ending), self._inbox.job_ended(job, job_id, ending))
+        self._run(self._telling.failed(job, job_id, failure)).result()
 
     def attempt(self, job: ExtractionJob, job_id: str, route: Route, delivery: Delivery) -> Outcome:
         """Take a job through the connection of its route; blocks the calling thread, never the loop.

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ExtractionResult, FailureCode
-from tests.integration.support.broker import Bench, bench_on
+from tests.integration.support.broker import LANES, Bench, bench_on
 from tests.integration.support.broker import wait_until as wait_for
 from tests.integration.support.pool import Pool, job, running_pool, wait_until
 from workers.app import create_app
@@ -48,7 +48,10 @@ def send_steps(bench: Bench, project: str) -> None:
     }
     for number in range(STEPS):
         bench.app.send_task(
-            "test.step", args=[{"project": project, "number": number, "seconds": 0.15}], headers={"byom": header}
+            "test.step",
+            args=[{"project": project, "number": number, "seconds": 0.15}],
+            headers={"byom": header},
+            queue=LANES,
         )
 
 

@@ -10,7 +10,6 @@ Queues, messages and entries of unacknowledged messages keep kombu's formats: st
 the queues.
 """
 
-from dataclasses import dataclass
 from queue import Empty
 from time import monotonic
 from typing import Any, cast
@@ -18,14 +17,13 @@ from typing import Any, cast
 import redis
 import structlog
 from kombu.transport import redis as stock
-from kombu.transport import virtual
 from kombu.utils.json import loads
 from redis.exceptions import NoScriptError
 
-from workers.broker.parked import Collected, Parked
+from workers.broker.message import FETCHED, Fetched, Malformed, Message
 from workers.broker.qos import QoS
 from workers.broker.renewal import Renewal
-from workers.broker.unacked import KEYS, Keys, Place, Unacked
+from workers.broker.unacked import KEYS, Keys, Unacked
 from workers.lanes.control import Lanes
 from workers.lanes.entering import Entry
 from workers.lanes.keys import WAKE_KEY
@@ -41,68 +39,6 @@ _OVERRIDDEN = ("_brpop_read", "_brpop_start", "_get", "_poll_error", "_put", "co
 _MISSING = [name for name in _OVERRIDDEN if not hasattr(stock.Channel, name)]
 if _MISSING:
     raise ImportError(f"this kombu is not supported: its Redis channel has no {', '.join(_MISSING)}; install kombu 5.7")
-
-
-class Malformed(Exception):
-    """What a producer published is not a kombu message."""
-
-
-def _require_objects(*values: Any) -> None:
-    if not all(isinstance(value, dict) for value in values):
-        raise TypeError
-
-
-#: Where the payload of a message holds what fetching told of it: a `_Fetched`, which no JSON can pass for.
-_FETCHED = "byom-fetched"
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    queue: str
-    told: dict[str, Any] | None
-
-
-#: Broadcasts are not fetched.
-_NOT_FETCHED = _Fetched("", None)
-
-
-class Message(virtual.Message):
-    """A message; whatever keeps kombu from reading it is one error."""
-
-    #: Set before it is rejected: it goes back to the head of its lane, or into the pool of those that wait for a batch.
-    parked: Parked | Collected | None = None
-
-    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
-        try:
-            super().__init__(payload, channel=channel, **kwargs)
-            _require_objects(self.headers, self.delivery_info)
-            fetched = payload.get(_FETCHED)
-            if not isinstance(fetched, _Fetched):
-                fetched = _NOT_FETCHED
-            #: `since`, `reservation` and `impatient`, of one from a lane.
-            self.told = fetched.told
-            self._came_from = fetched.queue
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise Malformed(type(error).__name__) from None
-
-    @property
-    def came_from(self) -> str:
-        """The queue that it was fetched from, whatever it says itself; empty for a broadcast."""
-        return self._came_from
-
-    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
-        """Give the message back; to its lane if it was parked, to the pool if it was collected."""
-        if self.parked is None or not requeue or self.acknowledged:
-            super().reject(requeue=requeue)
-            return
-        qos = cast("Channel", self.channel).qos
-        place = Place.of({"headers": self.headers, "properties": self.properties}, queue=self._came_from)
-        tag = cast("str", self.delivery_tag)
-        if isinstance(self.parked, Collected):
-            cast("QoS", qos).collect(tag, self.parked, place, queue=self._came_from)
-        else:
-            cast("QoS", qos).park(tag, self.parked, place)
-        self._state = "REJECTED"
 
 
 class Channel(stock.Channel):
@@ -330,7 +266,7 @@ class Channel(stock.Channel):
         if message is not None:
             try:
                 payload = loads(message)
-                payload[_FETCHED] = _Fetched(queue.decode(), None if told is None else loads(told))
+                payload[FETCHED] = Fetched(queue.decode(), None if told is None else loads(told))
             except (RecursionError, TypeError, ValueError):
                 pass
             else:

@@ -3,6 +3,7 @@
 from .callbacks import CallbackCheck
 from .deliverer import Deliverer
 from .events import Events
+from .opening import open_events
 from .outbox import Limits, Outbox, OutboxReader
 from .posting import Poster, build_poster
 from .reading import EventReader
@@ -19,4 +20,5 @@ __all__ = [
     "Poster",
     "Subscriptions",
     "build_poster",
+    "open_events",
 ]

@@ -13,11 +13,14 @@ import redis
 from celery import Celery
 
 from config.settings import Settings
-from tasks.contract import ENTRY_QUEUE
+from tasks.contract import ENTRY_QUEUE, ProviderKind, provider_queue
 from workers.app import create_app
 from workers.embedded.valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[3]
+
+#: A queue whose messages may name their lane; those of the entry queue may not.
+LANES = provider_queue(ProviderKind.OPENAI)
 
 
 class Bench:
@@ -48,7 +51,15 @@ class Bench:
             worker = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "celery", "--quiet", "-A", "tests.integration.support.broker_app"),
-                    *("worker", "--queues", ENTRY_QUEUE, "--hostname", f"w{number}@test", *quick, *options),
+                    *(
+                        "worker",
+                        "--queues",
+                        f"{ENTRY_QUEUE},{LANES}",
+                        "--hostname",
+                        f"w{number}@test",
+                        *quick,
+                        *options,
+                    ),
                 ],
                 cwd=ROOT,
                 env=environment,
