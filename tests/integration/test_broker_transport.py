@@ -197,6 +197,16 @@ def test_the_wake_up_call_is_never_more_than_one(connection: Connection, valkey_
     assert valkey_client.llen(WAKE) == 1
 
 
+def test_an_answer_that_comes_too_late_for_whoever_asked_does_not_stay_for_ever(
+    connection: Connection, valkey_client: redis.Redis
+) -> None:
+    publish(connection, "pong", queue="e8b567d4.reply.celery.pidbox")
+    publish(connection, "job")
+
+    assert 0 < valkey_client.ttl("e8b567d4.reply.celery.pidbox") <= 30
+    assert valkey_client.ttl("q") == -1
+
+
 def test_a_batch_is_published_whole(connection: Connection) -> None:
     producer = connection.Producer(serializer="json")
     with cast("Any", producer).batch(100):

@@ -33,6 +33,11 @@ _log = structlog.get_logger(__name__)
 #: Messages that one fetch brings at most; each takes the server some 100 µs, in which it does nothing else.
 _AT_ONCE = 8
 
+#: How the queues end that answers to Celery's broadcasts go to, and seconds that these are kept. Whoever asked deletes
+#: its queue when it has waited long enough; what a worker answers after that would stay for ever.
+_REPLIES = ".reply.celery.pidbox"
+_REPLIES_KEPT = 30
+
 #: What is overridden here and not part of kombu's public API. Were it renamed, messages would be fetched without
 #: being registered; better not to start.
 _OVERRIDDEN = ("_brpop_read", "_brpop_start", "_get", "_poll_error", "_put", "conn_or_acquire")
@@ -297,6 +302,8 @@ class Channel(stock.Channel):
             # Wakes a worker that waits.
             pipeline.lpush(self.wake_key, "")
             pipeline.ltrim(self.wake_key, 0, 0)
+            if queue.endswith(_REPLIES):
+                pipeline.expire(queue, _REPLIES_KEPT)
             pipeline.execute()
 
     def _size(self, queue: str) -> int:
