@@ -191,20 +191,12 @@ class Ground:
             RuntimeError: it ended; with its log.
         """
         log = self.log(len(self.workers))
+        # Ours as `byom worker` starts it.
+        how = ("workers.celery_worker",) if app == "workers.app" else ("celery", "-A", app, "worker")
+        command = [sys.executable, "-m", *how]
         with log.open("wb") as output:
             worker = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "celery",
-                    "-A",
-                    app,
-                    "worker",
-                    "-n",
-                    f"w{len(self.workers)}@bench",
-                    "-E",
-                    *arguments,
-                ],
+                [*command, "-n", f"w{len(self.workers)}@bench", "-E", *arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,

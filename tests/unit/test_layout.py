@@ -51,6 +51,15 @@ def test_importing_the_configuration_imports_no_worker_and_no_celery() -> None:
     assert not {"celery", "kombu", "redis", "workers"} & modules
 
 
+def test_a_worker_imports_no_flower_and_no_command_line_of_ours() -> None:
+    modules = imported_by(
+        "import workers.celery_worker, tasks.extract, workers.runtime; workers.celery_worker.workers.app.app"
+    )
+
+    assert "celery.bin.worker" in modules
+    assert not {"flower", "celery.bin.celery", "typer", "workers.cli"} & modules
+
+
 def test_opening_a_store_in_ssm_imports_boto3_only_when_it_is_used() -> None:
     unused = imported_by('from config.store import open_store; open_store("memory:"); open_store("ssm://eu-central-1")')
 

@@ -20,8 +20,6 @@ from typing import IO, Self
 Sink = Callable[[str, str], None]
 
 _TAIL = 20
-#: `--quiet` leaves the banner out.
-_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "workers.app")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +144,7 @@ class Stack:
 
 def worker_command(*, concurrency: int, name: str, queues: Sequence[str] = (), extra: Sequence[str] = ()) -> list[str]:
     """The command line of a worker; its pool is in Celery's configuration."""
-    command = [*_CELERY, "worker"]
+    command = [sys.executable, "-m", "workers.celery_worker"]
     command += ["--concurrency", str(concurrency), "--hostname", f"{name}@%h", "--task-events", "--without-gossip"]
     if queues:
         command += ["--queues", ",".join(queues)]

@@ -26,6 +26,7 @@ def test_the_worker_runs_our_pool_at_the_configured_concurrency(
 
     [(path, argv, env)] = called
     assert path == argv[0] == sys.executable
+    assert argv[1:3] == ["-m", "workers.celery_worker"]
     # The one of the configuration; Celery's own is not to be named.
     assert "--pool" not in argv
     assert argv[argv.index("--concurrency") + 1] == "7"
