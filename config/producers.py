@@ -8,16 +8,16 @@ While a key is being replaced both versions count. The producer named `pool` is 
 sign with its key what they send again or send by order of an operator. It is made together with the first other one.
 """
 
-import base64
-import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from config.connections.documents import dump, load
 from config.errors import InvalidConnection, InvalidProducer
+from config.signing_secrets import SecretVersions, read_secrets, replace_secret
 from config.store import ParameterStore, join_path
 from tasks.contract.problems import problems
 
@@ -29,19 +29,6 @@ POOL: Final = "pool"
 #: In place of names of projects: all that there are and will be.
 EVERY: Final = "*"
 
-_PREFIX: Final = "whsec_"
-_KEY_BYTES: Final = 32
-
-
-class KeyVersion(BaseModel):
-    """One version of a producer's key; the key itself is kept apart."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    created_at: AwareDatetime
-    #: Until when it counts beside the newer one; the newest has no end.
-    until: AwareDatetime | None = None
-
 
 class SigningProducer(BaseModel):
     """Who may send jobs, of which projects."""
@@ -51,7 +38,7 @@ class SigningProducer(BaseModel):
     #: Names, or `EVERY` alone.
     projects: tuple[str, ...]
     #: Number of the key → what is known of it.
-    keys: dict[Annotated[int, Field(ge=1)], KeyVersion] = {}
+    keys: SecretVersions = {}
     #: Says where it was read, and is not stored.
     name: str
 
@@ -63,14 +50,6 @@ class SigningProducer(BaseModel):
     def speaks_for(self, project: str) -> bool:
         """Whether it may send jobs of a project."""
         return EVERY in self.projects or project in self.projects
-
-    def counting(self, *, now: datetime) -> list[int]:
-        """The versions of its key that count, the newest first."""
-        return [
-            number
-            for number, version in sorted(self.keys.items(), reverse=True)
-            if version.until is None or version.until > now
-        ]
 
 
 def producer_path(name: str) -> str:
@@ -164,25 +143,20 @@ def read_keys(store: ParameterStore, producer: SigningProducer, *, now: datetime
     Raises:
         StoreError: the store cannot be read.
     """
-    found = [store.get(_key_path(producer, number)) for number in producer.counting(now=now)]
-    return [parameter.value for parameter in found if parameter is not None]
+    return read_secrets(store, producer.keys, path=partial(_key_path, producer), now=now)
 
 
 def _with_new_key(
     store: ParameterStore, producer: SigningProducer, *, now: datetime, overlap: timedelta | None
 ) -> SigningProducer:
-    newest = max(producer.keys, default=0)
-    versions = {newest + 1: KeyVersion(created_at=now)}
-    if overlap and newest:
-        versions[newest] = producer.keys[newest].model_copy(update={"until": now + overlap})
-    changed = producer.model_copy(update={"keys": versions})
-    key = _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
-    # The key before what names it, and what no longer names one before that one goes: readers always find both.
-    store.put(_key_path(producer, newest + 1), SecretStr(key), secure=True)
-    _write(store, changed)
-    for number in producer.keys.keys() - versions.keys():
-        store.delete(_key_path(producer, number))
-    return changed
+    def write(versions: SecretVersions) -> SigningProducer:
+        changed = producer.model_copy(update={"keys": versions})
+        _write(store, changed)
+        return changed
+
+    return replace_secret(
+        store, producer.keys, path=partial(_key_path, producer), write=write, now=now, overlap=overlap
+    )
 
 
 def _write(store: ParameterStore, producer: SigningProducer) -> None:

@@ -10,18 +10,18 @@ name it has one of its own. The webhook named `callback` has no address: its sec
 Secrets are `whsec_` and base64, as Standard Webhooks have them. While a secret is being replaced both versions sign.
 """
 
-import base64
-import secrets
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from config.connections.documents import dump, load
 from config.connections.paths import account_path, project_path
 from config.connections.profiles import read_project
 from config.errors import InvalidConnection, InvalidWebhook
 from config.kms import kms_key_for
+from config.signing_secrets import SecretVersions, read_secrets, replace_secret
 from config.store import ParameterStore, join_path
 from tasks.contract.events import EventKind
 from tasks.contract.fields import HttpUrl
@@ -33,21 +33,8 @@ CALLBACK: Final = "callback"
 #: What a webhook gets that names no kinds: all but one event per job.
 DEFAULT_KINDS: Final = ("byom.*", "backfill.completed")
 
-_PREFIX: Final = "whsec_"
-_SECRET_BYTES: Final = 32
-
 #: A kind of event, or all that begin so: `byom.*`, `job.*`, `*`.
 _PATTERNS: Final = frozenset({*EventKind, "byom.*", "job.*", "backfill.*", "*"})
-
-
-class SecretVersion(BaseModel):
-    """One version of a webhook's secret; the secret itself is kept apart."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    created_at: AwareDatetime
-    #: Until when it signs beside the newer one; the newest has no end.
-    until: AwareDatetime | None = None
 
 
 class Webhook(BaseModel):
@@ -60,7 +47,7 @@ class Webhook(BaseModel):
     kinds: tuple[str, ...] = DEFAULT_KINDS
     enabled: bool = True
     #: Number of the secret → what is known of it.
-    secrets: dict[Annotated[int, Field(ge=1)], SecretVersion] = {}
+    secrets: SecretVersions = {}
     #: Both say where it was read, and are not stored.
     scope: str
     name: str
@@ -183,33 +170,24 @@ def signing_secrets(store: ParameterStore, webhook: Webhook, *, now: datetime) -
     Raises:
         StoreError: the store cannot be read.
     """
-    numbers = [
-        number
-        for number, version in sorted(webhook.secrets.items(), reverse=True)
-        if version.until is None or version.until > now
-    ]
-    found = [store.get(_secret_path(webhook, number)) for number in numbers]
-    return [parameter.value for parameter in found if parameter is not None]
+    return read_secrets(store, webhook.secrets, path=partial(_secret_path, webhook), now=now)
 
 
 def _with_new_secret(store: ParameterStore, webhook: Webhook, *, now: datetime, overlap: timedelta | None) -> Webhook:
-    newest = max(webhook.secrets, default=0)
-    versions = {newest + 1: SecretVersion(created_at=now)}
-    if overlap and newest:
-        versions[newest] = webhook.secrets[newest].model_copy(update={"until": now + overlap})
-    changed = webhook.model_copy(update={"secrets": versions})
-    secret = _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-    # The secret before what names it, and what no longer names one before that one goes: readers always find both.
-    store.put(
-        _secret_path(webhook, newest + 1),
-        SecretStr(secret),
-        secure=True,
+    def write(versions: SecretVersions) -> Webhook:
+        changed = webhook.model_copy(update={"secrets": versions})
+        _write(store, changed)
+        return changed
+
+    return replace_secret(
+        store,
+        webhook.secrets,
+        path=partial(_secret_path, webhook),
+        write=write,
+        now=now,
+        overlap=overlap,
         kms_key=kms_key_for(store, webhook.scope),
     )
-    _write(store, changed)
-    for number in webhook.secrets.keys() - versions.keys():
-        store.delete(_secret_path(webhook, number))
-    return changed
 
 
 def _write(store: ParameterStore, webhook: Webhook) -> None:
