@@ -83,7 +83,7 @@ class Deployment:
         (tools / "valkey-server").symlink_to(get_binary_path())
         (tools / "docker-entrypoint.sh").write_text('#!/bin/sh\nexec "$@"\n', encoding="utf-8")
         (tools / "docker-entrypoint.sh").chmod(0o755)
-        script = script.replace("/etc/valkey/users.acl", str(ROOT / USERS)).replace("/tmp/", f"{self.folder}/")  # noqa: S108 - the container's
+        script = script.replace("/tmp/", f"{self.folder}/").replace("/etc/valkey/users.acl", str(ROOT / USERS))  # noqa: S108 - the container's
         command = [shell, flags, script, *rest]
         command += ["--port", str(self.broker_port), "--dir", str(self.folder), "--bind", "127.0.0.1"]
         environment = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **self.services["valkey"]["environment"]}

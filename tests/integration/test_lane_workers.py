@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.integration.support.broker import Bench, bench_on, wait_until
+from tests.integration.support.broker import LANES, Bench, bench_on, wait_until
 from workers.embedded.valkey import EmbeddedValkey
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
@@ -40,7 +40,7 @@ def lane_of(project: str, **fields: Any) -> dict[str, Any]:
 def send(bench: Bench, task: str, project: str, *, job: dict[str, Any] | None = None, **options: Any) -> Any:
     """Publish one job to its lane."""
     job = {"project": project, **(job or {})}
-    return bench.app.send_task(task, args=[job], headers=lane_of(project), **options)
+    return bench.app.send_task(task, args=[job], headers=lane_of(project), queue=LANES, **options)
 
 
 def limit(bench: Bench, project: str, *, jobs_per_minute: int) -> None:

@@ -102,7 +102,7 @@ def test_a_program_that_ends_by_itself_is_noticed_with_its_last_lines(start: Sta
     start(OBEDIENT, name="well")
     assert stack.dead() is None
 
-    child = start("import sys; [print(n) for n in range(50)]; sys.exit('no luck')", name="ill")
+    child = start("import sys; [print(n, flush=True) for n in range(50)]; sys.exit('no luck')", name="ill")
     child.wait(10)
 
     dead = stack.dead()

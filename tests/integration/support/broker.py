@@ -85,7 +85,7 @@ class Bench:
 
     def idle(self) -> bool:
         """Whether no message waits or is held."""
-        return not self.client.exists(ENTRY_QUEUE, "byom.unacked", "byom.unacked_index")
+        return not self.client.exists(ENTRY_QUEUE, LANES, "byom.unacked", "byom.unacked_index")
 
     def close(self) -> None:
         """Kill what still runs."""
