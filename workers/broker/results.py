@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from celery.backends.redis import RedisBackend
+from celery.exceptions import Reject
 from redis.asyncio import Redis
 
 from workers.lua import lua
@@ -19,8 +20,23 @@ class ResultBackend(RedisBackend):
     """The backend; see the module."""
 
     # Celery's own, which its type stubs leave out.
+    app: Any
     expires: int | None
     _store: Any = None
+
+    def store_result(self, *args: Any, **kwargs: Any) -> Any:
+        """Store what became of a task.
+
+        Raises:
+            Reject: it could not be stored, by a task that runs. Celery's tracer would take any other error for the
+                task's own, and store that as soon as the server is back: a job would fail of it that has gone well.
+        """
+        try:
+            return super().store_result(*args, **kwargs)
+        except Exception as error:
+            if self.app.current_worker_task is None:
+                raise
+            raise Reject(type(error).__name__, requeue=True) from error
 
     def _set(self, key: str, value: str | bytes, expires: float | None = None) -> None:
         """Store a result and tell those who wait for it; one command."""
