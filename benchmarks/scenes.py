@@ -114,8 +114,11 @@ def shares(
     return {project: taken[project] / taken.total() for project in weights}
 
 
-def beside_flood(ground: Ground, name: str, *, flood: int, quiet: int, every: float = 0.1) -> dict[str, float]:
+def beside_flood(ground: Ground, name: str, *, flood: int, quiet: int, every: float = 0.25) -> dict[str, float]:
     """Enqueue a job now and then beside a flood of another project; how long each waited to be called for, at p95.
+
+    A quiet project asks for less than its share: 4 jobs a second of some 1,000 tokens, where half of what the shared
+    credential grants are 7.5. One that asks for more has a backlog of its own, and waits for that.
 
     Returns:
         Seconds at p95 of a project with a credential of its own, and of one that shares the flood's credential; and

@@ -100,7 +100,7 @@ ROWS = (
     ),
     Row(
         name="flood",
-        how="a job of a quiet project every 0.1 s while {jobs:,} jobs of another wait; from before it is enqueued "
+        how="a job of a quiet project every 0.25 s while {jobs:,} jobs of another wait; from before it is enqueued "
         "until the vendor is called",
         figures={
             "own": Figure(
