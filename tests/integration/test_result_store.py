@@ -52,7 +52,7 @@ def test_a_server_that_is_back_in_the_same_moment_makes_no_failure_of_it(
     app = create_app(Settings.model_validate({"broker_url": valkey.url}))
     app.conf.result_backend_always_retry = False
 
-    @app.task(name="a.task")
+    @app.task(name="a.task", shared=False)
     def task() -> str:
         return "well"
 
