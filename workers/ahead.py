@@ -91,10 +91,12 @@ class Ahead:
             or named.keys() != {"job", "route"}
             or request["delivery_info"].get("redelivered")
             or any(signal.receivers for signal in _HEARD)
-            or self._is_for_a_thread(self.delivery_of(request))
         ):
             return False
-        self._loop.call_soon_threadsafe(self._start, task, request, body, done)
+        delivery = self.delivery_of(request)
+        if self._is_for_a_thread(delivery):
+            return False
+        self._loop.call_soon_threadsafe(self._start, task, request, body, delivery, done)
         return True
 
     def delivery_of(self, request: Mapping[str, Any]) -> Delivery:
@@ -106,7 +108,7 @@ class Ahead:
         for task in list(self._in_hand):
             task.cancel()
 
-    def _start(self, task: Any, request: dict[str, Any], body: Any, done: Done) -> None:
+    def _start(self, task: Any, request: dict[str, Any], body: Any, delivery: Delivery, done: Done) -> None:
         def tell(doing: asyncio.Task[Succeeded | None]) -> None:
             self._in_hand.discard(doing)
             if doing.cancelled():
@@ -115,11 +117,11 @@ class Ahead:
             error = doing.exception()
             done(error if isinstance(error, Exception) else doing.result())
 
-        doing = self._loop.create_task(self._do(task, request, body))
+        doing = self._loop.create_task(self._do(task, request, body, delivery))
         self._in_hand.add(doing)
         doing.add_done_callback(tell)
 
-    async def _do(self, task: Any, request: dict[str, Any], body: Any) -> Succeeded | None:
+    async def _do(self, task: Any, request: dict[str, Any], body: Any, delivery: Delivery) -> Succeeded | None:
         """Take one delivery as far as it goes without a thread; None when its task has to conclude it.
 
         Raises:
@@ -133,7 +135,6 @@ class Ahead:
         with handling(task.name, told.id, TraceContext.of(told), self._tracing) as handled:
             handled.parsed = parse_job(named["job"])
             route = Route.model_validate(named["route"])
-            delivery = self.delivery_of(request)
             handled.outcome = await self._work(handled.parsed, job_id=told.id, route=route, delivery=delivery)
         if not isinstance(handled.outcome, Ending) or handled.outcome.result is None or _has_more_to_do(request, after):
             request[HANDLED] = handled
@@ -145,6 +146,4 @@ class Ahead:
 
 def _has_more_to_do(request: Mapping[str, Any], after: Mapping[str, Any] | None) -> bool:
     """Whether a task that succeeded is to do more than store its result, or less."""
-    return bool(request.get("ignore_result")) or any(
-        (after or {}).get(name) for name in ("callbacks", "chain", "chord")
-    )
+    return bool(request.get("ignore_result")) or any((after or {}).get(name) for name in _AFTER)

@@ -5,9 +5,10 @@ threads that wake each other fight for the interpreter. So a task may *begin* by
 somewhere else and tells when it is done. Only what is not a plain success then gets a thread, in which Celery runs the
 task in its own way. Tasks that do not begin by themselves get a thread from the start.
 
-And there is no way for a job to get stuck in it. Where a result cannot be stored, Celery's own error handling fails as
-well, and the error leaves the task's thread. Nobody is told then: the message is neither acknowledged nor put back, its
-worker renews it for as long as it lives, and has one place less for other jobs. Here such a job goes back to its queue.
+And there is no way for a job to get stuck in it. An error that leaves the task's thread, such as that of a result
+which cannot be stored (`workers.broker.results`), reaches nobody in Celery's own pool: the message is neither
+acknowledged nor put back, its worker renews it for as long as it lives, and has one place less for other jobs. Here it
+goes back to its queue.
 """
 
 import os

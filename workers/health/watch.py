@@ -9,7 +9,7 @@ import structlog
 
 from workers.health.file import write_pulse
 from workers.health.judging import Health, judge
-from workers.health.pulse import Heart, Part
+from workers.health.pulse import Heart, Part, Pulse
 from workers.health.systemd import notify
 
 _log = structlog.get_logger(__name__)
@@ -62,12 +62,12 @@ class Watch:
             _log.warning("worker_moves_again")
         self._stuck = not health.live
         if self._path is not None:
-            self._write(self._path)
+            self._write(self._path, pulse)
         self._tell(health)
 
-    def _write(self, path: Path) -> None:
+    def _write(self, path: Path, pulse: Pulse) -> None:
         try:
-            write_pulse(path, self._heart.pulse())
+            write_pulse(path, pulse)
         except OSError as error:
             # Jobs matter more; whoever asks sees that the file is old.
             if not self._unwritten:
