@@ -33,7 +33,7 @@ from workers.progress import Progress
 from workers.providers.base import Fault
 from workers.routing import Route, next_route
 from workers.trouble import Subject, Trouble
-from workers.writing_off import account_for, write_off
+from workers.writing_off import WritingOff
 
 _log = structlog.get_logger(__name__)
 
@@ -98,6 +98,7 @@ class Engine:
         self._catalogue = catalogue
         self._jobs = jobs
         self._attempts = attempts
+        self._lost = WritingOff(jobs=jobs, tell=attempts.lost, at_once=_CALLS_AT_ONCE)
         self._leases = leases
         self._patience = patience
         self._ended = ended
@@ -155,9 +156,7 @@ class Engine:
             subject = self._subject(job, job_id, route, chain, FIRST_DELIVERY)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
             parts = [pack.index for pack in progress.packs(subject, units)]
-            await write_off(
-                self._jobs, subject, claimed.dropped, parts=parts, at_once=_CALLS_AT_ONCE, records=progress.records
-            )
+            await self._lost.write_off(subject, claimed.dropped, parts=parts, records=progress.records)
         except StoreError:
             raise
         except (ConfigError, extraction.PromptTooLong) as error:
@@ -282,7 +281,7 @@ class Engine:
         own: Sequence[AttemptRecord],
     ) -> None:
         if dropped and subject is not None:
-            await account_for(self._jobs, subject, dropped, units=units, own=own, at_once=_CALLS_AT_ONCE)
+            await self._lost.account_for(subject, dropped, units=units, own=own)
 
     def _park(self, trouble: Trouble, subject: Subject, delivery: Delivery) -> Park:
         """Back to the lane, for as long as it takes or the job's patience lasts."""
@@ -349,7 +348,7 @@ class Engine:
 
         packs = progress.packs(subject, units)
         parts = [pack.index for pack in packs]
-        await write_off(self._jobs, subject, dropped, parts=parts, at_once=_CALLS_AT_ONCE, records=progress.records)
+        await self._lost.write_off(subject, dropped, parts=parts, records=progress.records)
         await _all(map(work, packs))
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis import RedisError
+from structlog.testing import capture_logs
 
 from tasks.contract import AttemptRecord, TokenUsage
 from tests.support import START
@@ -39,6 +40,18 @@ async def test_the_call_of_a_dead_worker_is_in_the_ledger_without_tokens(bench: 
     assert lost.labels == {"team": "search", "user": "u1"}
     # What the vendor knows by job and attempt is one call.
     assert [call.tags["attempt"] for call in bench.model.calls] == ["1.1.2"]
+
+
+async def test_whoever_reads_the_log_is_told_of_it_as_the_ledger_has_it(bench: Bench) -> None:
+    await die(bench)
+
+    with capture_logs() as lines:
+        await bench.run()
+
+    told = [line for line in lines if line["event"] == "attempt_lost"]
+    assert told == [
+        {"event": "attempt_lost", "log_level": "warning", **bench.records[0].model_dump(mode="json", exclude_none=True)}
+    ]
 
 
 async def test_it_is_written_down_once_however_often_the_job_is_delivered(bench: Bench) -> None:
