@@ -110,7 +110,8 @@ def test_a_worker_killed_while_jobs_wait_and_are_parked_loses_nothing(bench: Ben
     for name in names:
         send(bench, "test.park", name, job={"times": 1, "seconds": 60})
     send(bench, "test.hold", "held", job={"seconds": 60})
-    wait_until(lambda: "held" in bench.counts("runs"), bench.logs)
+    # One that has not run yet waits in its lane as well, and would be in the dying worker's hands.
+    wait_until(lambda: bench.counts("runs") == dict.fromkeys([*names, "held"], 1), bench.logs)
     lanes = Lanes(bench.client)
     all_wait = dict.fromkeys(names, 1)
     wait_until(lambda: {name: lanes.waiting(name) for name in names} == all_wait, bench.logs)
