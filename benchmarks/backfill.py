@@ -29,10 +29,10 @@ from benchmarks.ground import ROOT, TEXT, Ground, ground, percentile, resident_b
 from tasks.contract import AttemptRecord
 from workers.backfill.state import Phase, RedisBackfills, Snapshot
 from workers.embedded.simulator import Latency, fingerprint
+from workers.engine.records import LOST
 from workers.handles import JobHandle
 from workers.ledger import UsageReader
 from workers.ledger.stream import Cursor, RecordStream
-from workers.records import LOST
 
 PROJECT = "archive"
 NAME = "bench"

@@ -20,11 +20,11 @@ from config.connections.profiles import write_project
 from config.credentials import save_credential
 from config.settings import Settings
 from config.store import FileStore
-from workers.effect import put_into_force
+from workers.configuration.effect import put_into_force
 from workers.embedded.simulator import Account, BooksReport, Entry, Latency, Options, SimulatorProcess, fingerprint
 from workers.embedded.valkey import EmbeddedValkey
+from workers.enqueue.producer import Producer
 from workers.lanes.control import Lanes
-from workers.producer import Producer
 
 ROOT = Path(__file__).parents[1]
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -5,14 +5,14 @@ from typing import Any
 from celery import Task, shared_task
 
 from tasks.contract import EXTRACT_TASK, ContractError, ExtractionJob, ProviderKind, provider_task
-from workers.ahead import HANDLED
 from workers.broker.pool import Done
 from workers.broker.redaction import ByomTask
-from workers.engine import Outcome
-from workers.intake import Accepted, Duplicate
-from workers.routing import Route
+from workers.engine.engine import Outcome
+from workers.engine.routing import Route
+from workers.enqueue.intake import Accepted, Duplicate
 from workers.runtime import runtime
-from workers.task_body import carry_out, conclude
+from workers.task.ahead import HANDLED
+from workers.task.extraction_body import carry_out, conclude
 
 
 # `throws`: a typed failure is an answer, not an error of the worker; Celery logs it in one line, without a traceback.

@@ -7,8 +7,8 @@ from celery import Task, shared_task
 from tasks.contract import VERIFY_TASK, ContractError, VerificationRequest
 from workers.broker.redaction import ByomTask
 from workers.runtime import runtime
+from workers.task.verification_body import carry_out_verification
 from workers.verification import Verification
-from workers.verification_body import carry_out_verification
 
 
 @shared_task(name=VERIFY_TASK, bind=True, base=ByomTask, throws=(ContractError,))

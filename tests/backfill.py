@@ -22,7 +22,7 @@ from workers.backfill.definition import Definition, Fingerprint
 from workers.backfill.entries import BadLine, Entry
 from workers.backfill.ports import Answer, Published
 from workers.backfill.state import Flight, LineRef
-from workers.endings import totals
+from workers.engine.endings import totals
 from workers.jobs import Ending
 
 #: What one job costs in these tests.

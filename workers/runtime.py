@@ -1,8 +1,8 @@
 """The one composition root: builds everything a worker process runs on, from its settings.
 
 A worker process has Celery's threads and one event loop in a thread of its own, where all I/O to providers happens.
-Jobs are worked on there ahead of their tasks (`workers.ahead`); a task that runs in a thread hands its job to the loop
-and waits.
+Jobs are worked on there ahead of their tasks (`workers.task.ahead`); a task that runs in a thread hands its job to the
+loop and waits.
 """
 
 import asyncio
@@ -20,39 +20,39 @@ from config.connections import effective_chain
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused, VerificationRequest
-from workers.address import patience_of
 from workers.admission import RedisAdmission
-from workers.ahead import Ahead
 from workers.alerts import Alert, AlertKind
-from workers.attempts import Attempts
 from workers.backfill.driving import Clients, Stopped, slice_of
 from workers.backfill.inbox import Inbox
 from workers.broker.results import Results
-from workers.changes import Change, Follower
+from workers.configuration.changes import Change, Follower
+from workers.configuration.directory import Directory
 from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits as LetterLimits
 from workers.dead.writer import Writer
-from workers.delivery import Delivery
-from workers.directory import Directory
 from workers.economy.opening import build_keeper, terms_of
 from workers.economy.redis import RedisPool
-from workers.engine import Engine, Outcome
+from workers.engine.address import patience_of
+from workers.engine.attempts import Attempts
+from workers.engine.delivery import Delivery
+from workers.engine.engine import Engine, Outcome
+from workers.engine.leases import Leases
+from workers.engine.routing import Route
+from workers.engine.telling import Telling
+from workers.enqueue.intake import Accepted, Duplicate, Intake
 from workers.health.reaching import give_signs
 from workers.health.wiring import own_heart
-from workers.intake import Accepted, Duplicate, Intake
 from workers.jobs import Ending, RedisJobs
-from workers.leases import Leases
 from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Subscriptions, build_poster, open_events
-from workers.patient import patient_client
-from workers.pool_clock import synchronised
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
-from workers.routing import Route
+from workers.redis.patient import patient_client
+from workers.redis.pool_clock import synchronised
 from workers.signing import Noted, open_guard
 from workers.solitary.cells import Cells
 from workers.solitary.trial import Trials
-from workers.telling import Telling
+from workers.task.ahead import Ahead
 from workers.tracing import open_tracing
 from workers.verification import Verification
 from workers.verification.service import Verifier

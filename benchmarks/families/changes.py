@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from benchmarks.ground import UNBOUND, Ground, ground, jobs, wait_for
 from benchmarks.rows import Figure, Measured, Row, Sizes, at_most
 from config.connections import project_path
-from workers.admin import Admin
+from workers.configuration.admin import Admin
 from workers.embedded.simulator import Latency, fingerprint
 
 

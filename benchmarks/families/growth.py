@@ -10,9 +10,9 @@ from benchmarks.many_projects_app import ManyProjects
 from benchmarks.rows import Figure, Measured, Row, Sizes
 from benchmarks.spent import Spent, figures, values
 from workers.app import create_app
+from workers.enqueue.producer import Producer
 from workers.lanes.control import EVERY
 from workers.lanes.views import list_lanes
-from workers.producer import Producer
 
 _COSTS = ("worker_cpu", "redis_cpu", "commands")
 

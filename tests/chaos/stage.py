@@ -22,7 +22,7 @@ from config.credentials import save_credential
 from tasks.contract import ProviderKind, Role
 from tests.chaos.clocks import Clock
 from tests.chaos.plan import Sentence
-from workers.effect import put_into_force
+from workers.configuration.effect import put_into_force
 from workers.embedded.simulator import fingerprint
 
 #: Stands in every credential; must never be seen.

@@ -13,7 +13,7 @@ from celery import Celery
 from config.settings import Settings
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK
 from tests.chaos.stage import CHAINS, TEXT
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 #: Episodes of the longest jobs.
 MOST_EPISODES: Final = 3

@@ -8,8 +8,8 @@ import pytest
 from tests.ledger import usage_record
 from workers.embedded.valkey import EmbeddedValkey
 from workers.jobs import RedisJobs
-from workers.patient import patient_client
-from workers.pipelining import Pipelining
+from workers.redis.patient import patient_client
+from workers.redis.pipelining import Pipelining
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from tests.integration.support.pool import ROOT, Pool, wait_until
 from tests.integration.support.roles import USERS, Guarded
 from workers.embedded.simulator import SimulatorThread
 from workers.embedded.valkey import EmbeddedValkey
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 pytestmark = pytest.mark.integration
 

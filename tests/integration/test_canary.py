@@ -34,8 +34,8 @@ from tests.integration.support.canaries import (
 from tests.integration.support.pool import Pool, holds, job, running_pool, wait_until
 from workers.cli.root import app
 from workers.embedded.simulator import FaultRule, Injection, Latency, fingerprint
-from workers.outcome import TABLE
-from workers.producer import JobHandle, Producer
+from workers.engine.outcome import TABLE
+from workers.enqueue.producer import JobHandle, Producer
 
 pytestmark = pytest.mark.integration
 

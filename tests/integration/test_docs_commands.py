@@ -276,7 +276,7 @@ def test_the_json_that_is_shown_for_dead_letters_and_verifications_is_what_they_
 NAMES: Mapping[str, str] = {
     "README.md": "jobs = [{'project': 'acme', 'episodes': [{'id': 'e1', 'content': 'Ada moved to Lisbon.'}]}] * 2",
     "docs/economy.md": (
-        "from config.settings import load_settings\nfrom workers.producer import Producer\n"
+        "from config.settings import load_settings\nfrom workers.enqueue.producer import Producer\n"
         "producer = Producer.from_settings(load_settings())"
     ),
     "docs/lanes.md": "import os, redis\nclient = redis.Redis.from_url(os.environ['BYOM_BROKER_URL'])",

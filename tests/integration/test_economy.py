@@ -12,7 +12,7 @@ import redis
 from tasks.contract import ExtractionResult, JobStatus, Tier
 from tests.integration.support.pool import Pool, running_pool, wait_until
 from workers.embedded.simulator import FaultRule, Injection
-from workers.producer import JobHandle, Producer
+from workers.enqueue.producer import JobHandle, Producer
 
 pytestmark = pytest.mark.integration
 

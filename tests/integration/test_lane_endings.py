@@ -20,10 +20,10 @@ from workers.admission.redis import script
 from workers.app import create_app
 from workers.dead.shelf import Shelf
 from workers.embedded.simulator import Account, KeyState
+from workers.engine.routing import Route
+from workers.enqueue.producer import Producer
 from workers.lanes.control import Lanes, Which
-from workers.messages import attempt_signature
-from workers.producer import Producer
-from workers.routing import Route
+from workers.task.messages import attempt_signature
 
 pytestmark = [
     pytest.mark.integration,

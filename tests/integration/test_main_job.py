@@ -29,9 +29,9 @@ from tests.integration.support.pool import (
 from workers.app import create_app
 from workers.embedded.simulator import FaultRule, Injection, Latency
 from workers.embedded.valkey import _free_port
-from workers.messages import attempt_signature
-from workers.producer import Producer
-from workers.routing import Route
+from workers.engine.routing import Route
+from workers.enqueue.producer import Producer
+from workers.task.messages import attempt_signature
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 from tasks.contract import ExtractionResult, FailureCode, JobStatus
 from tests.integration.support.pool import Pool, running_pool
 from workers.embedded.simulator import FaultRule, Injection
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 pytestmark = pytest.mark.integration
 

@@ -13,11 +13,11 @@ from config.store import open_store
 from tasks.contract import JobStatus
 from tests.aws import MotoServer
 from tests.integration.support.pool import Pool, holds, job, wait_until
-from workers.admin import Admin
+from workers.configuration.admin import Admin
 from workers.embedded.simulator import SimulatorThread
 from workers.embedded.simulator.wire.google_accounts import simulated_key_file
 from workers.embedded.valkey import EmbeddedValkey
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from tasks.contract import ExtractionResult, JobStatus
 from workers.app import create_app
 from workers.broker.results import Results
 from workers.embedded.valkey import EmbeddedValkey
-from workers.receipt import Receipt
+from workers.task.receipt import Receipt
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ import redis
 
 from tests.integration.support.pool import Pool, job, running_pool
 from workers.embedded.simulator import FaultRule, Injection
+from workers.enqueue.producer import Producer
 from workers.ledger.stream import Cursor, RecordStream
-from workers.producer import Producer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -18,14 +18,14 @@ from config.store import FileStore
 from tasks.contract import ENTRY_QUEUE, VERIFY_TASK, JobStatus
 from tasks.contract.events import Event, EventKind
 from tests.integration.support.pool import SECRET_KEY, Pool, holds, job, running_pool, wait_until
-from workers.admin import Admin
 from workers.admission import Reason
 from workers.app import create_app
+from workers.configuration.admin import Admin
 from workers.embedded.simulator import Account, KeyState, Latency, fingerprint
+from workers.enqueue.producer import JobHandle, Producer
 from workers.lanes.control import Which
 from workers.lanes.views import list_lanes
 from workers.notify.events import EVENTS_KEY
-from workers.producer import JobHandle, Producer
 
 pytestmark = pytest.mark.integration
 

@@ -17,9 +17,9 @@ from tests.integration.support.pool import Pool, job, running_pool, wait_until
 from workers.app import create_app
 from workers.embedded.simulator import FaultRule, Injection, Latency
 from workers.embedded.valkey import EmbeddedValkey
+from workers.enqueue.producer import Producer
 from workers.handles import wait
 from workers.lanes.control import Lanes
-from workers.producer import Producer
 
 pytestmark = [
     pytest.mark.integration,

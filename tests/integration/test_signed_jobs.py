@@ -26,18 +26,18 @@ from tasks.contract import (
 )
 from tests.integration.support.pool import everything_in, job, running_pool, wait_until
 from tests.integration.support.roles import Guarded
-from workers.address import address_of, patience_of
 from workers.app import create_app
 from workers.backfill.publisher import LanePublisher
 from workers.clock import SystemClock
 from workers.dead.replay import Fate, Replayer
 from workers.dead.shelf import Shelf
 from workers.embedded.simulator import FaultRule, Injection
+from workers.engine.address import address_of, patience_of
+from workers.engine.routing import first_route
+from workers.enqueue.producer import Producer
 from workers.lanes.header import HEADER
-from workers.messages import attempt_signature
-from workers.producer import Producer
-from workers.routing import first_route
 from workers.signing import SIGNATURE, Signer
+from workers.task.messages import attempt_signature
 
 pytestmark = pytest.mark.integration
 

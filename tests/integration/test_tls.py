@@ -18,7 +18,7 @@ from tests.integration.support.pool import ROOT, Pool, job, running_pool, wait_u
 from tests.integration.support.tls import Authority, tls_proxy
 from workers.cli.context import connect
 from workers.embedded.valkey import _free_port
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 pytestmark = pytest.mark.integration
 

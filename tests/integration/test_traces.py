@@ -12,7 +12,7 @@ from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ExtractionFailed
 from tests.integration.support.pool import CANARY, SECRET_KEY, Pool, holds, job, running_pool, wait_until
 from tests.integration.support.traces import Receiver, Seen, hanging, receiving
 from workers.embedded.simulator import FaultRule, Injection
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier, TokenUsage
 from workers.admission.base import Health, Observation
-from workers.outcome import decide
+from workers.engine.outcome import decide
 from workers.providers.base import Fault, FaultKind, Reply
 
 

@@ -18,9 +18,9 @@ from workers.admission.state import TEXTS, MeterState, failure_code, meter_state
 from workers.admission.terms import Terms, TermsBook
 from workers.alerts import Alerts
 from workers.clock import Clock, SystemClock
-from workers.lua import lua
-from workers.pipelining import Pipelining, Script
 from workers.providers.rate_limits import Allowance
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 _PACKAGE = "workers.admission"
 

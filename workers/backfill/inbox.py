@@ -7,7 +7,7 @@ from workers.backfill.definition import LABEL
 from workers.backfill.state.keys import inbox_keys
 from workers.backfill.state.redis import put_script
 from workers.jobs import Ending
-from workers.pipelining import Pipelining, Script
+from workers.redis.pipelining import Pipelining, Script
 
 
 class Inbox:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from tasks.contract import ExtractionResult, Failure, FailureCode, JobStatus, Role, UsageTotals
 from workers.backfill.state.base import Flight, LineRef
-from workers.endings import totals
+from workers.engine.endings import totals
 from workers.jobs import Ending
 
 #: Pico-dollars of a dollar, as a power of ten.

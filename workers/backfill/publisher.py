@@ -10,15 +10,15 @@ from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused
-from workers.address import patience_of
 from workers.backfill.ports import Answer, Known, NoRoom, ProjectRefused, Published, Refused
 from workers.clock import SystemClock
-from workers.intake import Intake
+from workers.engine.address import patience_of
+from workers.enqueue.intake import Intake
+from workers.enqueue.publishing import Batch, Publisher
 from workers.jobs import Ending, end_now
-from workers.messages import AttemptMessages
 from workers.notify.callbacks import CallbackCheck
-from workers.publishing import Batch, Publisher
 from workers.signing import open_signer
+from workers.task.messages import AttemptMessages
 
 #: Seconds that the ending of a cancelled job is remembered, for as long as its message may wait in its lane.
 _REMEMBERED = 7 * 86_400

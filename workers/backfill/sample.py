@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tasks.contract import ContractError, ExtractionJob
 from workers.backfill.entries import Entry
 from workers.backfill.history import SAMPLE
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 
 class Sample:

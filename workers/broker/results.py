@@ -12,8 +12,8 @@ from celery.backends.redis import RedisBackend
 from celery.exceptions import Reject
 from redis.asyncio import Redis
 
-from workers.lua import lua
-from workers.pipelining import Pipelining, Script
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 
 class ResultBackend(RedisBackend):

@@ -11,7 +11,7 @@ from workers.economy.keys import STATE_KEPT, Line
 from workers.lanes.header import LaneHeader, is_of_session
 from workers.lanes.keys import WAKE_KEY
 from workers.lanes.scripts import BUCKET, HAND_OUT, LANES, POOL, SESSIONS
-from workers.lua import lua
+from workers.redis.lua import lua
 
 #: Entries that one look at the expired messages brings back; each may hold a whole job.
 _BATCH = 100

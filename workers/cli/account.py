@@ -12,12 +12,12 @@ from config.kms_check import KeyCheck, Status, set_kms_key
 from config.reencrypt import plan
 from config.settings import load_settings
 from config.store import ParameterStore, join_path, open_store
-from workers.admin import Admin
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
+from workers.configuration.admin import Admin
 
 app = typer.Typer(help="List and show accounts, and set their KMS keys.", no_args_is_help=True)
 

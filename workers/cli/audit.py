@@ -9,12 +9,12 @@ import typer
 
 from config.connections import account_path, project_path
 from config.settings import load_settings
-from workers.audit import AuditLog, Record
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import since as parse_since
 from workers.cli.scopes import AccountScope, ProjectScope
+from workers.configuration.audit import AuditLog, Record
 
 app = typer.Typer(invoke_without_command=True)
 

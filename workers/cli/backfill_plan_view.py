@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from workers.backfill.estimate import CostRange, Estimate, Option
 from workers.backfill.expectation import Range
-from workers.backlog import wait_words
 from workers.cli.console import err, out, table
+from workers.enqueue.backlog import wait_words
 
 _COLUMNS = (
     "CONNECTION",

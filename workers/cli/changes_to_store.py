@@ -29,9 +29,9 @@ from config.connections.paths import Level
 from config.credentials import history_of, read_credential
 from config.errors import ConfigError, CredentialMissing, InvalidConnection, InvalidCredential
 from config.store import ParameterStore
-from workers.admin import Admin, Entry
-from workers.audit import difference
 from workers.cli.errors import CommandError, ExitCode
+from workers.configuration.admin import Admin, Entry
+from workers.configuration.audit import difference
 
 #: Segments of the path of a project or account: "", byom, projects, <name>.
 _SCOPE_SEGMENTS = 4

@@ -18,7 +18,6 @@ from config.errors import ConfigError, InvalidConnection, InvalidFile, Malformed
 from config.kms_check import Status, check_kms_key
 from config.settings import Settings, load_settings
 from config.store import ParameterStore
-from workers.admin import Admin
 from workers.cli.chains import find_link
 from workers.cli.changes_to_store import credential_command, has_credential, write_changes
 from workers.cli.console import JsonFlag, err, one_line, out, print_json
@@ -31,6 +30,7 @@ from workers.cli.options import identifier
 from workers.cli.saving import must_verify, print_warnings, shape_problem
 from workers.cli.verifying import print_checks, verify_all
 from workers.clock import SystemClock
+from workers.configuration.admin import Admin
 from workers.providers.endpoints import check_base_url
 from workers.verification import Verification
 

@@ -17,7 +17,6 @@ from config.connections.paths import Level
 from config.kinds import kind_of
 from config.settings import load_settings
 from tasks.contract import ProviderKind, Role
-from workers.admin import Admin
 from workers.cli import connection_edit, connection_show
 from workers.cli.changes_to_store import write_changes
 from workers.cli.console import JsonFlag, out, print_json
@@ -38,6 +37,7 @@ from workers.cli.saving import (
 )
 from workers.cli.secrets import read_secret
 from workers.cli.verifying import spent
+from workers.configuration.admin import Admin
 from workers.providers.registry import build_providers
 from workers.verification import Verification
 

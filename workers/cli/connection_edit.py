@@ -13,7 +13,6 @@ from config.connections.paths import Level
 from config.errors import ConfigError, InvalidConnection, StoreError
 from config.settings import load_settings
 from config.store import ParameterStore, join_path
-from workers.admin import Admin
 from workers.cli.chains import find_link
 from workers.cli.changes_to_store import remove_credential, write_changes
 from workers.cli.console import JsonFlag, out, print_json
@@ -32,6 +31,7 @@ from workers.cli.saving import (
     verify_link,
 )
 from workers.cli.verifying import spent
+from workers.configuration.admin import Admin
 
 SET_EXAMPLES = examples(
     "byom connection set --project acme --name primary --set tpm_capacity=30000",

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 #: Seconds that a command waits for the broker to answer.
 _PATIENCE = 5.0

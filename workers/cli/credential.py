@@ -10,7 +10,6 @@ from config.credentials import CredentialHistory, CredentialState, VersionFacts,
 from config.errors import CredentialMissing
 from config.settings import Settings, load_settings
 from config.store import open_store
-from workers.admin import Admin
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.credential_trial import Trial, try_version
 from workers.cli.errors import CommandError, ExitCode
@@ -19,6 +18,7 @@ from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.scopes import AccountScope, ProjectScope, links_naming, scope_path, scope_words
 from workers.cli.secrets import read_secret
+from workers.configuration.admin import Admin
 
 app = typer.Typer(help="Add, verify, activate, disable and delete versions of credentials.", no_args_is_help=True)
 

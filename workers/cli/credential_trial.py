@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from config.credentials import read_version
 from config.settings import Settings
-from workers.admin import Admin
 from workers.cli.console import err, out
 from workers.cli.scopes import links_naming, scope_words
 from workers.cli.verifying import print_checks, verify_all
 from workers.clock import SystemClock
+from workers.configuration.admin import Admin
 from workers.verification import Verification
 
 

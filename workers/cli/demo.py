@@ -28,8 +28,8 @@ from workers.cli.job_lines import BadLine, read_jobs
 from workers.cli.laptop import Laptop, free_port, is_free, laptop
 from workers.cli.outcomes import Outcome, await_outcome
 from workers.cli.signals import Stop, stop_signals
+from workers.enqueue.producer import JobHandle, Producer
 from workers.ledger import UsageReader
-from workers.producer import JobHandle, Producer
 
 EXAMPLES = examples(
     "byom demo",

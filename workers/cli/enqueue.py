@@ -20,7 +20,6 @@ from config.errors import ConfigError, StoreError
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import LIMITS, ExtractionJob, JobRefused
-from workers.backlog import wait_words
 from workers.cli.console import JsonFlag, err, out, print_json, progress
 from workers.cli.context import open_producer
 from workers.cli.errors import CommandError, ExitCode, broker_trouble
@@ -28,7 +27,8 @@ from workers.cli.examples import examples
 from workers.cli.job_lines import BadLine, JobLine, read_jobs
 from workers.cli.options import ProjectOption
 from workers.cli.outcomes import await_outcome
-from workers.producer import JobHandle, Producer
+from workers.enqueue.backlog import wait_words
+from workers.enqueue.producer import JobHandle, Producer
 
 EXAMPLES = examples(
     "byom enqueue examples/conversations.jsonl --project acme",

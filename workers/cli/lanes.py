@@ -16,7 +16,6 @@ from config.connections import EffectiveConnection, effective_chain, read_projec
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import Priority, ProviderKind, provider_queue
-from workers.admin import Admin
 from workers.app import create_app
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import connect
@@ -24,6 +23,7 @@ from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, RequiredProject, identifier
+from workers.configuration.admin import Admin
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
 from workers.lanes.ending import cancel, move, moved_message

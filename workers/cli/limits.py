@@ -16,7 +16,6 @@ from config.connections.documents import connection_documents
 from config.errors import ConfigError, StoreError
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
-from workers.admin import Admin
 from workers.admission import MeterState, RedisAdmission
 from workers.admission.budget import usd
 from workers.alerts import MemoryAlerts
@@ -26,6 +25,7 @@ from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, identifier
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
+from workers.configuration.admin import Admin
 
 app = typer.Typer(help="Show and set the limits of connections.", no_args_is_help=True)
 

@@ -1,8 +1,8 @@
 """What commands that change something say when the workers could not be told of it."""
 
 from config.settings import Settings
-from workers.admin import Admin
 from workers.cli.console import err
+from workers.configuration.admin import Admin
 
 
 def warn_if_not_announced(admin: Admin, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from tasks.contract import ContractError, ExtractionResult, Fact, JobStatus
 from workers.cli.console import out
-from workers.producer import JobHandle
+from workers.enqueue.producer import JobHandle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

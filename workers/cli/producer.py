@@ -22,13 +22,13 @@ from config.producers import (
 )
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
-from workers.admin import Admin
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.options import since as parse_since
+from workers.configuration.admin import Admin
 
 app = typer.Typer(
     help="Let producers sign their jobs, each for its own projects; workers ask for that with BYOM_SIGNED_JOBS.",

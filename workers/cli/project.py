@@ -17,7 +17,6 @@ from config.errors import ConfigError, InvalidConnection, StoreError, UnknownPro
 from config.settings import load_settings
 from config.store import ParameterStore
 from tasks.contract.problems import problems
-from workers.admin import Admin
 from workers.cli.changes_to_store import remove_level, write_changes
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import configured_store
@@ -27,6 +26,7 @@ from workers.cli.levels import is_new
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import OnSpendCapOption, RequiredProject, SpendCapDay, SpendCapMonth, identifier
 from workers.cli.saving import print_warnings
+from workers.configuration.admin import Admin
 
 app = typer.Typer(help="Set, show and remove what holds for a project as a whole.", no_args_is_help=True)
 

@@ -10,7 +10,7 @@ from workers.cli.context import open_producer
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.cli.outcomes import await_outcome, show_memories
-from workers.producer import JobHandle
+from workers.enqueue.producer import JobHandle
 
 EXAMPLES = examples(
     "byom result 7f9c24e8-3b12-4fef-91e0-5a1d9b4c8e21",

@@ -15,12 +15,12 @@ from config.settings import load_settings
 from config.store import FileStore, MemoryStore, ParameterStore, open_store
 from config.store.file import KEY_SETTING
 from config.store.probe import Access, probe
-from workers.admin import Admin, Entry
 from workers.cli.account import RequiredAccount
 from workers.cli.console import JsonFlag, out, print_json, progress
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
+from workers.configuration.admin import Admin, Entry
 
 app = typer.Typer(help="Look at the store, copy it, encrypt it anew.", no_args_is_help=True)
 

@@ -23,7 +23,6 @@ from config.webhooks import (
     set_enabled,
     signing_secrets,
 )
-from workers.admin import Admin
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
@@ -34,6 +33,7 @@ from workers.cli.options import since as parse_since
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
 from workers.cli.webhook_trial import try_out
 from workers.cli.webhook_views import failed_as_json, failed_row, owner_of, shown_url, webhook_as_json, webhook_row
+from workers.configuration.admin import Admin
 from workers.notify.outbox import OutboxReader
 from workers.notify.posting import webhook_address_problem
 

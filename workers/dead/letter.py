@@ -7,8 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from tasks.contract import AttemptRecord, ExtractionJob, Failure, FailureCode
 from tasks.contract.result import ReportedCode, ReportedPriority, ReportedProvider
+from workers.engine.outcome import TABLE, Scope
 from workers.jobs import Ending, Kept
-from workers.outcome import TABLE, Scope
 
 _FAILED, _PARTIAL = "failed", "partial"
 

@@ -18,16 +18,16 @@ from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import ExtractionJob, FailureCode, JobRefused, Priority, parse_job
-from workers.address import patience_of
 from workers.clock import Clock, SystemClock
 from workers.dead.letter import Letter
 from workers.dead.sealing import Sealed, Sealing
 from workers.dead.shelf import Grip, Shelf
-from workers.intake import Accepted, Duplicate, Intake
+from workers.engine.address import patience_of
+from workers.enqueue.intake import Accepted, Duplicate, Intake
 from workers.jobs import Reopening, reopen_now
-from workers.messages import attempt_signature
 from workers.notify.callbacks import CallbackCheck
 from workers.signing import pool_signer
+from workers.task.messages import attempt_signature
 
 #: Letters that are published together.
 BATCH = 100

@@ -11,7 +11,7 @@ import redis
 from workers.dead.keys import ALL, BYTES, CAUSES, DROPPED, letter_key, project_key
 from workers.dead.letter import Contents, Letter
 from workers.dead.sealing import Sealing
-from workers.lua import lua
+from workers.redis.lua import lua
 
 _SHARED = (("workers.dead", "dead"),)
 

@@ -10,14 +10,14 @@ from config.errors import ConfigError, CredentialRefused
 from tasks.contract import AttemptRecord, ExtractionJob
 from workers.alerts import Alert, AlertKind, Alerts
 from workers.clock import Clock
+from workers.configuration.directory import Directory
 from workers.dead.letter import Contents, UsedCredential, about, failures_of, is_cancelled, is_dead
 from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits
-from workers.directory import Directory
 from workers.jobs import Ending, JobStore
 from workers.jobs.redis import job_key
-from workers.lua import lua
-from workers.pipelining import Pipelining, Script
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 _log = structlog.get_logger(__name__)
 

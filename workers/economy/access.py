@@ -9,7 +9,7 @@ from config.connections import EffectiveConnection
 from config.credentials import Credential
 from config.errors import InvalidConnection
 from tasks.contract import ProviderKind, Tier
-from workers.directory import Directory
+from workers.configuration.directory import Directory
 from workers.economy.keys import Line
 from workers.extraction import PROMPT_VERSION
 from workers.providers.base import Call, Fault, Prompt, WireRequest, WireResponse

@@ -14,11 +14,11 @@ from workers.economy.base import Batch, Item, Pool, Waiting
 from workers.economy.keys import STATE_KEPT, Line
 from workers.economy.parcels import Parcel, read_parcel
 from workers.economy.planning import Room, Terms, is_due
+from workers.engine.kept import read_kept
+from workers.engine.records import SPLIT, tags_of
+from workers.engine.trouble import Subject
 from workers.jobs import JobStore, Kept
-from workers.kept import read_kept
 from workers.providers.base import Call
-from workers.records import SPLIT, tags_of
-from workers.trouble import Subject
 
 _log = structlog.get_logger(__name__)
 

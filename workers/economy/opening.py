@@ -9,7 +9,7 @@ from tasks.contract import ProviderKind
 from workers.admission import Budgets
 from workers.alerts import Alerts
 from workers.clock import Clock
-from workers.directory import Directory
+from workers.configuration.directory import Directory
 from workers.economy.access import Access, Asks
 from workers.economy.base import Pool
 from workers.economy.gathering import Gatherer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks.contract import ContractError, ExtractionJob, parse_job
 from workers.economy.base import Waiting
-from workers.routing import Route
+from workers.engine.routing import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,14 +24,14 @@ from workers.economy.gathering import call_of, pack_of, subject_of, units_of
 from workers.economy.parcels import Parcel, read_parcel
 from workers.economy.planning import GIVEN_UP_AFTER, Terms, next_look, next_try
 from workers.economy.undoing import Undoer
+from workers.engine.kept import Kept
+from workers.engine.outcome import decide
+from workers.engine.records import Done, about, record_of
+from workers.engine.verdict import judge
 from workers.jobs import JobStore
-from workers.kept import Kept
-from workers.outcome import decide
 from workers.providers.base import Fault, FaultKind, Reply
 from workers.providers.batches import BatchView, Outcome, Undone
 from workers.providers.transport import Sent
-from workers.records import Done, about, record_of
-from workers.verdict import judge
 
 _log = structlog.get_logger(__name__)
 

@@ -22,8 +22,8 @@ from workers.economy.keys import (
 )
 from workers.lanes.keys import WAKE_KEY
 from workers.lanes.scripts import LANES, POOL
-from workers.lua import lua
-from workers.pipelining import Pipelining, Script
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 #: Lines of an entry that stand before its message.
 _BEFORE_MESSAGE = 4

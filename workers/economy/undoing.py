@@ -4,7 +4,7 @@ import structlog
 
 from config.errors import ConfigError
 from workers.admission import Budgets
-from workers.directory import Directory
+from workers.configuration.directory import Directory
 from workers.economy.base import Batch, Held, Pool, State
 from workers.economy.keys import STATE_KEPT
 from workers.jobs import JobStore

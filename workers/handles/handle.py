@@ -7,7 +7,7 @@ from celery import states
 
 from tasks.contract import ContractError, ExtractionFailed, ExtractionResult, FailureCode
 from workers.handles.results import Results, Told
-from workers.task_body import BUDGET_PAUSED, WAITING
+from workers.task.extraction_body import BUDGET_PAUSED, WAITING
 
 _STATES = {
     states.PENDING: "pending",

@@ -15,7 +15,7 @@ _AT_ONCE = 500
 class Told:
     """What is said of one job."""
 
-    #: Celery's word, or one of `workers.task_body`.
+    #: Celery's word, or one of `workers.task.extraction_body`.
     state: str
     #: What the job returned, or the exception that it ended with.
     value: Any

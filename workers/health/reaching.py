@@ -13,7 +13,7 @@ from config.errors import StoreError
 from config.settings import Settings
 from config.store import ParameterStore
 from workers.health.pulse import Heart, Part, Reach
-from workers.pool_clock import PoolClock
+from workers.redis.pool_clock import PoolClock
 
 #: Nothing is kept there; a store that says so was reached.
 _NOWHERE: Final = "/byom/health"

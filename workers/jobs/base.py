@@ -14,7 +14,7 @@ from typing import Protocol, Self
 from pydantic import BaseModel, ConfigDict
 
 from tasks.contract import AttemptRecord, ExtractionResult, Failure, JobStatus
-from workers.routing import Route
+from workers.engine.routing import Route
 
 
 class Ending(BaseModel):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tasks.contract import AttemptRecord
 from workers.clock import Clock
-from workers.routing import Route
+from workers.engine.routing import Route
 
 from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 from tasks.contract import AttemptRecord
 from workers.clock import Clock, SystemClock
+from workers.engine.routing import Route
 from workers.ledger import RECORDS_KEY, SUMS_TTL
 from workers.ledger.sums import Increment
-from workers.lua import lua
-from workers.pipelining import Pipelining, Script
-from workers.routing import Route
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, Kept, Reopening, dropped_of
 

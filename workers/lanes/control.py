@@ -9,7 +9,7 @@ import redis
 from workers.lanes.entering import Entrance, Entry, Put
 from workers.lanes.keys import ALL, PAUSED, WAITING, WAKE_KEY, WEIGHTS, LaneName, pause_field, queue_state
 from workers.lanes.scripts import LANES, SESSIONS
-from workers.lua import lua
+from workers.redis.lua import lua
 
 #: Lanes that one script looks at, and jobs that one throws away: the server does nothing else meanwhile.
 _LANES_AT_ONCE = 200

@@ -12,7 +12,7 @@ from workers.broker.unacked import KEYS, Keys, Place, Unacked
 from workers.lanes.control import Lanes, Which
 from workers.lanes.keys import LaneName
 from workers.lanes.scripts import HAND_OUT, LANES
-from workers.lua import lua
+from workers.redis.lua import lua
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

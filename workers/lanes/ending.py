@@ -13,11 +13,11 @@ from config.connections import EffectiveConnection
 from tasks.contract import Failure, FailureCode, provider_queue, provider_task
 from workers.broker.describe import describe
 from workers.dead.shelf import Shelf
+from workers.engine.routing import Route, next_route
 from workers.jobs import Ending, end_now
 from workers.lanes.emptying import Taken
 from workers.lanes.header import HEADER
-from workers.receipt import Receipt
-from workers.routing import Route, next_route
+from workers.task.receipt import Receipt
 
 
 def cancel(app: Celery, taken: Taken, *, client: redis.Redis, state_ttl: int) -> None:

@@ -11,7 +11,7 @@ from kombu.utils.json import dumps
 from workers.lanes.header import LaneHeader
 from workers.lanes.keys import GIVEN
 from workers.lanes.scripts import LANES, SESSIONS
-from workers.lua import lua
+from workers.redis.lua import lua
 
 #: Seconds that the answer to a batch is kept for whoever sends it again; longer than anybody goes on trying.
 _REMEMBERED = 120

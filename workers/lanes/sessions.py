@@ -13,7 +13,7 @@ from workers.lanes.entering import Entry
 from workers.lanes.keys import SESSIONS, LaneName, behind
 from workers.lanes.scripts import LANES
 from workers.lanes.scripts import SESSIONS as FUNCTIONS
-from workers.lua import lua
+from workers.redis.lua import lua
 
 #: Lane, connection, label and id stand before the message of an entry.
 _BEFORE = 4

@@ -22,13 +22,13 @@ from tasks.contract import AttemptRecord, ExtractionJob, UsageTotals
 from tasks.contract.events import Event, EventKind, Happening, JobEnded
 from workers.alerts import Alert
 from workers.clock import Clock
-from workers.endings import totals
+from workers.engine.endings import totals
 from workers.jobs import Ending
-from workers.lua import lua
 from workers.notify.folding import Occurrence, occurrence_of
 from workers.notify.outbox import Limits, Outbox, Time
 from workers.notify.subscriptions import Subscriptions
-from workers.pipelining import Pipelining, Script
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 #: Streams of events as JSON, newest last.
 EVENTS_KEY: Final = "byom:events"

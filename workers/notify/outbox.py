@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Self, cast
 import redis
 from redis.asyncio import Redis
 
-from workers.lua import lua
-from workers.pipelining import Pipelining, Script
+from workers.redis.lua import lua
+from workers.redis.pipelining import Pipelining, Script
 
 PREFIX: Final = "byom:outbox:"
 

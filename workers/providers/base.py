@@ -2,7 +2,7 @@
 
 A provider is a translator without state of its own and without I/O of its own: `prepare` turns a `Call` into one
 HTTP request, `read` turns the HTTP response into a `Reply` or a `Fault`. Sending is `workers.providers.transport`.
-Deciding what a fault means is `workers.outcome`.
+Deciding what a fault means is `workers.engine.outcome`.
 """
 
 from collections.abc import Mapping
@@ -118,7 +118,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """The call did not yield an answer. A value, not an exception: `workers.outcome` decides what follows."""
+    """The call did not yield an answer. A value, not an exception: `workers.engine.outcome` decides what follows."""
 
     kind: FaultKind
     #: What happened, for people; built by us from the parts below, never the vendor's text about the input.

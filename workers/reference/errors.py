@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from workers.outcome import TABLE
+from workers.engine.outcome import TABLE
 from workers.providers.faults import EMPTY, FOREIGN, Rule
 from workers.providers.registry import build_providers
 from workers.reference.markdown import GENERATED, table

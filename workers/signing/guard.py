@@ -9,7 +9,7 @@ from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import EXTRACT_TASK, FailureCode, JobRefused
 from workers.clock import Clock
-from workers.directory import SECRETS_KEPT
+from workers.configuration.directory import SECRETS_KEPT
 from workers.lanes.header import HEADER
 from workers.signing.keyring import Keyring
 from workers.signing.outcome import Noted, Outcome, refusal

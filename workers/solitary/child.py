@@ -15,7 +15,7 @@ import structlog
 
 from config.errors import StoreError
 from config.settings import load_settings
-from workers.engine import Collect, HandOff, Outcome, Park
+from workers.engine.engine import Collect, HandOff, Outcome, Park
 from workers.log import configure_logging
 from workers.runtime import Runtime
 from workers.solitary.frames import Answer, Errand, receive, send

@@ -6,10 +6,10 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict
 
 from tasks.contract import ExtractionJob
-from workers.delivery import Delivery
-from workers.engine import Collect, HandOff, Park
+from workers.engine.delivery import Delivery
+from workers.engine.engine import Collect, HandOff, Park
+from workers.engine.routing import Route
 from workers.jobs import Ending
-from workers.routing import Route
 from workers.tracing import TraceContext
 
 _LENGTH = struct.Struct(">I")

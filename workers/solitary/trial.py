@@ -8,9 +8,9 @@ import structlog
 
 from config.errors import StoreError
 from tasks.contract import ExtractionJob
-from workers.delivery import Delivery
-from workers.engine import Outcome
-from workers.routing import Route
+from workers.engine.delivery import Delivery
+from workers.engine.engine import Outcome
+from workers.engine.routing import Route
 from workers.solitary.cells import Cells, ChildDied
 from workers.solitary.frames import Errand
 from workers.tracing import TraceContext

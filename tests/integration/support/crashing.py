@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from workers import attempts
+from workers.engine import attempts
+from workers.engine.records import record_of as _record_of
+from workers.engine.records import tags_of as _tags_of
+from workers.engine.trouble import Subject
 from workers.providers.base import Call
-from workers.records import record_of as _record_of
-from workers.records import tags_of as _tags_of
-from workers.trouble import Subject
 
 
 def record_of(subject: Subject, call: Call, **rest: Any) -> Any:

@@ -19,8 +19,8 @@ from celery import Celery
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK
 from tests.integration.support.pool import Pool, job, running_pool, wait_until
 from workers.embedded.simulator import FaultRule, Injection
+from workers.enqueue.producer import Producer
 from workers.jobs.redis import job_key
-from workers.producer import Producer
 
 #: Stands for the folder in which a pool lives.
 FOLDER: Final = "@FOLDER@"

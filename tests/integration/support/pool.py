@@ -22,7 +22,7 @@ from config.settings import Settings
 from config.store import FileStore
 from workers.embedded.simulator import SimulatorThread
 from workers.embedded.valkey import EmbeddedValkey
-from workers.producer import Producer
+from workers.enqueue.producer import Producer
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from workers.admission.keys import keys_of
 from workers.admission.meter import Wish
 from workers.alerts import AlertKind, MemoryAlerts
 from workers.embedded.valkey import EmbeddedValkey
-from workers.lua import lua
+from workers.redis.lua import lua
 
 LEASE = 120.0
 

@@ -5,7 +5,7 @@ import pytest
 from tasks.contract import FailureCode, ProviderKind, TokenUsage
 from workers.admission import Health, Observation, observe
 from workers.admission.health import TABLE
-from workers.outcome import decide
+from workers.engine.outcome import decide
 from workers.providers.base import Fault, FaultKind, Reply
 from workers.providers.rate_limits import Allowance, RateLimits
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import START
 from workers.broker.crashes import CRASHES, crashed_once_more, crashes_of
-from workers.delivery import Delivery
+from workers.engine.delivery import Delivery
 
 
 @pytest.mark.parametrize("value", [None, -1, 1_001, "2", 2.0, True, [1]])

@@ -61,7 +61,7 @@ def test_plain_lines_look_as_structlog_writes_them() -> None:
         "timestamp": "2026-11-26T10:00:00Z",
         "level": "info",
         "event": "attempt",
-        "logger": "workers.attempts",
+        "logger": "workers.engine.attempts",
         "words": "a b",
         "equals": "a=b",
         "quote": "it's",

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from config.errors import StoreError
 from tasks.contract import ExtractionFailed, ExtractionJob, Failure
-from workers.task_body import carry_out
+from workers.task.extraction_body import carry_out
 
 JOB = {"project": "acme", "episodes": [{"id": "e1", "content": "Ada lives in Lisbon."}]}
 

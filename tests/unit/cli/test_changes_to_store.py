@@ -15,11 +15,11 @@ from config.errors import StoreError
 from config.store import MemoryStore, Parameter, ParameterStore
 from config.store.base import SecretFacts
 from tests.support import ManualClock
-from workers.admin import Admin
-from workers.audit import AuditLog
-from workers.changes import CHANGES_KEY, Announcer
 from workers.cli.changes_to_store import remove_level, write_changes
 from workers.cli.errors import CommandError
+from workers.configuration.admin import Admin
+from workers.configuration.audit import AuditLog
+from workers.configuration.changes import CHANGES_KEY, Announcer
 
 AdminOf = Callable[[ParameterStore], Admin]
 

@@ -12,7 +12,7 @@ from config.connections import account_path, project_path, save_connection, save
 from config.credentials import CredentialHistory, history_of, save_credential
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
-from workers.changes import CHANGES_KEY
+from workers.configuration.changes import CHANGES_KEY
 from workers.embedded.simulator import Account, KeyState, SimulatorThread
 from workers.embedded.valkey import EmbeddedValkey
 

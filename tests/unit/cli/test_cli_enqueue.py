@@ -25,7 +25,7 @@ from tasks.contract import (
     UsageTotals,
 )
 from tests.unit.cli.conftest import Byom
-from workers.backlog import Backlog
+from workers.enqueue.backlog import Backlog
 
 LINES = [{"id": f"e{number}", "content": f"Ana likes tea no. {number}."} for number in range(1, 4)]
 FACT = Fact(

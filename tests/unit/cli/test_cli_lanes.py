@@ -17,8 +17,8 @@ from tasks.contract import ExtractionFailed
 from tests.unit.cli.conftest import Byom
 from workers.app import create_app
 from workers.embedded.valkey import EmbeddedValkey
+from workers.engine.routing import Route
 from workers.lanes.control import Lanes
-from workers.routing import Route
 
 pytestmark = [
     pytest.mark.integration,

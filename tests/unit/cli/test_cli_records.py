@@ -9,7 +9,7 @@ import redis
 
 from config.store import FileStore
 from tests.unit.cli.conftest import Byom
-from workers.changes import CHANGES_KEY
+from workers.configuration.changes import CHANGES_KEY
 from workers.embedded.valkey import EmbeddedValkey
 
 OPENAI = ("--provider", "openai", "--model", "gpt-6-luna", "--key-env", "KEY", "--no-verify")

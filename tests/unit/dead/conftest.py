@@ -29,11 +29,11 @@ from tasks.contract import (
 from tests.notify import record
 from tests.support import START, ManualClock
 from workers.alerts import MemoryAlerts
+from workers.configuration.directory import Directory
 from workers.dead.letter import Letter
 from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits, Shelf
 from workers.dead.writer import Writer
-from workers.directory import Directory
 from workers.embedded.valkey import EmbeddedValkey
 from workers.jobs import Ending, RedisJobs
 

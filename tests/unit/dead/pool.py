@@ -23,13 +23,13 @@ from workers.dead.sealing import Sealing
 from workers.dead.shelf import Limits, Shelf
 from workers.dead.writer import Writer
 from workers.embedded.valkey import EmbeddedValkey
-from workers.engine import HandOff
-from workers.intake import Intake
+from workers.engine.engine import HandOff
+from workers.engine.routing import Route, first_route
+from workers.enqueue.intake import Intake
 from workers.jobs import Ending, RedisJobs
 from workers.lanes.control import Lanes
 from workers.lanes.keys import LaneName
 from workers.providers.base import FaultKind
-from workers.routing import Route, first_route
 
 
 class Later(SystemClock):

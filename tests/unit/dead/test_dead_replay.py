@@ -26,13 +26,13 @@ from workers.dead import replay
 from workers.dead.replay import Fate, Outcome
 from workers.dead.shelf import Shelf
 from workers.embedded.valkey import EmbeddedValkey
-from workers.intake import Duplicate, Intake
+from workers.engine.routing import first_route
+from workers.enqueue.intake import Duplicate, Intake
 from workers.jobs import Ended, Ending
 from workers.lanes.control import Which
 from workers.lanes.emptying import Taken, empty_lanes
 from workers.lanes.ending import cancel
 from workers.providers.base import FaultKind
-from workers.routing import first_route
 
 __all__ = ["engine_bench"]
 pytestmark = [

@@ -21,8 +21,8 @@ from tasks.contract import parse_job
 from tests.aws import POLICIES, allows, documented_actions, parameter_arn
 from tests.support import START, ManualClock
 from tests.unit.deployment.compose_file import ROOT
+from workers.enqueue.producer import _Chains
 from workers.notify.callbacks import CallbackCheck
-from workers.producer import _Chains
 
 FILES = sorted((ROOT / "docs" / "deployment" / "iam").glob("*.json"))
 IAM: dict[str, dict[str, Any]] = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in FILES}

@@ -26,12 +26,12 @@ from tasks.contract import ExtractionResult, Failure, JobRefused, json_schema, p
 from tasks.contract.events import Event
 from tests.pages import PAGES, ROOT, SHELLS, Block, Command, blocks, commands, inline, parsed, paths, text_of
 from tests.shown import ONLY_READ, PYTHON_ELSEWHERE, RUN_ELSEWHERE, reason_not_to_run
-from workers.audit import Record
 from workers.backfill.entries import Defaults, Entry, parse_line
 from workers.backfill.lines import rows
 from workers.backfill.source import Line
 from workers.backfill.state.base import Flight, LineRef
 from workers.cli.root import app
+from workers.configuration.audit import Record
 from workers.jobs import Ending
 from workers.verification import Verification
 

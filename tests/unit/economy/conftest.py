@@ -20,7 +20,7 @@ from tasks.contract import AttemptRecord, ExtractionJob, ProviderKind, parse_job
 from tests.support import ManualClock
 from workers.admission import MemoryAdmission
 from workers.alerts import MemoryAlerts
-from workers.directory import Directory
+from workers.configuration.directory import Directory
 from workers.economy.keeper import Keeper
 from workers.economy.keys import Line
 from workers.economy.memory import MemoryPool
@@ -32,11 +32,11 @@ from workers.embedded.simulator.core import Broken, Core
 from workers.embedded.simulator.exchange import Incoming
 from workers.embedded.simulator.server import Router
 from workers.embedded.simulator.wire import MOUNTS
+from workers.engine.kept import read_kept
+from workers.engine.routing import Route
 from workers.jobs import Claimed, MemoryJobs
-from workers.kept import read_kept
 from workers.providers.base import Fault, FaultKind, WireRequest, WireResponse
 from workers.providers.registry import build_batches
-from workers.routing import Route
 
 KEY = "sk-economy-0123456789"
 TERMS = Terms(gather=60, look=30, patience=600, timeout=120)

@@ -23,7 +23,7 @@ from config.store import MemoryStore
 from tasks.contract import FailureCode
 from workers.admission import MeterState, Reason, RedisAdmission
 from workers.alerts import MemoryAlerts
-from workers.effect import put_into_force
+from workers.configuration.effect import put_into_force
 from workers.embedded.valkey import EmbeddedValkey
 from workers.lanes.control import Lanes
 from workers.lanes.entering import Entry

@@ -16,19 +16,19 @@ from config.credentials import save_credential
 from config.store import MemoryStore
 from tasks.contract import AttemptRecord, ExtractionJob, Failure, FailureCode, TokenUsage, parse_job
 from tests.support import ManualClock
-from workers.address import Patience
 from workers.admission import Demand, Observation, Reason, Refusal
 from workers.alerts import MemoryAlerts
-from workers.attempts import Attempts
-from workers.delivery import Delivery
-from workers.directory import Directory
-from workers.engine import Engine, HandOff, Outcome
+from workers.configuration.directory import Directory
+from workers.engine.address import Patience
+from workers.engine.attempts import Attempts
+from workers.engine.delivery import Delivery
+from workers.engine.engine import Engine, HandOff, Outcome
+from workers.engine.leases import Leases
+from workers.engine.routing import Route, first_route
 from workers.jobs import Ending, MemoryJobs
-from workers.leases import Leases
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply
 from workers.providers.registry import build_providers
 from workers.providers.transport import Sent
-from workers.routing import Route, first_route
 
 USAGE = TokenUsage(input=700, output=80)
 TEXT = "Ada moved to Lisbon in May 2026."

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.contract import ExtractionJob, ExtractionResult
 from tests.unit.engine.conftest import USAGE, Bench, fault, make_job, reply
-from workers.engine import Outcome
+from workers.engine.engine import Outcome
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
 

@@ -10,9 +10,9 @@ from tasks.contract import parse_job
 from tests.support import START, effective
 from tests.unit.engine.conftest import make_job
 from workers import extraction
-from workers.address import Patience, address_of, patience_of
-from workers.delivery import Delivery, Reservation
-from workers.routing import Route, first_route
+from workers.engine.address import Patience, address_of, patience_of
+from workers.engine.delivery import Delivery, Reservation
+from workers.engine.routing import Route, first_route
 
 PATIENCE = Patience(before_fallback=30, at_most=600)
 CHAIN = [effective("primary"), effective("backup")]

@@ -8,9 +8,9 @@ from config.connections import project_path, save_connection
 from tasks.contract import Tier
 from tests.unit.engine.conftest import Bench, fault, make_job
 from workers import extraction
-from workers.engine import Collect, HandOff
+from workers.engine.engine import Collect, HandOff
+from workers.engine.kept import Kept
 from workers.jobs import Ending
-from workers.kept import Kept
 from workers.providers.base import FaultKind
 
 

@@ -11,9 +11,9 @@ from tasks.contract import ExtractionJob, FailureCode, ProviderKind, Role
 from tests.unit.engine.conftest import make_job
 from workers.app import create_app
 from workers.broker.crashes import CRASHES
-from workers.engine import HandOff
-from workers.routing import Hop, Route
-from workers.task_body import carry_out
+from workers.engine.engine import HandOff
+from workers.engine.routing import Hop, Route
+from workers.task.extraction_body import carry_out
 
 
 @pytest.mark.parametrize(("told", "headers"), [({"crashes": 2}, {CRASHES: 2}), ({"since": 1.0}, None), (None, None)])

@@ -12,10 +12,10 @@ from tasks.contract import FailureCode, JobStatus, Role
 from tests.support import START
 from tests.unit.engine.conftest import IMPATIENT, TEXT, USAGE, Bench, failure_of, fault, make_job, memories, reply
 from workers import extraction
-from workers.engine import HandOff
+from workers.engine.engine import HandOff
+from workers.engine.routing import first_route
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
-from workers.routing import first_route
 
 
 async def test_a_job_returns_memories_with_usage_and_provenance(bench: Bench) -> None:

@@ -28,13 +28,13 @@ from tasks.contract import (
 )
 from tests.unit.engine.conftest import Bench, fault, make_job
 from workers.admission import Reason
-from workers.engine import Collect, HandOff, Park
-from workers.intake import Accepted, Duplicate
+from workers.engine.engine import Collect, HandOff, Park
+from workers.engine.routing import Hop, Route
+from workers.enqueue.intake import Accepted, Duplicate
 from workers.jobs import Ending
 from workers.log import configure_logging
 from workers.providers.base import FaultKind
-from workers.routing import Hop, Route
-from workers.task_body import carry_out
+from workers.task.extraction_body import carry_out
 from workers.tracing import NO_TRACING, Conclusion, NoTracing, TraceContext, Tracing
 
 CANARY = "canary-Ada-moved-to-Lisbon"
@@ -192,7 +192,7 @@ def test_each_delivery_ends_with_one_line(step: Any, expected: dict[str, Any], l
     assert line.pop("timestamp")
     assert line == {
         "level": "info",
-        "logger": "workers.task_body",
+        "logger": "workers.task.extraction_body",
         "task": "extract.openai",
         "job_id": "job-1",
         "trace_id": TRACE,

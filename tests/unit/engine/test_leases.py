@@ -5,8 +5,8 @@ import pytest
 from config.errors import StoreError
 from tasks.contract import ExtractionResult, JobStatus
 from tests.support import START, ManualClock
+from workers.engine.leases import Leases
 from workers.jobs import Claimed, Dropped, Ended, Ending, MemoryJobs
-from workers.leases import Leases
 
 
 class Sleeper:

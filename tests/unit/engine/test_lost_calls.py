@@ -12,7 +12,7 @@ from tasks.contract import AttemptRecord, TokenUsage
 from tests.support import START
 from tests.unit.engine.conftest import FRESH, TEXT, Bench, fault, make_job, reply
 from workers.admission import Reason, Refusal
-from workers.engine import Park
+from workers.engine.engine import Park
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
 

@@ -28,7 +28,7 @@ from tests.unit.engine.packing import (
     text_of,
     tried,
 )
-from workers.engine import Park
+from workers.engine.engine import Park
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
 

@@ -2,10 +2,10 @@
 
 from tasks.contract import FailureCode
 from tests.unit.engine.conftest import TEXT, Bench, failure_of, fault, make_job, reply
-from workers.engine import HandOff
+from workers.engine.engine import HandOff
+from workers.engine.routing import first_route
 from workers.jobs import Ending, Kept
 from workers.providers.base import FaultKind
-from workers.routing import first_route
 
 
 async def quarantine(bench: Bench) -> object:

@@ -1,7 +1,7 @@
 """A usage record tells how long its job waited, and how urgent the job was."""
 
 from tests.unit.engine.conftest import Bench
-from workers.delivery import Delivery
+from workers.engine.delivery import Delivery
 
 
 async def test_the_wait_in_the_lane_and_the_priority_are_recorded(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 from tasks.contract import FailureCode, ProviderKind, Role
 from tests.support import effective
-from workers.routing import Hop, Route, first_route, next_route
+from workers.engine.routing import Hop, Route, first_route, next_route
 
 CHAIN = [effective("primary"), effective("second", role=Role.FALLBACK), effective("third", role=Role.FALLBACK)]
 

@@ -10,7 +10,7 @@ from config.credentials import save_credential
 from tasks.contract import FailureCode
 from tests.google import key_file
 from tests.unit.engine.conftest import Bench, fault
-from workers.engine import HandOff
+from workers.engine.engine import HandOff
 from workers.jobs import Ending
 from workers.providers.base import FaultKind
 from workers.providers.vertex import VertexProvider

@@ -5,7 +5,7 @@ import redis
 
 from tasks.contract import ExtractionJob
 from tests.unit.engine.conftest import Bench, fault, make_job
-from workers.engine import HandOff
+from workers.engine.engine import HandOff
 from workers.jobs import Ending
 from workers.providers.base import FaultKind
 

@@ -7,7 +7,7 @@ from config.connections import project_path
 from config.credentials import save_credential
 from tasks.contract import FailureCode
 from tests.unit.engine.conftest import USAGE, Bench, failure_of, fault, reply
-from workers.engine import HandOff
+from workers.engine.engine import HandOff
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
 

@@ -10,10 +10,10 @@ from tests.support import START
 from tests.unit.engine.conftest import FRESH, IMPATIENT, USAGE, Bench, failure_of, fault, make_job, reply
 from workers.admission import Reason, Refusal
 from workers.alerts import AlertKind
-from workers.delivery import Delivery
-from workers.engine import HandOff, Park
+from workers.engine.delivery import Delivery
+from workers.engine.engine import HandOff, Park
+from workers.engine.outcome import TABLE, Waits
 from workers.jobs import Ending
-from workers.outcome import TABLE, Waits
 from workers.providers.base import Call, Fault, FaultKind, Reply
 
 

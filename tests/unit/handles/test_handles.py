@@ -7,7 +7,7 @@ from tasks.contract import ExtractionFailed, FailureCode, JobRefused
 from tests.unit.handles.conftest import Scripted, names
 from workers.handles import JobHandle, as_completed, wait, watch
 from workers.handles.watch import Watch
-from workers.task_body import BUDGET_PAUSED, WAITING
+from workers.task.extraction_body import BUDGET_PAUSED, WAITING
 
 
 @pytest.mark.parametrize(

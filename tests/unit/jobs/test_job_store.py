@@ -18,6 +18,7 @@ from tasks.contract import (
     TokenUsage,
 )
 from tests.support import START, ManualClock
+from workers.engine.routing import Hop, Route
 from workers.jobs import (
     Busy,
     Claimed,
@@ -34,7 +35,6 @@ from workers.jobs import (
     reopen_now,
 )
 from workers.jobs.redis import job_key, lease_key
-from workers.routing import Hop, Route
 
 
 @dataclass

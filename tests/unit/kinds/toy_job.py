@@ -13,22 +13,22 @@ from config.credentials import read_credential, save_credential
 from config.settings import Settings
 from config.store import MemoryStore, ParameterStore
 from tasks.contract import ProviderKind, parse_job
-from workers.address import Patience
 from workers.admission.memory import MemoryAdmission
 from workers.alerts import MemoryAlerts
-from workers.attempts import Attempts
 from workers.clock import SystemClock
-from workers.directory import Directory
+from workers.configuration.directory import Directory
 from workers.embedded.simulator import Account, FaultRule, Injection, Latency, Options, Reason, Simulator
 from workers.embedded.simulator.wire import stand_in
-from workers.engine import Engine
+from workers.engine.address import Patience
+from workers.engine.attempts import Attempts
+from workers.engine.engine import Engine
+from workers.engine.leases import Leases
+from workers.engine.routing import first_route
 from workers.jobs import Ending, MemoryJobs
-from workers.leases import Leases
 from workers.monitoring.metrics.names import provider_name
 from workers.providers.base import Fault
 from workers.providers.registry import build_providers
 from workers.providers.transport import Transport, build_transport
-from workers.routing import first_route
 from workers.verification.diagnosis import find_row
 from workers.verification.probe import probe_call
 from workers.verification.verify import verify

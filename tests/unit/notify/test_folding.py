@@ -6,8 +6,8 @@ from tasks.contract import FailureCode
 from tasks.contract.events import EventKind, RequestCode
 from tests.notify import record
 from workers.alerts import AlertKind
+from workers.engine.outcome import Scope, decide
 from workers.notify.folding import TABLE, Folds, occurrence_of
-from workers.outcome import Scope, decide
 from workers.providers.base import Fault, FaultKind
 
 

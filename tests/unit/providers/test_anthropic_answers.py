@@ -6,7 +6,7 @@ import pytest
 
 from tasks.contract import ProviderKind, TokenUsage
 from tests.providers import CANARY, answer, make_call
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.anthropic import AnthropicProvider
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES

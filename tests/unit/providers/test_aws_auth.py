@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from tasks.contract import ProviderKind
 from tests.providers import make_call
 from tests.support import ManualClock
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.aws_auth import AwsAuth, AwsKeys
 from workers.providers.base import Call, Fault, FaultKind
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from config.catalogue import ModelFacts, load_catalogue
 from tasks.contract import ProviderKind, Tier, TokenUsage
 from tests.providers import CANARY, SCHEMA, answer, make_call, unknown_keys
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.azure_openai import AzureOpenAIProvider
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from tasks.contract import ProviderKind, TokenUsage
 from tests.providers import answer, make_call
 from tests.support import ManualClock
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.aws_auth import AwsAuth, AwsKeys
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Reply, WireResponse
 from workers.providers.bedrock import BedrockProvider

@@ -8,7 +8,7 @@ from google.genai import types
 from tasks.contract import ProviderKind, TokenUsage
 from tests.google import USAGE, fault, generated, read
 from tests.providers import answer, make_call
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.base import Fault, FaultKind, Reply
 
 

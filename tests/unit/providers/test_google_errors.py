@@ -8,7 +8,7 @@ import pytest
 
 from tests.google import GEMINI, error, fault, generated, quota, read, retry, vertex_call
 from tests.providers import CANARY, answer
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.base import Call, FaultKind
 from workers.providers.google_wire import until_daily_reset
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.google import EMAIL, TokenEndpoint, granted, key_file, refused, verified_claims, vertex_call
 from tests.support import START, ManualClock
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, WireRequest, WireResponse
 from workers.providers.google_account import TOKEN_URL
 from workers.providers.google_tokens import GoogleTokens, Grant

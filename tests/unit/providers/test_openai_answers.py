@@ -6,7 +6,7 @@ import pytest
 
 from tasks.contract import TokenUsage
 from tests.providers import answer, make_call
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.base import Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN
 from workers.providers.openai import OpenAIProvider

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from tasks.contract import ProviderKind, TokenUsage
 from tests.providers import CANARY, SCHEMA, answer, make_call, unknown_keys
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, WireResponse
 from workers.providers.openai_compatible import OpenAICompatibleProvider
 

@@ -14,11 +14,11 @@ from config.store import MemoryStore
 from tasks.contract import ExtractionJob, JobRefused
 from tests.support import ManualClock, effective
 from tests.unit.signing.conftest import JOB, message
-from workers.address import address_of, patience_of
 from workers.app import create_app
-from workers.messages import AttemptMessages
-from workers.routing import first_route
+from workers.engine.address import address_of, patience_of
+from workers.engine.routing import first_route
 from workers.signing import SIGNATURE, Guard, open_signer, pool_signer
+from workers.task.messages import AttemptMessages
 
 KEY = SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 

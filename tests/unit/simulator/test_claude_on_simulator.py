@@ -20,7 +20,7 @@ from workers.embedded.simulator import Account, FaultRule, Injection, Latency, O
 from workers.embedded.simulator.wire import stand_in
 from workers.embedded.simulator.wire.aws_signature import Identity, simulated_credential
 from workers.embedded.simulator.wire.bedrock import BedrockConverse
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.anthropic import AnthropicProvider
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply
 from workers.providers.bedrock import BedrockProvider

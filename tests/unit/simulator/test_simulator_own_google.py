@@ -14,7 +14,7 @@ from tests.support import ManualClock
 from workers.clock import SystemClock
 from workers.embedded.simulator import Account, FaultRule, Injection, KeyState, Latency, Options, Reason, Simulator
 from workers.embedded.simulator.wire.google_accounts import simulated_key_file
-from workers.outcome import Action, decide
+from workers.engine.outcome import Action, decide
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Reply
 from workers.providers.faults import RuledProvider
 from workers.providers.google_account import TOKEN_URL

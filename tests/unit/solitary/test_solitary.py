@@ -13,11 +13,11 @@ from config.errors import StoreError
 from tasks.contract import Failure, FailureCode, ProviderKind, Role, parse_job
 from tests.integration.support.pool import wait_until
 from workers.admission import Reason
-from workers.delivery import Delivery
-from workers.engine import Collect, HandOff, Outcome, Park
+from workers.engine.delivery import Delivery
+from workers.engine.engine import Collect, HandOff, Outcome, Park
+from workers.engine.routing import Route
 from workers.jobs import Ending
 from workers.lanes.header import LaneHeader
-from workers.routing import Route
 from workers.solitary.cells import Cells, ChildDied, NoChild
 from workers.solitary.frames import Answer, Errand
 from workers.solitary.trial import FailedAlone, Trials

@@ -100,7 +100,7 @@ def test_a_process_that_is_not_to_trace_imports_nothing_of_it() -> None:
     """The package itself may be there, and other libraries may use it: ours is never reached."""
     code = (
         "import sys; sys.modules['opentelemetry'] = None\n"
-        "import workers.producer, workers.runtime, tasks.extract\n"
+        "import workers.enqueue.producer, workers.runtime, tasks.extract\n"
         "from config.settings import Settings; from workers.tracing import open_tracing\n"
         "print(type(open_tracing(Settings(), service='x', environ={})).__name__, 'workers.tracing.otel' in sys.modules)"
     )

@@ -21,9 +21,9 @@ from tests.support import START, ManualClock, effective
 from workers.embedded.simulator import Account, KeyState, Latency, Options, Simulator
 from workers.providers.registry import build_providers
 from workers.providers.transport import build_transport
+from workers.task.verification_body import carry_out_verification
 from workers.verification import CheckName, Problem, Verification, unverifiable
 from workers.verification.service import Verifier
-from workers.verification_body import carry_out_verification
 
 SCOPE = project_path("acme")
 GOOD, BAD = "sk-canary-good-51aa", "sk-canary-bad-77e0"

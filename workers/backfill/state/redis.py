@@ -33,7 +33,7 @@ from workers.backfill.state.keys import (
     seen_key,
     wanted_key,
 )
-from workers.lua import lua
+from workers.redis.lua import lua
 
 _PACKAGE = "workers.backfill.state"
 _FENCE = ((_PACKAGE, "fence"),)

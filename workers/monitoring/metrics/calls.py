@@ -9,12 +9,12 @@ from config.connections import EffectiveConnection
 from tasks.contract import AttemptRecord, FailureCode
 from workers.admission import Admission, Demand, Lease, Observation, Reason, Refusal
 from workers.clock import Clock
+from workers.engine.routing import Route
 from workers.jobs import JobStore
 from workers.jobs.base import Claim, Dropped, Ended, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
 from workers.monitoring.metrics.slots import Slots
 from workers.notify.posting import Posted, Posting
-from workers.routing import Route
 from workers.signing import Noted
 
 #: What a call does, by OpenTelemetry's conventions.

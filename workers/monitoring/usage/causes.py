@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from workers.engine.outcome import TABLE
 from workers.monitoring.usage.book import Slice, Span
 from workers.monitoring.usage.query import UsageQuery
 from workers.monitoring.usage.sums import FailedKind
-from workers.outcome import TABLE
 
 _MENDS: dict[str, Counter[str]] = {}
 for _decision in TABLE.values():

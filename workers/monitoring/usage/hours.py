@@ -9,8 +9,8 @@ from typing import Generic
 import redis
 
 from workers.ledger.sums import CAUSE, STORED, failed_key, hour_key
-from workers.lua import lua
 from workers.monitoring.usage.sums import NONE, Combination, FailedKind, Kind, Sums
+from workers.redis.lua import lua
 
 #: Hours that are asked for in one round trip.
 _AT_ONCE = 24

@@ -1,0 +1,1 @@
+"""How the configuration is changed, audited and announced, and how workers read it."""
