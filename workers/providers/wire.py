@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from config.catalogue import ModelFacts
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind
@@ -21,9 +23,12 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """A request body as JSON, in the order of its fields, so that equal prompts are equal bytes."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair has no UTF-8; one broken character must not cost the episode.
-    return text.encode("utf-8", errors="replace")
+    try:
+        return to_json(body)
+    except PydanticSerializationError:
+        # Half a surrogate pair has no UTF-8; one broken character must not cost the episode.
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", errors="replace")
 
 
 def decode(content: bytes) -> Mapping[str, Any] | None:
