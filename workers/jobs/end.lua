@@ -19,16 +19,23 @@ if not is_over then
     redis.call('HSET', KEYS[1], 'route', ARGV[4], 'hop', ARGV[5])
   end
 end
--- The parts are in the ending now, unless it may be replayed; attempts stay, so that a late settlement still finds that
--- it was counted.
-local reply = {''}
+-- Parts and attempts are in the ending now, unless it may be replayed. Of an attempt it stays that it was counted, for
+-- a settlement that is late; and all of it where another delivery is still to be accounted for.
+local reply, attempts = {''}, {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  local kind = string.sub(field, 1, 5)
-  if kind == 'hand:' then
-    reply[#reply + 1] = string.sub(field, 6)
+  local kind, name = string.match(field, '^(%a+):(.*)$')
+  if kind == 'hand' then
+    reply[#reply + 1] = name
     reply[#reply + 1] = redis.call('HGET', KEYS[1], field)
-  elseif kind == 'unit:' and is_over and ARGV[6] == '1' then
+  elseif kind == 'unit' and is_over and ARGV[6] == '1' then
     redis.call('HDEL', KEYS[1], field)
+  elseif kind == 'attempt' then
+    attempts[#attempts + 1] = field
+  end
+end
+if is_over and ARGV[6] == '1' and #reply == 1 then
+  for _, field in ipairs(attempts) do
+    redis.call('HSET', KEYS[1], field, '')
   end
 end
 if is_over then

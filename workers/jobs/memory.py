@@ -100,9 +100,12 @@ class MemoryJobs:
         if job.ending is not None:
             return Ended(ending=job.ending)
         job.ending = ending
+        dropped = dropped_of(job.hands, owner)
         if ending.whole:
             job.units.clear()
-        return Ended(ending=ending, dropped=dropped_of(job.hands, owner))
+            if not dropped:
+                job.attempts = dict.fromkeys(job.attempts)
+        return Ended(ending=ending, dropped=dropped)
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
