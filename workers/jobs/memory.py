@@ -14,6 +14,8 @@ from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, Kept
 class _Job:
     units: dict[int, str] = field(default_factory=dict)
     attempts: dict[str, AttemptRecord] = field(default_factory=dict)
+    #: Those of which no more is kept than that they were counted.
+    counted: set[str] = field(default_factory=set)
     route: Route | None = None
     ending: Ending | None = None
     batched: bool = False
@@ -104,7 +106,7 @@ class MemoryJobs:
         if ending.whole:
             job.units.clear()
             if not dropped:
-                job.attempts = dict.fromkeys(job.attempts)
+                job.counted |= job.attempts.keys()
         return Ended(ending=ending, dropped=dropped)
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
@@ -147,4 +149,5 @@ class MemoryJobs:
 
 
 def _ordered(job: _Job) -> tuple[AttemptRecord, ...]:
-    return tuple(sorted(job.attempts.values(), key=lambda record: record.started_at))
+    kept = [record for name, record in job.attempts.items() if name not in job.counted]
+    return tuple(sorted(kept, key=lambda record: record.started_at))
