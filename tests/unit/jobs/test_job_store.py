@@ -314,6 +314,18 @@ async def test_of_a_job_that_is_done_its_ending_is_kept_and_that_its_calls_were_
     assert not await subject.jobs.settle(record())
 
 
+async def test_a_job_of_very_many_parts_and_calls_comes_to_its_end(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    for number in range(501):
+        await subject.jobs.keep("j", unit=number, outcome="{}")
+        await subject.jobs.settle(record(f"c{number}"))
+
+    await subject.jobs.end("j", owner="a", ending=success())
+
+    assert await subject.jobs.kept("j") == Kept()
+    assert not await subject.jobs.settle(record("c500"))
+
+
 async def test_attempts_stay_where_another_delivery_has_the_job_in_hand_that_is_done(subject: Subject) -> None:
     await subject.jobs.claim("j", hop=1, owner="a", lease=15)
     await subject.lapse()
