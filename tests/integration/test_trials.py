@@ -52,8 +52,9 @@ def kill_worker(pool: Pool, client: redis.Redis, *, with_children: bool) -> None
             os.kill(child, signal.SIGKILL)
         for key in list(client.scan_iter(match="byom:job:*:lease")):
             client.delete(key)
-    if client.zcard(INDEX):
-        client.zadd(INDEX, dict.fromkeys(client.zrange(INDEX, 0, -1), 1), xx=True)
+    unrenewed: Any = dict.fromkeys(client.zrange(INDEX, 0, -1), 1)
+    if unrenewed:
+        client.zadd(INDEX, unrenewed, xx=True)
 
 
 def test_workers_that_are_killed_while_a_job_is_alone_are_not_held_against_it(pool: Pool) -> None:
