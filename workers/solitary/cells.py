@@ -56,8 +56,12 @@ class Cells:
         self._busy: set[_Child] = set()
         self._stopping = False
 
-    def run(self, errand: Errand) -> Answer:
+    def run(self, errand: Errand, *, begins: Callable[[], None]) -> Answer:
         """Run one job in a child that has no other, and say what came of it.
+
+        Args:
+            errand: the job.
+            begins: called when there is a child for it, before it gets the job; what it raises is raised.
 
         Raises:
             ChildDied: the child did not survive it.
@@ -69,6 +73,7 @@ class Cells:
         try:
             child = self._take()
             child.start()
+            begins()
             return child.run(errand)
         except (ChildDied, NoChild):
             if self._stopping:

@@ -1,6 +1,6 @@
 """The child process: `python -m workers.solitary.child MODULE…`; runs the jobs that it is told to, one by one.
 
-It ends when its worker closes the pipe, or is gone.
+It ends when its worker closes the pipe, or is gone; not before the job in hand has ended.
 """
 
 import importlib
@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import IO
 
 import redis
@@ -19,6 +20,7 @@ from workers.engine.engine import Collect, HandOff, Outcome, Park
 from workers.log import configure_logging
 from workers.runtime import Runtime
 from workers.solitary.frames import Answer, Errand, receive, send
+from workers.solitary.marks import Marks
 
 _log = structlog.get_logger(__name__)
 
@@ -39,12 +41,18 @@ def main(modules: list[str]) -> None:
     configure_logging(settings.log_format, settings.log_level)
     for module in modules:
         importlib.import_module(module)
-    with Runtime(settings, looks_after_batches=False) as runtime, answers:
+    with (
+        # The worker is gone, and with it whoever would hear of it.
+        suppress(BrokenPipeError),
+        Runtime(settings, looks_after_batches=False) as runtime,
+        redis.Redis.from_url(settings.redis_url) as client,
+        answers,
+    ):
         send(answers, Answer())
-        _serve(runtime, sys.stdin.buffer, answers)
+        _serve(runtime, Marks(client), sys.stdin.buffer, answers)
 
 
-def _serve(runtime: Runtime, errands: IO[bytes], answers: IO[bytes]) -> None:
+def _serve(runtime: Runtime, marks: Marks, errands: IO[bytes], answers: IO[bytes]) -> None:
     while (text := receive(errands)) is not None:
         errand = Errand.model_validate_json(text)
         send(answers, Answer(begun=True))
@@ -54,6 +62,8 @@ def _serve(runtime: Runtime, errands: IO[bytes], answers: IO[bytes]) -> None:
             structlog.contextvars.bound_contextvars(job_id=errand.job_id, **trace),
         ):
             answer = _run(runtime, errand)
+        # Whatever has become of the worker: the job has not killed this process.
+        marks.outlived(errand.job_id)
         send(answers, answer)
 
 
