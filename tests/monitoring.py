@@ -291,7 +291,6 @@ def busy_meters() -> list[MeterReading]:
                 breaker_code="provider_unavailable" if number == 6 else None,
                 blocked_until=START + timedelta(seconds=20) if number in {4, 6} else None,
                 blocked_by={4: "retry_after", 6: "breaker"}.get(number),
-                estimate_error=0.12,
             )
         )
     return readings
