@@ -31,7 +31,7 @@ from workers.monitoring.usage.book import HOUR, UsageBook, hour_of
 from workers.monitoring.usage.sums import (
     Combination,
     FailedKind,
-    HourlyFailures,
+    Hourly,
     HourlyUsage,
     MemoryHours,
     Sums,
@@ -54,7 +54,7 @@ class MemoryLetters:
 def boards(
     hours: HourlyUsage | Mapping[datetime, Table] | None = None,
     *,
-    failures: HourlyFailures | Mapping[datetime, Mapping[FailedKind, Sums]] | None = None,
+    failures: Hourly[FailedKind] | Mapping[datetime, Mapping[FailedKind, Sums]] | None = None,
     meters: MeterBoard | None = None,
     lanes: LaneBoard | None = None,
     batches: MemoryBatches | None = None,
