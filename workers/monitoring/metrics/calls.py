@@ -133,7 +133,7 @@ class _MeasuredLease:
 
 
 class MeasuredJobs:
-    """A job store whose records and endings are counted, each once: what is there already counts nothing."""
+    """A job store whose records and endings are counted, if they are the ones that stand."""
 
     def __init__(self, jobs: JobStore, metrics: CallMetrics) -> None:
         self._jobs = jobs
@@ -149,10 +149,10 @@ class MeasuredJobs:
 
     async def settle(self, record: AttemptRecord) -> bool:
         """As the store itself."""
-        is_new = await self._jobs.settle(record)
-        if is_new:
+        stands = await self._jobs.settle(record)
+        if stands:
             self._metrics.settled(record)
-        return is_new
+        return stands
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """As the store itself."""
