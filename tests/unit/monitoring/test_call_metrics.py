@@ -32,6 +32,7 @@ from workers.jobs.base import Ending, JobStore
 from workers.ledger import RECORDS_KEY
 from workers.monitoring.metrics import names, serve
 from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
+from workers.monitoring.metrics.series import Series
 from workers.notify.posting import Posted
 
 DEMAND = Demand(input_tokens=100, max_output_tokens=50)
@@ -73,7 +74,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> CallMetrics:
-    return CallMetrics(registry)
+    return CallMetrics(Series(registry).count)
 
 
 @pytest.fixture
