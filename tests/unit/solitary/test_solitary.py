@@ -1,9 +1,11 @@
 """Jobs that are tried alone: who is, in what, and what the death of a child, or of all around it, says."""
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +24,7 @@ from workers.engine.engine import Collect, HandOff, Outcome, Park
 from workers.engine.routing import Route
 from workers.jobs import Ending
 from workers.lanes.header import LaneHeader
+from workers.monitoring.metrics.series import Counted
 from workers.runtime import Runtime
 from workers.solitary import child
 from workers.solitary.cells import Cells, ChildDied, NoChild
@@ -45,9 +48,11 @@ CHILD = textwrap.dedent("""
         text = json.dumps(document).encode()
         os.write(1, struct.pack(">I", len(text)) + text)
 
+    COUNTED = {"metric": "byom_jobs_total", "labels": ["failed", "internal"], "value": 1}
     if sys.argv[2:] == ["broken"]:
         sys.exit("cannot start")
     Path(sys.argv[1], f"started-{os.getpid()}").touch()
+    say(counted=COUNTED)
     say()
     while len(head := sys.stdin.buffer.read(4)) == 4:
         errand = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))
@@ -55,6 +60,7 @@ CHILD = textwrap.dedent("""
         if what == "not taken":
             os._exit(1)
         say(begun=True)
+        say(counted=COUNTED)
         if what == "poison":
             os._exit(0)
         while what == "slow" and not Path(sys.argv[1], "go").exists():
@@ -74,7 +80,9 @@ class Place:
         self.folder = folder
         script = folder / "child.py"
         script.write_text(CHILD, encoding="utf-8")
-        self.cells = Cells(modules=lambda: modules, command=(sys.executable, str(script), str(folder)))
+        self.counted: list[Counted] = []
+        command = (sys.executable, str(script), str(folder))
+        self.cells = Cells(modules=lambda: modules, counted=self.counted.append, command=command)
 
     def started(self) -> int:
         return len(list(self.folder.glob("started-*")))
@@ -105,13 +113,31 @@ def test_a_child_that_dies_with_the_job_in_hand_has_died_of_it_whatever_it_says_
     assert place.cells.run(errand(), begins=nothing).ending == ENDED
 
 
+def test_what_a_child_measures_is_handed_on_at_once_even_if_it_dies_then(place: Place) -> None:
+    with pytest.raises(ChildDied):
+        place.cells.run(errand("poison"), begins=nothing)
+
+    # Once before it was ready, and once with the job in hand.
+    assert place.counted == [Counted(metric="byom_jobs_total", labels=("failed", "internal"), value=1)] * 2
+
+
+def test_a_child_whose_worker_is_gone_goes_on_although_nobody_counts() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb") as answers:
+        voice = child.Voice(answers)
+        voice.count("byom_jobs_total", ("failed", "internal"), 1)
+        with pytest.raises(BrokenPipeError):
+            voice.say(Answer(begun=True))
+
+
 def test_a_child_that_never_had_the_job_has_not_died_of_it(place: Place, tmp_path: Path) -> None:
     with pytest.raises(NoChild, match="before it had the job"):
         place.cells.run(errand("not taken"), begins=nothing)
     with pytest.raises(NoChild, match="before it had begun"):
         Place(tmp_path, "broken").cells.run(errand(), begins=nothing)
     with pytest.raises(NoChild, match="no process can be started"):
-        Cells(modules=lambda: (), command=(str(tmp_path / "nothing"),)).run(errand(), begins=nothing)
+        Cells(modules=tuple, counted=print, command=(str(tmp_path / "nothing"),)).run(errand(), begins=nothing)
 
 
 def test_jobs_that_wait_take_over_the_children_of_those_before_them(place: Place) -> None:
@@ -288,7 +314,7 @@ def test_a_child_says_itself_that_it_has_outlived_its_job_whether_or_not_its_wor
         marks.begins(job_id)
     errands.seek(0)
 
-    child._serve(cast("Runtime", Inside()), marks, errands, answers)
+    child._serve(cast("Runtime", Inside()), marks, errands, child.Voice(answers))
 
     assert client.keys() == []
     answers.seek(0)
