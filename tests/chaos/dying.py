@@ -14,7 +14,8 @@ from workers.broker.qos import QoS
 from workers.jobs import RedisJobs
 from workers.providers.transport import Transport
 
-_point, _, _number = os.environ.get("CHAOS_DIES", ":0").partition(":")
+# Processes in which it tries a job alone do not die with it: their death would speak against the job.
+_point, _, _number = os.environ.pop("CHAOS_DIES", ":0").partition(":")
 _left = int(_number)
 
 #: Seconds after which a call is under way.

@@ -65,6 +65,7 @@ _OWN_MISSING = (
     "an instance role or AWS_ACCESS_KEY_ID."
 )
 _STS_FAILED = "The role was not assumed: STS failed."
+_STS_UNREADABLE = "The role was not assumed: the answer of STS is incomplete, or is not of STS."
 
 
 class AwsKeys(BaseModel):
@@ -201,15 +202,26 @@ class AwsAuth:
         if role.external_id is not None:
             arguments["ExternalId"] = role.external_id
         try:
-            granted = self._sts(role.region).assume_role(**arguments)["Credentials"]
-        except (BotoCoreError, ClientError) as error:
+            return _granted(self._sts(role.region).assume_role(**arguments))
+        except Exception as error:  # noqa: BLE001 - boto3's reader raises what an odd answer makes it raise, KeyError too
             return _sts_fault(error)
+
+
+def _granted(answer: Mapping[str, Any]) -> tuple[AwsKeys, datetime] | Fault:
+    """Keys and their end in an answer of STS."""
+    found = answer.get("Credentials") or {}
+    try:
         keys = AwsKeys(
-            access_key_id=granted["AccessKeyId"],
-            secret_access_key=SecretStr(granted["SecretAccessKey"]),
-            session_token=SecretStr(granted["SessionToken"]),
+            access_key_id=found.get("AccessKeyId"),
+            secret_access_key=found.get("SecretAccessKey"),
+            session_token=found.get("SessionToken"),
         )
-        return keys, granted["Expiration"]
+    except ValidationError:
+        keys = None
+    ends_at = found.get("Expiration")
+    if keys is None or keys.session_token is None or not isinstance(ends_at, datetime):
+        return Fault(kind=FaultKind.UNAVAILABLE, message=_STS_UNREADABLE)
+    return keys, ends_at
 
 
 def _stored(call: Call) -> _Role | AwsKeys | Fault:
@@ -235,7 +247,10 @@ def _stored(call: Call) -> _Role | AwsKeys | Fault:
 
 
 def _sts_fault(error: Exception) -> Fault:
-    """The fault behind an exception of boto3; its own text stays out, since it names principals and policies."""
+    """The fault behind an exception of boto3.
+
+    Its own text stays out: it names principals and policies, and of an answer that broke off it quotes the keys.
+    """
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))
         kind, message = _STS_FAULTS.get(
@@ -246,4 +261,5 @@ def _sts_fault(error: Exception) -> Fault:
         return Fault(kind=FaultKind.UNAVAILABLE, message=_OWN_MISSING)
     if isinstance(error, BotoConnectionError | HTTPClientError):
         return Fault(kind=FaultKind.CONNECT, message="The role was not assumed: STS could not be reached.")
-    return Fault(kind=FaultKind.UNAVAILABLE, message=_STS_FAILED)
+    message = _STS_FAILED if isinstance(error, BotoCoreError) else _STS_UNREADABLE
+    return Fault(kind=FaultKind.UNAVAILABLE, message=message)
