@@ -42,7 +42,7 @@ class Summary:
             jobs=sum(report.jobs for report in reports),
             faults=dict(sorted(faults.items())),
             faults_injected=faults.total(),
-            kills=sum(count for what, count in faults.items() if what == "kill" or what.startswith("died at ")),
+            kills=sum(count for what, count in faults.items() if what == "kill" or what.startswith("kill at ")),
             struck=sum(report.struck for report in reports),
             lost=sum(report.lost_for_good for report in reports),
             double_counted=sum(report.double_counted for report in reports),

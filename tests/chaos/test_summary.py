@@ -14,7 +14,7 @@ def report(**changes: Any) -> Report:
         "seconds": 100.0,
         "traffic_seconds": 90.0,
         "watched": True,
-        "faults": {"kill": 2, "provider": 3, "died at ending": 1},
+        "faults": {"kill": 2, "provider": 3, "kill at ending": 1},
         "struck": 10,
         "endings": {"succeeded": 100},
         "repeats": 1,
@@ -44,7 +44,7 @@ def test_the_figures_of_all_rounds_are_their_sums() -> None:
         rounds=2,
         minutes=3.0,
         jobs=200,
-        faults={"clock": 4, "died at ending": 1, "kill": 2, "provider": 3},
+        faults={"clock": 4, "kill at ending": 1, "kill": 2, "provider": 3},
         faults_injected=10,
         kills=3,
         struck=20,
@@ -58,7 +58,7 @@ def test_the_figures_of_all_rounds_are_their_sums() -> None:
 def test_what_must_be_nought_is_said_in_so_many_words() -> None:
     assert Summary.of([report()]).lines == (
         "1 rounds, 1.5 minutes of traffic, 100 jobs",
-        "6 faults injected (3 kills): 1 died at ending, 2 kill, 3 provider; 10 requests spoilt",
+        "6 faults injected (3 kills): 2 kill, 1 kill at ending, 3 provider; 10 requests spoilt",
         "0 lost, 0 double-counted, 0 leaks",
     )
 

@@ -21,7 +21,8 @@ from tasks.contract import ProviderKind
 from tests.providers import make_call
 from tests.support import ManualClock
 from workers.engine.outcome import Action, decide
-from workers.providers.aws_auth import AwsAuth, AwsKeys
+from workers.providers.aws_auth import AwsAuth
+from workers.providers.aws_signing import AwsKeys
 from workers.providers.base import Call, Fault, FaultKind
 
 ROLE = "arn:aws:iam::123456789012:role/byom-extract"
