@@ -73,7 +73,7 @@ _WEIGHTS: Final[Mapping[What, int]] = {
     What.ROLL: 1,
     What.CLOCK: 2,
     What.STORE: 1,
-    What.PROVIDER: 16,
+    What.PROVIDER: 8,
 }
 #: Seconds that each lasts, least and most; where there are two, one or the other. A worker that was killed is away for
 #: as long. Half a minute of a broker that is away is more than claims, leases and deliveries last here.
@@ -210,7 +210,7 @@ class Plan:
 
 
 def draw(seed: int, *, steps: int, workers: int, vendors: Sequence[str], patience: float = 1.0) -> Plan:
-    """A plan. One of any length has something of everything; see `_dealt`.
+    """A plan; one that is not too short has everything: each disturbance, each failure, and each vendor that fails.
 
     Args:
         seed: the same gives the same plan.
@@ -242,8 +242,13 @@ def _steps(dice: random.Random, count: int, workers: int, vendors: Sequence[str]
 
 
 def _dealt(dice: random.Random, count: int) -> Sequence[What]:
-    """What happens, in order: everything once where there is room for it, the rest as often as its weight says."""
-    once = list(What) if count >= len(What) else []
+    """What happens, in order.
+
+    Everything once where there is room for it, and providers as often as there are ways of failing; the rest as often
+    as its weight says.
+    """
+    once = [*What, *[What.PROVIDER] * (len(FAILURES) - 1)]
+    once = once if count >= len(once) else []
     rest = dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=count - len(once))
     return dice.sample([*once, *rest], k=count)
 

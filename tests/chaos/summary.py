@@ -59,9 +59,3 @@ class Summary:
             f"{self.faults_injected} faults injected ({self.kills} kills): {kinds}; {self.struck:,} requests spoilt",
             f"{self.lost} lost, {self.double_counted} double-counted, {self.leaks} leaks",
         )
-
-
-def again(report: Report) -> str:
-    """The command that plays a round again."""
-    command = f"python -m tests.chaos --seed {report.seed} --jobs {report.jobs} --steps {report.steps}"
-    return command if report.watched else f"{command} --no-watched"

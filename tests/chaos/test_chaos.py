@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contract import ProviderKind
 from tests.chaos.plan import Plan, Step, What
 from tests.chaos.rounds import play
 
@@ -37,5 +38,6 @@ def test_whatever_happens_each_job_ends_once_and_the_ledger_equals_the_vendors_b
     assert report.faults.keys() >= {"kill", "crash", "term", "provider"}
     assert report.struck > 0
     assert report.settled >= 200
+    assert report.settled_by_provider.keys() == set(ProviderKind)
     # What was under way in the worker that was killed, at the least.
     assert report.lost > 0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.chaos.report import Report
-from tests.chaos.summary import Summary, again
+from tests.chaos.summary import Summary
 
 
 def report(**changes: Any) -> Report:
@@ -25,6 +25,7 @@ def report(**changes: Any) -> Report:
         "settled": 100,
         "unheard": 1,
         "lost": 2,
+        "settled_by_provider": {"openai": 100},
         "silent_tokens": 30,
         "written_off": 3,
         "agreed": 7,
@@ -66,5 +67,5 @@ def test_what_must_be_nought_is_said_in_so_many_words() -> None:
 def test_a_round_is_played_again_as_it_was() -> None:
     command = "python -m tests.chaos --seed 7 --jobs 100 --steps 5"
 
-    assert again(report()) == command
-    assert again(report(watched=False)) == f"{command} --no-watched"
+    assert report().again == command
+    assert report(watched=False).again == f"{command} --no-watched"
