@@ -88,7 +88,7 @@ _SECONDS: Final[Mapping[What, Sequence[tuple[float, float]]]] = {
     What.ROLL: ((0, 0),),
     What.CLOCK: ((0, 0),),
     What.STORE: ((2, 12),),
-    What.PROVIDER: ((1, 6),),
+    What.PROVIDER: ((2, 10),),
 }
 
 #: Seconds that a clock is off at most.

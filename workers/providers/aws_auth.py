@@ -7,6 +7,7 @@ development, JSON with `access_key_id`, `secret_access_key` and, for temporary k
 import asyncio
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from workers.providers.aws_signing import AwsKeys
 from workers.providers.aws_sts import BotoSts, StsFactory
 from workers.providers.base import Call, Fault, FaultKind
 
+#: Roles that are asked for at once; each blocks a thread until STS answers, or for some twenty seconds if it does not.
+_AT_ONCE = 16
 #: The most that AWS grants when one role assumes another, which is how most workers run.
 _SESSION_SECONDS = 3_600
 #: A session is renewed in the background from the first on, and no longer used from the second on: both this long
@@ -46,8 +49,8 @@ _STS_FAULTS: dict[str, tuple[FaultKind, str]] = {
     "SignatureDoesNotMatch": (
         FaultKind.UNAVAILABLE,
         (
-            "The role was not assumed: AWS refused the signature of this worker's own credentials; an operator must see "
-            "whether their secret key is right, and the broker's clock, by which workers sign."
+            "The role was not assumed: AWS refused the signature of this worker's own credentials; an operator must "
+            "see whether their secret key is right, and the broker's clock, by which workers sign."
         ),
     ),
     "RegionDisabledException": (
@@ -97,6 +100,8 @@ class AwsAuth:
     def __init__(self, *, clock: Clock, sts: StsFactory | None = None) -> None:
         self._clock = clock
         self._sts = sts or BotoSts(clock=clock)
+        # Not the loop's own: while STS hangs, roles wait for each other, and nobody's reads of the store for them.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="byom-sts")
         self._sessions: dict[_Role, _Session] = {}
         self._renewals: dict[_Role, asyncio.Task[AwsKeys | Fault]] = {}
 
@@ -129,7 +134,7 @@ class AwsAuth:
         return await asyncio.shield(renewal)
 
     async def _renew(self, role: _Role) -> AwsKeys | Fault:
-        answer = await asyncio.to_thread(self._assume, role)
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._assume, role)
         now = self._clock.now()
         if isinstance(answer, Fault):
             if (held := self._sessions.get(role)) is not None:

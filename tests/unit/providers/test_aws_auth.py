@@ -224,6 +224,17 @@ async def test_a_cancelled_call_does_not_take_the_session_from_the_others(auth: 
     assert cancelled.cancelled()
 
 
+async def test_while_sts_hangs_threads_of_others_are_free(auth: AwsAuth, sts: FakeSts) -> None:
+    sts.gate.clear()
+    waiting = [asyncio.create_task(auth.keys(_call(f"{ROLE}-{number}"))) for number in range(64)]
+    while len(auth._renewals) < len(waiting) or not sts.asked:
+        await asyncio.sleep(0)
+
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "read"), 5) == "read"
+    sts.gate.set()
+    assert all(isinstance(keys, AwsKeys) for keys in await asyncio.gather(*waiting))
+
+
 @pytest.mark.parametrize(("minutes", "renewed"), [(0, False), (49.9, False), (50, True), (54.9, True)])
 async def test_ten_minutes_before_its_end_a_session_is_renewed_behind_the_calls(
     auth: AwsAuth, sts: FakeSts, clock: ManualClock, *, minutes: float, renewed: bool
