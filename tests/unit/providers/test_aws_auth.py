@@ -227,8 +227,10 @@ async def test_a_cancelled_call_does_not_take_the_session_from_the_others(auth: 
 async def test_while_sts_hangs_threads_of_others_are_free(auth: AwsAuth, sts: FakeSts) -> None:
     sts.gate.clear()
     waiting = [asyncio.create_task(auth.keys(_call(f"{ROLE}-{number}"))) for number in range(64)]
-    while len(auth._renewals) < len(waiting) or not sts.asked:
+    # First all calls begin, then all renewals.
+    for _ in range(3):
         await asyncio.sleep(0)
+    assert len(auth._renewals) == len(waiting)
 
     assert await asyncio.wait_for(asyncio.to_thread(lambda: "read"), 5) == "read"
     sts.gate.set()
