@@ -29,7 +29,6 @@ class Copied:
     """One path, and what came of it."""
 
     path: str
-    secure: bool
     outcome: Outcome
 
 
@@ -78,7 +77,7 @@ def copy(source: ParameterStore, target: ParameterStore, *, overwrite: bool = Fa
                 expected_version=there.version if there else 0,
                 kms_key=key_of(scope) if parameter.secure else None,
             )
-        yield Copied(path=path, secure=parameter.secure, outcome=outcome)
+        yield Copied(path=path, outcome=outcome)
 
 
 def _outcome(parameter: Parameter, there: Parameter | None, *, overwrite: bool) -> Outcome:

@@ -43,7 +43,8 @@ from workers.enqueue.intake import Accepted, Duplicate, Intake
 from workers.health.reaching import give_signs
 from workers.health.wiring import own_heart
 from workers.jobs import Ending, RedisJobs
-from workers.monitoring.metrics.serve import measure_signature, measured, measured_poster
+from workers.monitoring.metrics.series import Count
+from workers.monitoring.metrics.serve import counting, measure_signature, measured, measured_poster
 from workers.notify import CallbackCheck, Subscriptions, build_poster, open_events
 from workers.providers.registry import build_batches, build_providers
 from workers.providers.transport import build_transport
@@ -76,8 +77,11 @@ _PAUSE = 1.0
 class Runtime:
     """What one worker process runs on. Used from Celery's threads; closed once, at the end."""
 
-    def __init__(self, settings: Settings, *, looks_after_batches: bool = True) -> None:
-        """A process in which a job is tried alone looks after nothing else, lest the job be blamed for it."""
+    def __init__(self, settings: Settings, *, looks_after_batches: bool = True, count: Count | None = None) -> None:
+        """A process in which a job is tried alone looks after nothing else, lest the job be blamed for it.
+
+        It serves no metrics either: `count` takes what it measures.
+        """
         self._settings = settings
         self._closing = threading.Event()
         self.tracing = open_tracing(settings, service="byom-worker")
@@ -101,9 +105,9 @@ class Runtime:
             ).problem,
         )
         self.guard = open_guard(settings, self._store, clock=self.clock, noted=self._note_signature)
-        self._run(self._open(settings, looks_after_batches=looks_after_batches)).result()
+        self._run(self._open(settings, looks_after_batches=looks_after_batches, count=count)).result()
 
-    async def _open(self, settings: Settings, *, looks_after_batches: bool) -> None:
+    async def _open(self, settings: Settings, *, looks_after_batches: bool, count: Count | None) -> None:
         clock = self.clock
         self._client = patient_client(settings.redis_url)
         stored = RedisJobs(
@@ -115,7 +119,7 @@ class Runtime:
         )
         directory = Directory(self._store, clock=clock, ttl=settings.config_cache_ttl)
         subscriptions = Subscriptions(self._store, clock=clock, ttl=settings.config_cache_ttl)
-        self._poster = measured_poster(settings, build_poster(settings), clock=clock)
+        self._poster = measured_poster(settings, build_poster(settings), clock=clock, count=count)
         self._events, deliverer = open_events(
             settings, self._client, subscriptions=subscriptions, poster=self._poster, clock=clock
         )
@@ -124,7 +128,7 @@ class Runtime:
         limiter = RedisAdmission(
             self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN, clock=clock
         )
-        jobs, admission = measured(settings, stored, limiter)
+        jobs, admission = measured(settings, stored, limiter, count=count)
         letters = Writer(
             self._client,
             jobs=jobs,
@@ -176,8 +180,8 @@ class Runtime:
         if looks_after_batches:
             self._keeping = asyncio.create_task(keeper.run_forever())
             self._signs = asyncio.create_task(give_signs(own_heart(), settings, self._store, clock))
-        cells = Cells(modules=lambda: sorted(current_app.conf.include))
-        self._cells, self._trials = cells, Trials(cells, self._sync_client, max_crashes=settings.max_crashes)
+        self._cells = Cells(modules=lambda: sorted(current_app.conf.include), counted=counting(settings))
+        self._trials = Trials(self._cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(
             self._store,
             providers=providers,

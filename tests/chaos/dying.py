@@ -19,7 +19,8 @@ from workers.providers.google_tokens import GoogleTokens
 from workers.providers.transport import Transport
 from workers.providers.vertex import VertexProvider
 
-_point, _number, _signal = os.environ.get("CHAOS_DIES", ":0:9").split(":")
+# Processes in which it tries a job alone have nothing before them: their death would speak against the job.
+_point, _number, _signal = os.environ.pop("CHAOS_DIES", ":0:9").split(":")
 _left = int(_number)
 
 #: Seconds after which a call is under way.

@@ -3,14 +3,15 @@
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 owner, 2 state TTL in s, 3 'ending' | 'route', 4 ending or route as JSON, 5 hop of the route,
 --       6 '1' if nothing of the job is left to be done
--- Returns {the ending that stood already, or '' when there was none; then owner and instant of each other delivery that
--- has the job in hand, where there was none}
+-- Returns {another ending that stood already, or '' when there was none; then owner and instant of each other delivery
+-- that has the job in hand, where there was none}
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
 redis.call('HDEL', KEYS[1], 'hand:' .. ARGV[1])
 local ending = redis.call('HGET', KEYS[1], 'ending')
-if ending then
+-- The same to the letter is sent again, since the answer to the first time was lost.
+if ending and ending ~= ARGV[4] then
   return {ending}
 end
 local is_over = ARGV[3] == 'ending'

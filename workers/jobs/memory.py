@@ -66,9 +66,9 @@ class MemoryJobs:
                 job.lease_until = now + lease
 
     async def settle(self, record: AttemptRecord) -> bool:
-        """Write the usage record of an attempt; False if it was there already."""
+        """Write the usage record of an attempt; returns whether this very record stands."""
         attempts = self._job(record.job_id).attempts
-        return attempts.setdefault(record.id, record) is record
+        return attempts.setdefault(record.id, record) == record
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
@@ -97,7 +97,7 @@ class MemoryJobs:
         """Note how the job ended and give the lease back; returns the ending that stands."""
         job = self._job(job_id)
         self._lay_down(job, owner)
-        if job.ending is not None:
+        if job.ending is not None and job.ending != ending:
             return Ended(ending=job.ending)
         job.ending = ending
         if ending.whole:

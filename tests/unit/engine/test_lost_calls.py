@@ -5,13 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from redis import RedisError
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
 from tasks.contract import AttemptRecord, TokenUsage
 from tests.support import START
 from tests.unit.engine.conftest import FRESH, TEXT, Bench, fault, make_job, reply
 from workers.admission import Reason, Refusal
+from workers.engine import attempts
 from workers.engine.engine import Park
 from workers.jobs import Ending
 from workers.providers.base import Call, Fault, FaultKind, Reply
@@ -42,13 +44,17 @@ async def test_the_call_of_a_dead_worker_is_in_the_ledger_without_tokens(bench: 
     assert [call.tags["attempt"] for call in bench.model.calls] == ["1.1.2"]
 
 
-async def test_whoever_reads_the_log_is_told_of_it_as_the_ledger_has_it(bench: Bench) -> None:
+async def test_whoever_reads_the_log_is_told_of_it_as_the_ledger_has_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await die(bench)
+    # Whatever logger a test before this one has left there.
+    log = LogCapture()
+    monkeypatch.setattr(attempts, "_log", structlog.wrap_logger(structlog.PrintLogger(), processors=[log]))
 
-    with capture_logs() as lines:
-        await bench.run()
+    await bench.run()
 
-    told = [line for line in lines if line["event"] == "attempt_lost"]
+    told = [line for line in log.entries if line["event"] == "attempt_lost"]
     assert told == [
         {"event": "attempt_lost", "log_level": "warning", **bench.records[0].model_dump(mode="json", exclude_none=True)}
     ]

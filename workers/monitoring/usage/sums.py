@@ -96,9 +96,8 @@ class Hourly(Protocol[Kind]):
         """The same added up, which takes less time than to read them one by one."""
 
 
-#: All attempts; and those that failed, by cause.
+#: All attempts.
 HourlyUsage = Hourly[Combination]
-HourlyFailures = Hourly[FailedKind]
 
 
 def added_up(tables: Iterable[Mapping[Kind, Sums]]) -> Mapping[Kind, Sums]:
