@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
-from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import redis.asyncio
 
 from benchmarks.ground import Ground
@@ -19,12 +16,11 @@ from config.connections import effective_chain
 from config.prices import PICO
 from tasks.contract import AttemptRecord
 from tests.chaos.evidence import Evidence, JobSeen, Table
-from tests.chaos.keys import LENT, SECRET, TEXT, workers_key
 from tests.chaos.scenario import SETTINGS, Run
-from tests.chaos.stage import CHAINS, logs
+from tests.chaos.spilled import spilled
+from tests.chaos.stage import CHAINS
 from tests.chaos.traffic import MOST_EPISODES
 from tests.chaos.watchers import Watchers, counted
-from tests.integration.support.pool import everything_in, holds
 from workers.admission import RedisAdmission
 from workers.alerts import MemoryAlerts
 from workers.jobs import Ending
@@ -36,8 +32,6 @@ from workers.ledger.stream import Cursor, RecordStream
 _AT_ONCE: Final = 500
 #: Seconds that leases, deliveries and messages may take to run out when nobody works any more.
 _REST: Final = 60.0
-#: Seconds that a worker may take to show its metrics, on a machine that is busy.
-_PATIENCE: Final = 30.0
 
 #: What is meant to be kept when nothing is to do, by the beginning of its key.
 KEPT: Final = (
@@ -89,50 +83,9 @@ def gather(run: Run, watchers: Watchers | None = None) -> Evidence:
         lasted=(run.began.timestamp(), time.time()),
         in_hand=int(SETTINGS["BYOM_CONCURRENCY"]) * MOST_EPISODES,
         left=left,
-        spilled=list(_spilled(run, watchers.seen if watchers else {})),
+        spilled=list(spilled(run, watchers.seen if watchers else {})),
         surprises=[*run.surprises, *(watchers.surprises if watchers else ())],
     )
-
-
-def _spilled(run: Run, seen: Mapping[str, str]) -> Iterator[str]:
-    """Where something stands that must not be seen: secrets nowhere, episodes not where only operators look."""
-    place = run.place
-    logged = {path.name: path.read_bytes() for path in logs(place)}
-    shown = {name: text.encode() for name, text in seen.items()}
-    yield from (name for name, text in (logged | shown).items() if holds(text, TEXT))
-    marks = sorted({SECRET, *LENT, _store_key(place).read_text(encoding="utf-8").strip(), *_marks(run)})
-    texts = chain(logged.items(), shown.items(), _files(place), (("Valkey", everything_in(place.client)),), _shown(run))
-    yield from (name for name, text in texts if any(holds(text, mark) for mark in marks))
-
-
-def _marks(run: Run) -> Iterator[str]:
-    """Parts of all credentials: of connections, and of the workers themselves."""
-    for link in run.links.values():
-        yield from link.marks
-    for worker in run.workers:
-        yield from workers_key(worker.number).marks
-
-
-def _files(place: Ground) -> Iterator[tuple[str, bytes]]:
-    """All that was ever written to a file, the broker's and the encrypted store included; logs come apart."""
-    for path in sorted(place.folder.rglob("*")):
-        if path.is_file() and path.suffix != ".log" and path != _store_key(place):
-            yield str(path.relative_to(place.folder)), path.read_bytes()
-
-
-def _store_key(place: Ground) -> Path:
-    """Where the key is that the store is encrypted with."""
-    return place.folder / "store.json.key"
-
-
-def _shown(run: Run) -> Iterator[tuple[str, bytes]]:
-    """What workers show to whoever asks: their metrics, and the commands that they run as."""
-    for worker in run.workers:
-        metrics = httpx.get(f"http://127.0.0.1:{worker.metrics_port}/metrics", timeout=_PATIENCE)
-        yield f"the metrics of worker {worker.number}", metrics.content
-        command = Path(f"/proc/{worker.process.pid}/cmdline") if worker.process is not None else None
-        if command is not None and command.exists():
-            yield f"the command of worker {worker.number}", command.read_bytes()
 
 
 def rows_table(rows: Iterable[UsageRow]) -> Table:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -296,8 +296,3 @@ class Store:
         self._path.rmdir()
         self._path.with_suffix(".away").rename(self._path)
         self.is_away = False
-
-
-def logs(place: Ground) -> Iterator[Path]:
-    """All that workers, Flower and commands logged."""
-    yield from sorted(place.folder.glob("*.log"))
