@@ -27,6 +27,7 @@ from workers.backfill.task_body import publish_slice
 from workers.cli.backfill_common import NameArgument, clear_errors, connected, report_on, say
 from workers.cli.backfill_plan import Results, Where, read_selection
 from workers.cli.backfill_views import say_outcome, show_report, shown
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, print_json
 from workers.cli.documents import pairs
 from workers.cli.errors import CommandError, ExitCode
@@ -136,12 +137,11 @@ def resume(
 
 def cancel(
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """End a backfill for good: nothing new is begun, and what is in flight ends as cancelled."""
-    if not yes:
-        typer.confirm(f"End backfill '{name}' for good?", abort=True)
+    ask(f"End backfill '{name}' for good?", yes=yes, as_json=as_json)
     with connected() as client, clear_errors():
         state = RedisBackfills(client).open(name)
         before = state.change(Phase.CANCELLED, why="somebody cancelled it", after=[Phase.RUNNING, Phase.PAUSED])

@@ -18,6 +18,7 @@ from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import Priority, ProviderKind, provider_queue
 from workers.app import create_app
+from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
@@ -36,7 +37,6 @@ app = typer.Typer(help="See and control where jobs wait for their connection.", 
 
 PriorityOption = Annotated[Priority | None, typer.Option(help="Only jobs of this class.")]
 ProviderOption = Annotated[ProviderKind | None, typer.Option(help="Only jobs that wait for this provider.")]
-YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command(
@@ -251,12 +251,9 @@ def _named(chain: Sequence[EffectiveConnection], name: str, project: str) -> Eff
 
 
 def _confirm(client: redis.Redis, which: Which, question: str, *, yes: bool, as_json: bool) -> None:
-    if yes:
-        return
-    if as_json:
-        raise CommandError("this needs --yes with --json", code=ExitCode.USAGE)
-    waiting = sum(lane.depth + lane.behind for lane in list_lanes(client, which))
-    typer.confirm(f"{waiting:,} jobs of project '{which.project}' wait. {question}", abort=True, err=True)
+    if must_ask(yes=yes, as_json=as_json):
+        waiting = sum(lane.depth + lane.behind for lane in list_lanes(client, which))
+        typer.confirm(f"{waiting:,} jobs of project '{which.project}' wait. {question}", abort=True, err=True)
 
 
 def _show(lanes: Sequence[LaneView], *, as_json: bool) -> None:

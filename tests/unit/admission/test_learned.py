@@ -15,7 +15,7 @@ LIMITED = Observation(usage=TokenUsage(), rate_limited=True, code=FailureCode.RA
 
 
 def said(limit: int | None = None, remaining: int | None = None) -> Allowance:
-    return Allowance(limit=limit, remaining=remaining, reset_seconds=None)
+    return Allowance(limit=limit, remaining=remaining)
 
 
 async def taken(subject: Subject, wanted: Demand = CALL) -> int:

@@ -32,9 +32,7 @@ LIMITS: tuple[dict[str, Any], ...] = (
 _tenants = itertools.count()
 
 amounts = st.integers(0, 3_000)
-allowances = st.none() | st.builds(
-    Allowance, limit=st.none() | st.integers(1, 9_000), remaining=st.none() | amounts, reset_seconds=st.none()
-)
+allowances = st.none() | st.builds(Allowance, limit=st.none() | st.integers(1, 9_000), remaining=st.none() | amounts)
 observations = st.builds(
     Observation,
     usage=st.none() | st.builds(TokenUsage, input=amounts, cached_input=st.just(0), output=amounts),

@@ -168,6 +168,9 @@ def test_cancelling_is_for_good(backfill: Run, backfills: RedisBackfills, home: 
     paused(backfill, backfills, home)
 
     assert backfill("cancel", "archive").exit_code != ExitCode.OK
+    asked = backfill("cancel", "archive", "--json")
+    assert (asked.exit_code, asked.stdout) == (ExitCode.USAGE, "")
+    assert "--yes" in asked.stderr
     assert not backfills.open("archive").load().over
     result = backfill("cancel", "archive", "--yes", "--json")
 
