@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from config.headers import fits_header
 from config.kinds.bedrock import DEFAULT_REGION
 from workers.clock import Clock
 from workers.providers.base import Call, Fault, FaultKind
@@ -34,7 +35,6 @@ _RENEW_AGAIN = timedelta(seconds=30)
 _YOUNG = timedelta(seconds=30)
 
 _ROLE_ARN = re.compile(r"arn:aws(?:-[a-z]+)*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}")
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_+=,.@-]")
 _NAME_LENGTH = 64
 
@@ -80,7 +80,7 @@ class AwsKeys(BaseModel):
     @field_validator("secret_access_key", "session_token")
     @classmethod
     def _check(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not _HEADER_SAFE.fullmatch(secret.get_secret_value()):
+        if secret is not None and not fits_header(secret.get_secret_value()):
             raise ValueError("is empty, or holds spaces, line breaks or characters outside ASCII")
         return secret
 
