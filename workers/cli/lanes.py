@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from config.connections import EffectiveConnection, effective_chain, read_project
+from config.connections.profiles import LEAST_WEIGHT, MOST_WEIGHT
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import Priority, ProviderKind, provider_queue
@@ -130,7 +131,7 @@ def wake(
 
 @app.command(epilog=examples("byom lanes weight 3 --project acme", "byom lanes weight 1 --project acme"))
 def weight(
-    share: Annotated[float, typer.Argument(min=0.001, max=1_000, help="3 gets three times what 1 gets.")],
+    share: Annotated[float, typer.Argument(min=LEAST_WEIGHT, max=MOST_WEIGHT, help="3 gets three times what 1 gets.")],
     project: RequiredProject,
     as_json: JsonFlag = False,
 ) -> None:
