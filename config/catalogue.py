@@ -49,8 +49,6 @@ class ModelFacts(BaseModel):
     reasoning: ReasoningOff
     #: The value sent to turn reasoning off or down (an effort, a level, a budget); its field is the provider's.
     reasoning_value: str | int | None = None
-    #: Whether sampling parameters such as temperature are accepted.
-    sampling: bool = False
     #: Smallest prompt that the vendor caches, in tokens; absent means unknown.
     cache_minimum: int | None = None
     #: Whether cache breakpoints are explicit (and implicit writes cost extra).

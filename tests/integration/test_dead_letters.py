@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 import redis
 
@@ -20,6 +21,7 @@ from workers.app import create_app
 from workers.dead.replay import Fate, Replayer
 from workers.dead.shelf import Shelf
 from workers.embedded.simulator import FaultRule, Injection, Latency
+from workers.embedded.valkey import _free_port
 from workers.ledger import RECORDS_KEY
 from workers.notify.events import EVENTS_KEY
 
@@ -128,7 +130,8 @@ def verdicts(pool: Pool) -> int:
 
 def test_a_job_that_workers_die_of_is_quarantined_and_those_beside_it_are_not(pool: Pool, tmp_path: Path) -> None:
     pool.add_project("poison")
-    pool.extra["BYOM_MAX_CRASHES"] = "2"
+    port = _free_port()
+    pool.extra |= {"BYOM_MAX_CRASHES": "2", "BYOM_METRICS_PORT": str(port)}
     # All that the worker has in hand is still there when it dies.
     pool.simulator.set_latency(Latency.fixed(60))
     with pool.producer() as producer, redis.Redis.from_url(pool.valkey.url) as client, create_app(pool.settings) as app:
@@ -148,10 +151,16 @@ def test_a_job_that_workers_die_of_is_quarantined_and_those_beside_it_are_not(po
         assert failed.value.code is FailureCode.QUARANTINED
         assert "2 processes died" in failed.value.message
         assert {result.status for result in results} == {JobStatus.SUCCEEDED}
+        # What they did in processes of their own is among their worker's metrics.
+        page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        assert re.search(
+            r'^gen_ai_client_operation_duration_seconds_count\{error_type="".*\} 5\.0$', page, re.MULTILINE
+        )
+        assert re.search(r'^byom_jobs_total\{.*status="succeeded".*\} 5\.0$', page, re.MULTILINE)
         # Those that stood by were suspects as much as the poison.
         assert pool.worker_logs().count("job_tried_alone") == 6
-        [page] = Shelf(client).pages()
-        [letter] = page
+        [letters] = Shelf(client).pages()
+        [letter] = letters
         assert (letter.id, letter.about.code, letter.about.project) == (poison.id, "quarantined", "poison")
         wait_until(lambda: b"byom.job_quarantined" in repr(client.xrange(EVENTS_KEY)).encode())
 

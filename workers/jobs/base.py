@@ -133,7 +133,11 @@ class JobStore(Protocol):
         """Prolong leases that are still held by their owners."""
 
     async def settle(self, record: AttemptRecord) -> bool:
-        """Write the usage record of an attempt and add it to the sums; False if it was there already."""
+        """Write the usage record of an attempt and add it to the sums, unless there is one of that call already.
+
+        Returns whether this very record stands. So it does when it is written again: nobody need know whether the
+        answer to the first time was lost on its way.
+        """
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit, unless the job has ended; the first outcome stands."""
@@ -151,9 +155,10 @@ class JobStore(Protocol):
         """Note that the job goes on to `route`, and give the lease back; returns as `Ended.dropped`."""
 
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
-        """Note how the job ended and give the lease back; returns the ending that stands.
+        """Note how the job ended and give the lease back; returns the ending that stands: `ending` itself, or another.
 
-        The parts of a job of which nothing is left to be done are dropped.
+        The same again is answered as the first time. Of a job of which nothing is left to be done the parts are
+        dropped; and the attempts but for that they were counted, unless another delivery has it in hand.
         """
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:

@@ -90,7 +90,7 @@ class RedisJobs:
         )
 
     async def settle(self, record: AttemptRecord) -> bool:
-        """Write the usage record of an attempt and add it to the sums; False if it was there already."""
+        """Write the usage record of an attempt and add it to the sums; returns whether this very record stands."""
         increment = Increment.of(record)
         written = await self._settle(
             keys=[job_key(record.job_id), RECORDS_KEY, *increment.keys],

@@ -5,9 +5,10 @@
 -- ARGV  1 id of the call, 2 record as JSON, 3 state TTL in s, 4 sums TTL in s, 5 records kept,
 --       6 amounts, 7 field of the sums, 8 field of those of failed attempts, or '' where it did not fail, 9 project,
 --       10 label fields kept of a project, 11 of all projects together, 12… field of each label's sums
--- Returns 1 when the record is new, 0 when it was there already
+-- Returns 1 when this very record stands, 0 when another one of the same call was there already
 if redis.call('HSETNX', KEYS[1], 'attempt:' .. ARGV[1], ARGV[2]) == 0 then
-  return 0
+  -- The same to the letter: it is sent again, since the answer to the first time was lost.
+  return redis.call('HGET', KEYS[1], 'attempt:' .. ARGV[1]) == ARGV[2] and 1 or 0
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 if tonumber(ARGV[5]) > 0 then
@@ -21,8 +22,9 @@ end
 
 -- Money is whole micro-dollars and the pico-dollars below them: one number would be too large to be exact in Lua.
 local function add(key, field)
+  local known = redis.call('HGET', key, field)
   local sums, place = {}, 0
-  for number in string.gmatch(redis.call('HGET', key, field) or '', '%d+') do
+  for number in string.gmatch(known or '', '%d+') do
     place = place + 1
     sums[place] = tonumber(number) + (amounts[place] or 0)
   end
@@ -36,7 +38,9 @@ local function add(key, field)
     sums[i] = string.format('%.0f', number)
   end
   redis.call('HSET', key, field, table.concat(sums, ' '))
-  redis.call('EXPIRE', key, ARGV[4])
+  if not known then
+    redis.call('EXPIRE', key, ARGV[4])
+  end
 end
 
 add(KEYS[3], ARGV[7])

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import structlog
 
+from workers.monitoring.metrics.series import Counted
 from workers.solitary.frames import Answer, Errand, receive, send
 
 _log = structlog.get_logger(__name__)
@@ -38,17 +39,24 @@ class Cells:
     """Runs jobs alone. Safe for threads: each waits for its job."""
 
     def __init__(
-        self, *, modules: Callable[[], Sequence[str]], command: Sequence[str] = _COMMAND, cells: int = _CELLS
+        self,
+        *,
+        modules: Callable[[], Sequence[str]],
+        counted: Callable[[Counted], None],
+        command: Sequence[str] = _COMMAND,
+        cells: int = _CELLS,
     ) -> None:
         """Prepare; starts nothing.
 
         Args:
             modules: says what children are to load as their worker has.
+            counted: takes what children measure, as soon as they do; called from any thread.
             command: starts a child; the modules come behind it.
             cells: how many may run at a time.
         """
         self._command = command
         self._modules = modules
+        self._counted = counted
         self._places = threading.Semaphore(cells)
         self._lock = threading.Lock()
         self._waiting = 0
@@ -56,8 +64,12 @@ class Cells:
         self._busy: set[_Child] = set()
         self._stopping = False
 
-    def run(self, errand: Errand) -> Answer:
+    def run(self, errand: Errand, *, begins: Callable[[], None]) -> Answer:
         """Run one job in a child that has no other, and say what came of it.
+
+        Args:
+            errand: the job.
+            begins: called when there is a child for it, before it gets the job; what it raises is raised.
 
         Raises:
             ChildDied: the child did not survive it.
@@ -69,6 +81,7 @@ class Cells:
         try:
             child = self._take()
             child.start()
+            begins()
             return child.run(errand)
         except (ChildDied, NoChild):
             if self._stopping:
@@ -104,7 +117,7 @@ class Cells:
         with self._lock:
             if self._stopping:
                 raise CancelledError
-            child = self._idle.pop() if self._idle else _Child([*self._command, *self._modules()])
+            child = self._idle.pop() if self._idle else _Child([*self._command, *self._modules()], self._counted)
             self._busy.add(child)
             return child
 
@@ -123,7 +136,8 @@ class Cells:
 class _Child:
     """One child process."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], counted: Callable[[Counted], None]) -> None:
+        self._counted = counted
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command,
@@ -144,7 +158,7 @@ class _Child:
         Raises:
             NoChild: it ended before.
         """
-        if not self._started and receive(self._answers) is None:
+        if not self._started and self._next() is None:
             self.kill()
             raise NoChild("a process for one job alone ended before it had begun; its output says why")
         self._started = True
@@ -154,8 +168,7 @@ class _Child:
         begun = False
         with suppress(OSError):
             send(self._errands, errand)
-        while (text := receive(self._answers)) is not None:
-            answer = Answer.model_validate_json(text)
+        while (answer := self._next()) is not None:
             if not answer.begun:
                 return answer
             begun = True
@@ -163,6 +176,15 @@ class _Child:
             self.kill()
             raise NoChild("a process for one job alone ended before it had the job")
         raise ChildDied(f"ended with {self._process.wait()}")
+
+    def _next(self) -> Answer | None:
+        """The next one to what it was told; None when there is no more."""
+        while (text := receive(self._answers)) is not None:
+            answer = Answer.model_validate_json(text)
+            if answer.counted is None:
+                return answer
+            self._counted(answer.counted)
+        return None
 
     def is_alive(self) -> bool:
         """Whether it can run another."""

@@ -1,13 +1,16 @@
 """The child process: `python -m workers.solitary.child MODULE…`; runs the jobs that it is told to, one by one.
 
-It ends when its worker closes the pipe, or is gone.
+It ends when its worker closes the pipe, or is gone; not before the job in hand has ended.
 """
 
 import importlib
 import os
 import signal
 import sys
+import threading
 import traceback
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
 import redis
@@ -17,8 +20,10 @@ from config.errors import StoreError
 from config.settings import load_settings
 from workers.engine.engine import Collect, HandOff, Outcome, Park
 from workers.log import configure_logging
+from workers.monitoring.metrics.series import Counted
 from workers.runtime import Runtime
 from workers.solitary.frames import Answer, Errand, receive, send
+from workers.solitary.marks import Marks
 
 _log = structlog.get_logger(__name__)
 
@@ -39,22 +44,53 @@ def main(modules: list[str]) -> None:
     configure_logging(settings.log_format, settings.log_level)
     for module in modules:
         importlib.import_module(module)
-    with Runtime(settings, looks_after_batches=False) as runtime, answers:
-        send(answers, Answer())
-        _serve(runtime, sys.stdin.buffer, answers)
+    # The worker may be gone, and with it whoever would hear of it.
+    with suppress(BrokenPipeError), answers:
+        voice = Voice(answers)
+        with (
+            Runtime(settings, looks_after_batches=False, count=voice.count) as runtime,
+            redis.Redis.from_url(settings.redis_url) as client,
+        ):
+            voice.say(Answer())
+            _serve(runtime, Marks(client), sys.stdin.buffer, voice)
 
 
-def _serve(runtime: Runtime, errands: IO[bytes], answers: IO[bytes]) -> None:
+class Voice:
+    """What the child says to its worker. Safe for threads."""
+
+    def __init__(self, answers: IO[bytes]) -> None:
+        """Take the pipe."""
+        self._answers = answers
+        self._lock = threading.Lock()
+
+    def say(self, answer: Answer) -> None:
+        """Send one answer.
+
+        Raises:
+            OSError: the worker is gone.
+        """
+        with self._lock:
+            send(self._answers, answer)
+
+    def count(self, metric: str, labels: Sequence[str], value: float) -> None:
+        """Have the worker count what was measured here; where it is gone, nobody does, and the job goes on."""
+        with suppress(OSError):
+            self.say(Answer(counted=Counted(metric=metric, labels=tuple(labels), value=value)))
+
+
+def _serve(runtime: Runtime, marks: Marks, errands: IO[bytes], voice: Voice) -> None:
     while (text := receive(errands)) is not None:
         errand = Errand.model_validate_json(text)
-        send(answers, Answer(begun=True))
+        voice.say(Answer(begun=True))
         trace = {} if errand.trace is None else {"trace_id": errand.trace.trace_id}
         with (
             runtime.tracing.within(errand.trace),
             structlog.contextvars.bound_contextvars(job_id=errand.job_id, **trace),
         ):
             answer = _run(runtime, errand)
-        send(answers, answer)
+        # Whatever has become of the worker: the job has not killed this process.
+        marks.outlived(errand.job_id)
+        voice.say(answer)
 
 
 def _run(runtime: Runtime, errand: Errand) -> Answer:

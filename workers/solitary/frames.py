@@ -10,6 +10,7 @@ from workers.engine.delivery import Delivery
 from workers.engine.engine import Collect, HandOff, Park
 from workers.engine.routing import Route
 from workers.jobs import Ending
+from workers.monitoring.metrics.series import Counted
 from workers.tracing import TraceContext
 
 _LENGTH = struct.Struct(">I")
@@ -33,6 +34,8 @@ class Errand(_Frame):
 class Answer(_Frame):
     """From the child: exactly one is set, or none, which says that it is ready."""
 
+    #: It has measured something, whenever that was.
+    counted: Counted | None = None
     #: It has the errand and begins.
     begun: bool = False
     ending: Ending | None = None

@@ -13,19 +13,19 @@ from workers.engine.engine import Outcome
 from workers.engine.routing import Route
 from workers.solitary.cells import Cells, ChildDied
 from workers.solitary.frames import Errand
+from workers.solitary.marks import Marks
 from workers.tracing import TraceContext
 
 _log = structlog.get_logger(__name__)
-
-#: Seconds that it is remembered that a job is being tried.
-_REMEMBERED: Final = 86_400
 
 #: Seconds between the death of a child and the verdict: what kills both is not the job's doing, and the worker is gone
 #: by then.
 _SETTLE: Final = 1.0
 
-#: Trials whose worker vanished with its child: the whole machine may have died of the job. More are not made.
-_TRIALS: Final = 2
+#: Trials that nobody outlived, neither worker nor child: the whole machine may have died of the job each time. More are
+#: not made, lest it go on for ever. Deploys, evictions and `kill -9` end workers just so, whatever they have in hand;
+#: that they meet the few seconds of so many trials of one job in a row is no coincidence any more.
+_TRIALS: Final = 5
 
 
 class FailedAlone(Exception):
@@ -46,7 +46,7 @@ class Trials:
         """
         self._settle = settle
         self._cells = cells
-        self._client = client
+        self._marks = Marks(client)
         self._max_crashes = max_crashes
 
     def are_due(self, delivery: Delivery) -> bool:
@@ -65,22 +65,29 @@ class Trials:
             CancelledError: the worker stops.
             redis.RedisError: Redis does not answer.
         """
-        key = f"byom:alone:{job_id}"
-        # Where the machine dies with its worker, the child's death tells nobody; so many such trials must do.
-        tried = int(self._client.incr(key))
-        self._client.expire(key, _REMEMBERED)
-        if tried > _TRIALS:
+        if self._marks.unheard_of(job_id) >= _TRIALS:
+            # A replay begins anew.
+            self._marks.outlived(job_id)
             _log.error("job_quarantined", job_id=job_id, crashes=delivery.crashes, reason="its workers vanish with it")
             return None
         _log.warning("job_tried_alone", job_id=job_id, project=job.project, crashes=delivery.crashes)
+        errand = Errand(job=job, job_id=job_id, route=route, delivery=delivery, trace=trace)
+        begun = threading.Event()
+
+        def begins() -> None:
+            self._marks.begins(job_id)
+            begun.set()
+
         try:
-            answer = self._cells.run(Errand(job=job, job_id=job_id, route=route, delivery=delivery, trace=trace))
+            answer = self._cells.run(errand, begins=begins)
         except ChildDied as error:
             threading.Event().wait(self._settle)
             _log.error("job_quarantined", job_id=job_id, crashes=delivery.crashes + 1, reason=f"its process {error}")
             return None
         finally:
-            self._client.delete(key)
+            # One that waited in vain says nothing about those before it.
+            if begun.is_set():
+                self._marks.outlived(job_id)
         if answer.away is not None:
             raise StoreError(answer.away)
         if answer.unforeseen is not None:

@@ -162,6 +162,24 @@ def test_a_project_is_paused_and_resumed(
     assert [lane["paused"] for lane in listed(byom)] == [False]
 
 
+def test_a_pause_is_not_forgotten_while_nothing_waits(byom: Byom, celery: Celery, acme: FileStore) -> None:
+    byom("lanes", "pause", "--project", "acme", "--priority", "backfill")
+
+    for options in ([], ["--project", "acme"]):
+        assert "Paused: project 'acme' (backfill)" in byom("lanes", "list", *options).stderr
+    assert "Paused" not in byom("lanes", "list", "--project", "other").stderr
+
+    put(celery, acme, priority="backfill")
+    assert "Paused" not in byom("lanes", "list").stderr
+    byom("lanes", "resume", "--project", "acme")
+    assert "Paused" not in byom("lanes", "list").stderr
+
+
+def test_pausing_what_is_not_configured_is_said(byom: Byom, celery: Celery, acme: FileStore) -> None:
+    assert "no project 'amce' is configured" in byom("lanes", "pause", "--project", "amce").stderr
+    assert "configured" not in byom("lanes", "pause", "--project", "acme").stderr
+
+
 def test_waits_are_ended(byom: Byom, celery: Celery, acme: FileStore, valkey_client: redis.Redis) -> None:
     put(celery, acme)
     [lane] = Lanes(valkey_client).names()

@@ -206,10 +206,16 @@ async def test_that_a_job_is_to_wait_for_no_batch_shows_to_every_later_delivery(
     assert await subject.jobs.claim("other", hop=1, owner="a", lease=15) == Claimed()
 
 
-async def test_a_call_is_counted_once(subject: Subject) -> None:
+async def test_a_call_is_counted_once_and_whoever_wrote_what_stands_hears_so_as_often_as_it_asks(
+    subject: Subject,
+) -> None:
     assert await subject.jobs.settle(record("c1")) is True
-    assert await subject.jobs.settle(record("c1")) is False
+    assert await subject.jobs.settle(record("c1", seconds=1)) is False
     assert await subject.jobs.settle(record("c2")) is True
+    # As when the answer to the first time was lost.
+    assert await subject.jobs.settle(record("c1")) is True
+
+    assert (await subject.jobs.kept("j")).attempts == (record("c1"), record("c2"))
 
 
 async def test_a_stale_delivery_learns_where_the_job_went(subject: Subject) -> None:
@@ -247,8 +253,11 @@ async def test_who_ends_a_job_hears_who_else_has_it_in_hand(subject: Subject) ->
 
     assert ended.ending == success()
     assert [other.owner for other in ended.dropped] == ["b"]
+    # As when the answer to the first time was lost.
+    assert await subject.jobs.end("j", owner="a", ending=success()) == ended
     # Told once: the other one is told that it is over, and lays it down.
-    assert await subject.jobs.end("j", owner="b", ending=success()) == Ended(ending=success())
+    assert await subject.jobs.end("j", owner="b", ending=failure()) == Ended(ending=success())
+    assert await subject.jobs.end("j", owner="a", ending=success()) == Ended(ending=success())
 
 
 async def test_who_hands_a_job_over_hears_who_else_has_it_in_hand(subject: Subject) -> None:
@@ -308,8 +317,34 @@ async def test_of_a_job_that_ended_without_success_all_is_kept(subject: Subject)
     assert await ended(subject, failure()) == Kept(units={1: "{}"}, attempts=(record(),))
 
 
-async def test_of_a_job_that_is_done_no_parts_are_kept(subject: Subject) -> None:
-    assert await ended(subject, success()) == Kept(attempts=(record(),))
+async def test_of_a_job_that_is_done_its_ending_is_kept_and_that_its_calls_were_counted(subject: Subject) -> None:
+    assert await ended(subject, success()) == Kept()
+    assert await subject.jobs.claim("j", hop=1, owner="c", lease=15) == Ended(ending=success())
+    assert not await subject.jobs.settle(record())
+
+
+async def test_a_job_of_very_many_parts_and_calls_comes_to_its_end(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    for number in range(501):
+        await subject.jobs.keep("j", unit=number, outcome="{}")
+        await subject.jobs.settle(record(f"c{number}"))
+
+    await subject.jobs.end("j", owner="a", ending=success())
+
+    assert await subject.jobs.kept("j") == Kept()
+    assert not await subject.jobs.settle(record("c500"))
+
+
+async def test_attempts_stay_where_another_delivery_has_the_job_in_hand_that_is_done(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.lapse()
+    await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+    await subject.jobs.settle(record())
+
+    ended = await subject.jobs.end("j", owner="b", ending=success())
+
+    assert [one.owner for one in ended.dropped] == ["a"]
+    assert (await subject.jobs.kept("j")).attempts == (record(),)
 
 
 async def test_a_reopened_job_begins_with_its_first_connection_and_with_all_that_is_paid_for(subject: Subject) -> None:
@@ -326,7 +361,7 @@ async def test_a_job_that_is_forgotten_is_reopened_with_what_was_kept_elsewhere(
 
     assert await subject.jobs.reopen("j", kept, ttl=60) is Reopening.OPENED
 
-    assert await subject.jobs.settle(record()) is False
+    assert await subject.jobs.settle(record(seconds=1)) is False
     claim = await subject.jobs.claim("j", hop=1, owner="c", lease=15)
     assert claim == Claimed(units=kept.units, attempts=kept.attempts, replays=1)
 

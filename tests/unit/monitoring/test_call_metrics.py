@@ -29,8 +29,10 @@ from workers.admission import Admission, Demand, Lease, MemoryAdmission, Observa
 from workers.alerts import MemoryAlerts
 from workers.jobs import MemoryJobs, RedisJobs
 from workers.jobs.base import Ending, JobStore
+from workers.ledger import RECORDS_KEY
 from workers.monitoring.metrics import names, serve
 from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
+from workers.monitoring.metrics.series import Series
 from workers.notify.posting import Posted
 
 DEMAND = Demand(input_tokens=100, max_output_tokens=50)
@@ -72,7 +74,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> CallMetrics:
-    return CallMetrics(registry)
+    return CallMetrics(Series(registry).count)
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ async def test_an_attempt_is_measured_once_under_opentelemetrys_names(
     registry: CollectorRegistry, jobs: JobStore
 ) -> None:
     assert await jobs.settle(record())
-    assert not await jobs.settle(record())
+    assert not await jobs.settle(record(latency_ms=1))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, {**CALL, **labels})
@@ -95,6 +97,26 @@ async def test_an_attempt_is_measured_once_under_opentelemetrys_names(
     assert value("gen_ai_client_token_usage_sum", gen_ai_token_type="input") == 123
     assert value("gen_ai_client_token_usage_sum", gen_ai_token_type="output") == 30
     assert registry.get_sample_value("byom_queue_wait_seconds_sum", {"provider": "azure_openai"}) == 0.25
+
+
+async def test_an_attempt_and_an_ending_count_although_the_answer_to_their_first_sending_was_lost(
+    registry: CollectorRegistry, metrics: CallMetrics
+) -> None:
+    ending = Ending(failure=Failure(code=FailureCode.PROVIDER_UNAVAILABLE, message="down"))
+    async with fakeredis.FakeAsyncRedis() as client:
+        stored = RedisJobs(client, state_ttl=60, records_kept=10)
+        # What the broker did before it went.
+        await stored.settle(record())
+        await stored.end("bad", owner="me", ending=ending)
+
+        measured = MeasuredJobs(stored, metrics)
+        await measured.settle(record())
+        await measured.end("bad", owner="me", ending=ending)
+
+        assert await client.xlen(RECORDS_KEY) == 1
+    attempts = registry.get_sample_value("gen_ai_client_operation_duration_seconds_count", {**CALL, "error_type": ""})
+    jobs = registry.get_sample_value("byom_jobs_total", {"status": "failed", "code": "provider_unavailable"})
+    assert (attempts, jobs) == (1, 1)
 
 
 async def test_a_failure_says_which_and_counts_no_tokens_where_there_were_none(
@@ -125,6 +147,7 @@ async def test_models_beyond_the_bound_share_one_series(registry: CollectorRegis
 
 async def test_endings_are_counted_once_by_how_they_are(registry: CollectorRegistry, jobs: JobStore) -> None:
     failure = Ending(failure=Failure(code=FailureCode.PROVIDER_UNAVAILABLE, message="down"))
+    again = Ending(failure=Failure(code=FailureCode.PROVIDER_UNAVAILABLE, message="still down"))
     result = Ending(
         result=ExtractionResult(
             job_id="good",
@@ -135,7 +158,7 @@ async def test_endings_are_counted_once_by_how_they_are(registry: CollectorRegis
             attempts=[],
         )
     )
-    for job_id, ending in (("bad", failure), ("bad", failure.model_copy()), ("good", result)):
+    for job_id, ending in (("bad", failure), ("bad", again), ("good", result)):
         await jobs.claim(job_id, hop=1, owner="me", lease=10)
         await jobs.end(job_id, owner="me", ending=ending)
 

@@ -123,9 +123,8 @@ class Snapshot:
     sums: Mapping[str, int] = field(default_factory=dict)
     #: How far the sink is written, in its own words; empty: not begun.
     sink: str = ""
-    #: Who drives, and seconds until that is doubted.
+    #: Who drives.
     driver: str | None = None
-    driver_seconds: float = 0.0
     #: When the phase changed last.
     changed_at: datetime
     #: When all was wound up.

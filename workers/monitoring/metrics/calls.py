@@ -1,9 +1,7 @@
 """What a worker measures of its own calls, where they are admitted and settled: around admission and job store."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from typing import Final
 
 from config.connections import EffectiveConnection
 from tasks.contract import AttemptRecord, FailureCode
@@ -13,70 +11,56 @@ from workers.engine.routing import Route
 from workers.jobs import JobStore
 from workers.jobs.base import Claim, Dropped, Ended, Ending, Kept, Reopening
 from workers.monitoring.metrics import names
-from workers.monitoring.metrics.slots import Slots
+from workers.monitoring.metrics.series import Count
 from workers.notify.posting import Posted, Posting
 from workers.signing import Noted
 
 #: What a call does, by OpenTelemetry's conventions.
 _OPERATION = "chat"
-#: Models that have series of their own in one process.
-_MODELS = 50
 
 
 class CallMetrics:
-    """The metrics of one process. For its event loop alone."""
+    """What is measured, as metrics. As safe for threads as what counts them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._models = Slots(_MODELS)
-        self._duration = _histogram(names.DURATION, registry)
-        self._tokens = _histogram(names.TOKEN_USAGE, registry)
-        self._wait = _histogram(names.QUEUE_WAIT, registry)
-        self._estimate = _histogram(names.ESTIMATE, registry)
-        self._refused = _counter(names.REFUSED, registry)
-        self._jobs = _counter(names.JOBS, registry)
-        self._posts = _histogram(names.POSTS, registry)
-        self._signatures = _counter(names.SIGNATURES, registry)
+    def __init__(self, count: Count) -> None:
+        self.count: Final = count
 
     def settled(self, record: AttemptRecord) -> None:
         """An attempt is over."""
-        call = (_OPERATION, names.provider_name(record.provider), self._model(record.model))
+        call = (_OPERATION, names.provider_name(record.provider), record.model)
         failed = "" if record.status == "ok" else record.status
-        self._duration.labels(*call, failed).observe(record.latency_ms / 1000)
+        self.count(names.DURATION.name, (*call, failed), record.latency_ms / 1000)
         usage = record.usage
         if usage.total:
-            self._tokens.labels(*call, "input").observe(usage.total - usage.output)
-            self._tokens.labels(*call, "output").observe(usage.output)
+            self.count(names.TOKEN_USAGE.name, (*call, "input"), usage.total - usage.output)
+            self.count(names.TOKEN_USAGE.name, (*call, "output"), usage.output)
         if record.queue_wait_ms is not None:
-            self._wait.labels(str(record.provider)).observe(record.queue_wait_ms / 1000)
+            self.count(names.QUEUE_WAIT.name, (str(record.provider),), record.queue_wait_ms / 1000)
 
     def refused(self, effective: EffectiveConnection, reason: Reason) -> None:
         """A call was not admitted."""
-        self._refused.labels(effective.connection.provider.value, reason.value).inc()
+        self.count(names.REFUSED.name, (effective.connection.provider.value, reason.value), 1)
 
     def estimated(self, effective: EffectiveConnection, *, tokens: int, used: int) -> None:
         """A call used tokens that were estimated before."""
         if used > 0:
             connection = effective.connection
-            estimate = self._estimate.labels(connection.provider.value, self._model(connection.model))
-            estimate.observe(tokens / used)
+            self.count(names.ESTIMATE.name, (connection.provider.value, connection.model), tokens / used)
 
     def ended(self, ending: Ending) -> None:
         """A job is over."""
         if ending.failure is not None:
-            self._jobs.labels("failed", str(ending.failure.code)).inc()
+            self.count(names.JOBS.name, ("failed", str(ending.failure.code)), 1)
         elif ending.result is not None:
-            self._jobs.labels(ending.result.status.value, "").inc()
+            self.count(names.JOBS.name, (ending.result.status.value, ""), 1)
 
     def posted(self, posted: Posted, *, seconds: float) -> None:
         """A receiver was sent something; or was not, because its address may not be called."""
-        self._posts.labels("ok" if posted.problem is None else "failed").observe(seconds)
+        self.count(names.POSTS.name, ("ok" if posted.problem is None else "failed",), seconds)
 
     def signature(self, noted: Noted) -> None:
-        """The signature of a message was looked at. From any thread."""
-        self._signatures.labels(noted.outcome.value, noted.producer or "").inc()
-
-    def _model(self, model: str) -> str:
-        return self._models.of(model, now=datetime.now(UTC))
+        """The signature of a message was looked at."""
+        self.count(names.SIGNATURES.name, (noted.outcome.value, noted.producer or ""), 1)
 
 
 class MeasuredAdmission:
@@ -133,7 +117,7 @@ class _MeasuredLease:
 
 
 class MeasuredJobs:
-    """A job store whose records and endings are counted, each once: what is there already counts nothing."""
+    """A job store whose records and endings are counted, if they are the ones that stand."""
 
     def __init__(self, jobs: JobStore, metrics: CallMetrics) -> None:
         self._jobs = jobs
@@ -149,10 +133,10 @@ class MeasuredJobs:
 
     async def settle(self, record: AttemptRecord) -> bool:
         """As the store itself."""
-        is_new = await self._jobs.settle(record)
-        if is_new:
+        stands = await self._jobs.settle(record)
+        if stands:
             self._metrics.settled(record)
-        return is_new
+        return stands
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """As the store itself."""
@@ -208,11 +192,3 @@ class MeasuredPoster:
     async def aclose(self) -> None:
         """As the poster itself."""
         await self._poster.aclose()
-
-
-def _histogram(metric: names.Metric, registry: CollectorRegistry) -> Histogram:
-    return Histogram(metric.name, metric.says, metric.labels, registry=registry, buckets=metric.buckets)
-
-
-def _counter(metric: names.Metric, registry: CollectorRegistry) -> Counter:
-    return Counter(metric.name, metric.says, metric.labels, registry=registry)

@@ -1,5 +1,6 @@
 """The metrics of this worker process, for Prometheus to fetch, and its health, for whoever restarts it."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from workers.health.serving import with_health
 from workers.health.wiring import own_heart
 from workers.jobs import JobStore
 from workers.monitoring.metrics.calls import CallMetrics, MeasuredAdmission, MeasuredJobs, MeasuredPoster
+from workers.monitoring.metrics.series import Count, Counted, Series
 from workers.notify.posting import Posting
 from workers.signing import Noted
 
@@ -23,20 +25,43 @@ _log = structlog.get_logger(__name__)
 @lru_cache(maxsize=1)
 def call_metrics() -> CallMetrics:
     """The metrics of this process, beside those of Python and of the process itself."""
-    return CallMetrics(REGISTRY)
+    return CallMetrics(Series(REGISTRY).count)
 
 
-def measured(settings: Settings, jobs: JobStore, admission: Admission) -> tuple[JobStore, Admission]:
-    """Both with everything counted that goes through them; as they are where nobody asks for metrics."""
+def counting(settings: Settings) -> Callable[[Counted], None]:
+    """Counts what another process has measured, where anybody asks for metrics. Safe for threads."""
+
+    def count(counted: Counted) -> None:
+        if settings.metrics_port is not None:
+            call_metrics().count(counted.metric, counted.labels, counted.value)
+
+    return count
+
+
+def measured(
+    settings: Settings, jobs: JobStore, admission: Admission, *, count: Count | None = None
+) -> tuple[JobStore, Admission]:
+    """Both with everything counted that goes through them; as they are where nobody asks for metrics.
+
+    Args:
+        settings: say whether anybody does.
+        jobs: where attempts are settled and jobs end.
+        admission: whom calls ask.
+        count: counts instead of the series of this process.
+    """
     if settings.metrics_port is None:
         return jobs, admission
-    metrics = call_metrics()
+    metrics = _metrics(count)
     return MeasuredJobs(jobs, metrics), MeasuredAdmission(admission, metrics)
 
 
-def measured_poster(settings: Settings, poster: Posting, *, clock: Clock) -> Posting:
-    """A poster with its posts timed; as it is where nobody asks for metrics."""
-    return poster if settings.metrics_port is None else MeasuredPoster(poster, call_metrics(), clock=clock)
+def measured_poster(settings: Settings, poster: Posting, *, clock: Clock, count: Count | None = None) -> Posting:
+    """A poster with its posts timed; as it is where nobody asks for metrics. `count` as above."""
+    return poster if settings.metrics_port is None else MeasuredPoster(poster, _metrics(count), clock=clock)
+
+
+def _metrics(count: Count | None) -> CallMetrics:
+    return call_metrics() if count is None else CallMetrics(count)
 
 
 def measure_signature(settings: Settings, noted: Noted) -> None:
