@@ -140,7 +140,9 @@ def cancel(
 ) -> None:
     """End a backfill for good: nothing new is begun, and what is in flight ends as cancelled."""
     if not yes:
-        typer.confirm(f"End backfill '{name}' for good?", abort=True)
+        if as_json:
+            raise CommandError("cancelling needs --yes with --json", code=ExitCode.USAGE)
+        typer.confirm(f"End backfill '{name}' for good?", abort=True, err=True)
     with connected() as client, clear_errors():
         state = RedisBackfills(client).open(name)
         before = state.change(Phase.CANCELLED, why="somebody cancelled it", after=[Phase.RUNNING, Phase.PAUSED])

@@ -16,7 +16,7 @@ from config.settings import Settings, load_settings
 from workers.broker.unacked import KEYS
 from workers.cli.console import JsonFlag, err, print_json
 from workers.cli.context import connect
-from workers.cli.dead_options import selected_pages, selects
+from workers.cli.dead_options import MOST_LETTERS, selected_pages, selects
 from workers.cli.dead_replay import DISCARD_EXAMPLES, REPLAY_EXAMPLES, discard, replay
 from workers.cli.dead_views import as_json as letter_as_json
 from workers.cli.dead_views import show_counts, show_letter, show_table, with_contents
@@ -45,7 +45,8 @@ def list_command(
     selected: Selection,
     by: Annotated[str | None, typer.Option(help="Count them by this instead.", show_default=False)] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Show at most so many; without it 50, and all with --json.")
+        int | None,
+        typer.Option(min=1, max=MOST_LETTERS, help="Show at most so many; without it 50, and all with --json."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
