@@ -56,12 +56,12 @@ def list_command(
     with _shelf(load_settings()) as (client, shelf):
         letters = chain.from_iterable(selected_pages(shelf, selected, newest_first=True))
         if by is not None:
-            _count(letters, by, as_json=as_json)
+            _count(letters, by, none=_none(selected), as_json=as_json)
         elif as_json:
             for letter in islice(letters, limit):
                 print_json(letter_as_json(letter))
         else:
-            _show(letters, limit or 50)
+            _show(letters, limit or 50, none=_none(selected))
         if not as_json:
             _remark(client, shelf)
 
@@ -175,7 +175,7 @@ def _contents(shelf: Shelf, letter: Letter, sealing: Sealing) -> Contents | None
         return None
 
 
-def _count(letters: Iterator[Letter], by: str, *, as_json: bool) -> None:
+def _count(letters: Iterator[Letter], by: str, *, none: str, as_json: bool) -> None:
     counts = counted(letters, by).most_common()
     if as_json:
         for name, count in counts:
@@ -183,13 +183,17 @@ def _count(letters: Iterator[Letter], by: str, *, as_json: bool) -> None:
     elif counts:
         show_counts(counts, group=by)
     else:
-        err.print("No job is dead.")
+        err.print(none)
 
 
-def _show(letters: Iterator[Letter], limit: int) -> None:
+def _none(selected: Selection) -> str:
+    return "No job is dead." if selected.is_everything else "No job is dead, of those that are selected."
+
+
+def _show(letters: Iterator[Letter], limit: int, *, none: str) -> None:
     shown = list(islice(letters, limit))
     if not shown:
-        err.print("No job is dead.")
+        err.print(none)
         return
     show_table(shown)
     if next(letters, None) is not None:
