@@ -10,13 +10,16 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.errors import SettingsError, UnknownModel
 from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier
+
+#: Where nothing speaks for another provider: its recommended model is cheap and fast, and its reasoning can be off.
+RECOMMENDED: Final = ProviderKind.GEMINI
 
 #: Characters of a model's name that a message shows.
 _SHOWN = 80
@@ -49,8 +52,6 @@ class ModelFacts(BaseModel):
     reasoning: ReasoningOff
     #: The value sent to turn reasoning off or down (an effort, a level, a budget); its field is the provider's.
     reasoning_value: str | int | None = None
-    #: Whether sampling parameters such as temperature are accepted.
-    sampling: bool = False
     #: Smallest prompt that the vendor caches, in tokens; absent means unknown.
     cache_minimum: int | None = None
     #: Whether cache breakpoints are explicit (and implicit writes cost extra).

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from config.connections.paths import split_path
 from config.kms import kms_key_for
 from config.store import Parameter, ParameterStore
 
 #: All that this software keeps lies below it.
 ROOT = "/byom"
-#: Segments of a project's or an account's path: "", byom, projects, <name>.
-_SCOPE_SEGMENTS = 4
 
 
 class Outcome(StrEnum):
@@ -29,7 +28,6 @@ class Copied:
     """One path, and what came of it."""
 
     path: str
-    secure: bool
     outcome: Outcome
 
 
@@ -70,7 +68,7 @@ def copy(source: ParameterStore, target: ParameterStore, *, overwrite: bool = Fa
         there = target.get(path)
         outcome = _outcome(parameter, there, overwrite=overwrite)
         if outcome is Outcome.COPIED:
-            scope = "/".join(path.split("/")[:_SCOPE_SEGMENTS])
+            scope, _ = split_path(path)
             target.put(
                 path,
                 parameter.value,
@@ -78,7 +76,7 @@ def copy(source: ParameterStore, target: ParameterStore, *, overwrite: bool = Fa
                 expected_version=there.version if there else 0,
                 kms_key=key_of(scope) if parameter.secure else None,
             )
-        yield Copied(path=path, secure=parameter.secure, outcome=outcome)
+        yield Copied(path=path, outcome=outcome)
 
 
 def _outcome(parameter: Parameter, there: Parameter | None, *, overwrite: bool) -> Outcome:

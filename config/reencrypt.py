@@ -42,7 +42,6 @@ class Done:
 class Plan:
     """The secrets of an account and its projects, and the key that they are to be under."""
 
-    account: str
     #: None for the store's own key.
     kms_key: str | None
     secrets: tuple[SecretFacts, ...]
@@ -62,7 +61,7 @@ def plan(store: ParameterStore, account: str) -> Plan:
     """
     scopes = [account_path(account), *map(project_path, projects_of(store, account))]
     secrets = [facts for scope in scopes for facts in store.secrets(scope)]
-    return Plan(account=account, kms_key=read_account(store, account).kms_key, secrets=tuple(secrets))
+    return Plan(kms_key=read_account(store, account).kms_key, secrets=tuple(secrets))
 
 
 def reencrypt(store: ParameterStore, plan: Plan) -> Iterator[Done]:

@@ -31,7 +31,7 @@ from workers.monitoring.usage.book import HOUR, UsageBook, hour_of
 from workers.monitoring.usage.sums import (
     Combination,
     FailedKind,
-    HourlyFailures,
+    Hourly,
     HourlyUsage,
     MemoryHours,
     Sums,
@@ -54,7 +54,7 @@ class MemoryLetters:
 def boards(
     hours: HourlyUsage | Mapping[datetime, Table] | None = None,
     *,
-    failures: HourlyFailures | Mapping[datetime, Mapping[FailedKind, Sums]] | None = None,
+    failures: Hourly[FailedKind] | Mapping[datetime, Mapping[FailedKind, Sums]] | None = None,
     meters: MeterBoard | None = None,
     lanes: LaneBoard | None = None,
     batches: MemoryBatches | None = None,
@@ -291,7 +291,6 @@ def busy_meters() -> list[MeterReading]:
                 breaker_code="provider_unavailable" if number == 6 else None,
                 blocked_until=START + timedelta(seconds=20) if number in {4, 6} else None,
                 blocked_by={4: "retry_after", 6: "breaker"}.get(number),
-                estimate_error=0.12,
             )
         )
     return readings

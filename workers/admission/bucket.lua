@@ -153,6 +153,12 @@ local function bucket_set(meter, field, value)
   meter.changes[field] = value or ''
 end
 
+local function bucket_remember(keys)
+  for _, key in pairs(keys) do
+    redis.call('EXPIRE', key, BUCKET_TTL)
+  end
+end
+
 local function bucket_save(keys, meter)
   local fields = {'at', bucket_number(meter.now)}
   for _, bucket in ipairs(meter.buckets) do
@@ -167,17 +173,19 @@ local function bucket_save(keys, meter)
   meter.changes = {}
   -- Once an hour is often enough.
   if math.floor((meter.at or 0) / 3600) ~= math.floor(meter.now / 3600) then
-    redis.call('EXPIRE', keys.state, BUCKET_TTL)
+    bucket_remember(keys)
   end
 end
 
 -- Leases that ran out: their places are free. What was set aside at fetching comes back, for no call was made; a call
 -- may have been counted by its vendor, so what it took stays taken.
 local function bucket_sweep(keys, meter)
-  local names = redis.call('ZRANGEBYSCORE', keys.leases, '-inf', bucket_number(meter.now), 'LIMIT', 0, BUCKET_SWEEP)
-  if #names == 0 then
+  local first = redis.call('ZRANGE', keys.leases, 0, 0, 'WITHSCORES')
+  if not first[1] or tonumber(first[2]) > meter.now then
+    meter.leased = first[1]
     return
   end
+  local names = redis.call('ZRANGEBYSCORE', keys.leases, '-inf', bucket_number(meter.now), 'LIMIT', 0, BUCKET_SWEEP)
   for _, record in ipairs(redis.call('HMGET', keys.held, unpack(names))) do
     local taken = record and bucket_decode(record)
     if taken and taken.kind == 'fetch' then
@@ -313,14 +321,16 @@ local function bucket_commit(keys, plan, lease)
     bucket_set(meter, 'probe', lease.name)
   end
   bucket_save(keys, meter)
+  redis.call('ZADD', keys.leases, bucket_number(meter.now + lease.seconds), lease.name)
+  redis.call('HSET', keys.held, lease.name, bucket_encode(taken))
+  if not meter.leased then
+    -- They are new: nobody has said yet for how long they are kept.
+    bucket_remember(keys)
+  end
   if plan.replaced then
     redis.call('ZREM', keys.leases, lease.replaces)
     redis.call('HDEL', keys.held, lease.replaces)
   end
-  redis.call('ZADD', keys.leases, bucket_number(meter.now + lease.seconds), lease.name)
-  redis.call('HSET', keys.held, lease.name, bucket_encode(taken))
-  redis.call('EXPIRE', keys.leases, BUCKET_TTL)
-  redis.call('EXPIRE', keys.held, BUCKET_TTL)
 end
 
 local function bucket_take(keys, now, demand, lease)

@@ -65,5 +65,5 @@ class Ceilings:
         # The vendor has two pools and the meter one: it may take what both allow together. What is left in two pools
         # says nothing of one.
         both = (given and given.limit) and (taken and taken.limit) and given.limit + taken.limit
-        tokens = Allowance(limit=both, remaining=None, reset_seconds=None) if both else None
+        tokens = Allowance(limit=both, remaining=None) if both else None
         return cls(requests=limits.requests, tokens=tokens)

@@ -15,7 +15,7 @@ from workers.admission.keys import keys_of
 from workers.admission.learning import Event, learn, learn_usage
 from workers.admission.meter import Amounts, Books, Breaker, Hold, Meter, Plan, Taken, Wish
 from workers.admission.notices import Notices
-from workers.admission.state import MeterState, failure_code, meter_state
+from workers.admission.state import Figures, MeterState, failure_code, meter_state
 from workers.alerts import Alerts, MemoryAlerts
 from workers.clock import Clock
 
@@ -262,11 +262,11 @@ class MemoryAdmission:
         """Give back what was set aside when a job was fetched."""
         self._tenant(effective).meter.refund(reservation, now=self._now())
 
-    async def declare(self, effective: EffectiveConnection) -> None:
+    def declare(self, effective: EffectiveConnection) -> None:
         """Put limits that were just stored into force; for a minute those that they replaced are not believed."""
         self._tenant(effective).push(Declared.of(effective.connection), now=self._now())
 
-    async def trust(self, effective: EffectiveConnection) -> None:
+    def trust(self, effective: EffectiveConnection) -> None:
         """What kept calls away may be mended: nothing is held back any more, and the breaker closes."""
         meter = self._tenant(effective).meter
         books = meter.load(self._now())
@@ -275,27 +275,24 @@ class MemoryAdmission:
         books.breaker = Breaker(closed_at=books.breaker.closed_at)
         meter.books = books
 
-    async def reset(self, effective: EffectiveConnection) -> None:
+    def reset(self, effective: EffectiveConnection) -> None:
         """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay."""
         meter = self._tenant(effective).meter
         books = meter.load(self._now())
         meter.books = Books(declared=books.declared, at=self._now(), levels=books.levels, leases=books.leases)
 
-    async def set_aside(
-        self, effective: EffectiveConnection, wish: Wish, *, name: str, seconds: float, replaces: str | None = None
-    ) -> Plan:
+    async def set_aside(self, effective: EffectiveConnection, wish: Wish, *, name: str, seconds: float) -> Plan:
         """Take a lease as a fetch of a job does, by the meter's own limits; for tests."""
         meter = self._tenant(effective).meter
-        return meter.take(wish, name=name, seconds=seconds, kind="fetch", replaces=replaces, now=self._now())
+        return meter.take(wish, name=name, seconds=seconds, kind="fetch", replaces=None, now=self._now())
 
     async def read(self, effective: EffectiveConnection) -> MeterState:
         """What operators see of a connection's meter."""
         now = self._now()
-        books, spends = self._tenant(effective).meter.load(now), counters(effective, day_of(now))
+        books = self._tenant(effective).meter.load(now)
         fields, texts = _fields(books)
         taken = [lease.amounts for lease in books.leases.values()]
-        return meter_state(
-            effective,
+        figures = Figures(
             now=books.now,
             fields=fields,
             texts=texts,
@@ -306,9 +303,9 @@ class MemoryAdmission:
             in_flight=len(books.leases),
             reserved_requests=sum(amounts.requests for amounts in taken),
             reserved_tokens=sum(amounts.input + amounts.output for amounts in taken),
-            counters=spends,
-            spent=[round(self._spends[counter.key].spent) for counter in spends],
         )
+        spends = [(counter, round(self._spends[counter.key].spent)) for counter in counters(effective, day_of(now))]
+        return meter_state(effective.key, figures, spends=spends)
 
     def _tenant(self, effective: EffectiveConnection) -> _Tenant:
         return self._tenants[keys_of(effective).state]

@@ -10,11 +10,11 @@ from config.connections import EffectiveConnection
 from tasks.contract import FailureCode
 from workers.admission.base import Demand, Observation, Reason, Refusal
 from workers.admission.budget import day_of
-from workers.admission.declared import Ceilings, Declared
+from workers.admission.declared import Ceilings
 from workers.admission.health import sets_cap_aside
 from workers.admission.keys import aside_key, keys_of
 from workers.admission.notices import Notices
-from workers.admission.state import TEXTS, MeterState, failure_code, meter_state
+from workers.admission.state import Figures, MeterState, failure_code, meter_state
 from workers.admission.terms import Terms, TermsBook
 from workers.alerts import Alerts
 from workers.clock import Clock, SystemClock
@@ -79,7 +79,7 @@ class RedisAdmission:
         self._ahead = 0.0
         self._notices = Notices(alerts, clock=self._clock)
         self._terms = TermsBook()
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._admit = Script(pipelining, script("admit", "declared", "spend"))
         self._settle = Script(pipelining, script("settle", "spend", "learn", "breaker"))
         self._earmark = Script(pipelining, script("earmark", "spend"))
@@ -195,33 +195,6 @@ class RedisAdmission:
         for position, percent in spent:
             await self._notices.spent(effective, terms.spends[int(position)], percent=int(percent))
 
-    async def declare(self, effective: EffectiveConnection) -> None:
-        """Put limits that were just stored into force, on all workers at once.
-
-        For a minute after that, limits that these replaced are not believed any more: a worker that has not read the
-        configuration since may still name them.
-
-        Raises:
-            redis.RedisError: as `admit`.
-        """
-        await self._say(effective, "declare", Declared.of(effective.connection).text())
-
-    async def trust(self, effective: EffectiveConnection) -> None:
-        """What kept calls away may be mended: nothing is held back any more, and the breaker closes.
-
-        Raises:
-            redis.RedisError: as `admit`.
-        """
-        await self._say(effective, "trust")
-
-    async def reset(self, effective: EffectiveConnection) -> None:
-        """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay.
-
-        Raises:
-            redis.RedisError: as `admit`.
-        """
-        await self._say(effective, "reset")
-
     async def read(self, effective: EffectiveConnection) -> MeterState:
         """What operators see of a connection's meter.
 
@@ -229,28 +202,9 @@ class RedisAdmission:
             redis.RedisError: as `admit`.
         """
         terms = self._terms_of(effective)
-        now, fields, buckets, share, in_flight, reserved, spent = await self._read(
-            keys=terms.keys, args=[self._given_now()]
-        )
-        named = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
-        amounts = zip(buckets[1::4], buckets[2::4], buckets[3::4], strict=True)
-        requests, given, output, _ = map(float, reserved)
-        return meter_state(
-            effective,
-            now=float(now),
-            fields={name: float(value) for name, value in named.items() if name not in TEXTS},
-            texts={name: value for name, value in named.items() if name in TEXTS},
-            buckets={
-                level.decode(): (float(amount), float(size), float(refill))
-                for level, (amount, size, refill) in zip(buckets[::4], amounts, strict=True)
-            },
-            share=float(share),
-            in_flight=int(float(in_flight)),
-            reserved_requests=requests,
-            reserved_tokens=given + output,
-            counters=terms.spends,
-            spent=[int(amount) for amount in spent],
-        )
+        *answer, spent = await self._read(keys=terms.keys, args=[self._given_now()])
+        spends = zip(terms.spends, map(int, spent), strict=True)
+        return meter_state(effective.key, Figures.of(answer), spends=spends)
 
     async def _ask(
         self,

@@ -1,17 +1,19 @@
 """What operators see of a meter: declared, learned and used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any, Final, Self
 
-from config.connections import EffectiveConnection
 from tasks.contract import FailureCode
 from workers.admission.base import Reason
 from workers.admission.budget import Counter, Period
 
 #: Fields of a meter's state that are no numbers.
-TEXTS = frozenset({"holds", "breaker", "breaker_code", "probe"})
+_TEXTS: Final = frozenset({"holds", "breaker", "breaker_code", "probe"})
+
+_CODES: Final = {code.value: code for code in FailureCode}
 
 
 class BreakerState(StrEnum):
@@ -88,76 +90,74 @@ class MeterState:
     spends: tuple[SpendState, ...]
 
 
-def meter_state(
-    effective: EffectiveConnection,
-    *,
-    now: float,
-    fields: Mapping[str, float],
-    texts: Mapping[str, str],
-    buckets: Mapping[str, tuple[float, float, float]],
-    share: float,
-    in_flight: int,
-    reserved_requests: float,
-    reserved_tokens: float,
-    counters: Sequence[Counter],
-    spent: Sequence[int],
-) -> MeterState:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """A meter's books in numbers and texts, as `read.lua` and the twin in memory give them."""
+
+    #: Seconds since 1970.
+    now: float
+    #: The numbers of the state, by the names that `bucket.lua` gives them.
+    fields: Mapping[str, float]
+    #: Its texts.
+    texts: Mapping[str, str]
+    #: By level: amount, size, refill per second.
+    buckets: Mapping[str, tuple[float, float, float]]
+    #: The share of the refill that was learned.
+    share: float
+    #: Leases, and what all of them set aside.
+    in_flight: int
+    reserved_requests: float
+    reserved_tokens: float
+
+    @classmethod
+    def of(cls, answer: Sequence[Any]) -> Self:
+        """What `read.lua` answers, but for the spends."""
+        now, pairs, levels, share, in_flight, reserved = answer[:6]
+        named = {name.decode(): value.decode() for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        amounts = zip(levels[1::4], levels[2::4], levels[3::4], strict=True)
+        requests, given, output, _ = map(float, reserved)
+        return cls(
+            now=float(now),
+            fields={name: float(value) for name, value in named.items() if name not in _TEXTS},
+            texts={name: value for name, value in named.items() if name in _TEXTS},
+            buckets={
+                level.decode(): (float(amount), float(size), float(refill))
+                for level, (amount, size, refill) in zip(levels[::4], amounts, strict=True)
+            },
+            share=float(share),
+            in_flight=int(float(in_flight)),
+            reserved_requests=requests,
+            reserved_tokens=given + output,
+        )
+
+
+def meter_state(meter: str, figures: Figures, *, spends: Iterable[tuple[Counter, int]] = ()) -> MeterState:
     """Put a meter's books into words.
 
     Args:
-        effective: whose meter it is.
-        now: seconds since 1970.
-        fields: the numbers of the state, by the names that `bucket.lua` gives them.
-        texts: its texts.
-        buckets: by level: amount, size, refill per second.
-        share: the share of the refill that was learned.
-        in_flight: leases.
-        reserved_requests: of all leases.
-        reserved_tokens: of all leases.
-        counters: of spend.
-        spent: of each, in pico-USD.
+        meter: its name, as `EffectiveConnection.key`.
+        figures: the books.
+        spends: counters, and what is spent of each in pico-USD.
     """
-
-    def bucket(level: str, prefix: str) -> BucketState | None:
-        if level not in buckets:
-            return None
-        amount, size, refill = buckets[level]
-        return BucketState(
-            capacity=fields[f"{prefix}_capacity"],
-            per_minute=fields[f"{prefix}_refill"] * 60,
-            learned_capacity=size,
-            learned_per_minute=refill * share * 60,
-            level=amount,
-        )
-
-    # As admission checks them: what someone said, what the vendor said, the breaker.
-    blocks: list[tuple[float, Reason, str]] = []
-    for line in texts.get("holds", "").splitlines():
-        reason, end, code = line.split(" ")
-        blocks.append((float(end), Reason(reason), code))
-    blocks.append((fields.get("blocked_until", 0), Reason.RETRY_AFTER, "-"))
-    breaker = BreakerState(texts.get("breaker", BreakerState.CLOSED))
-    breaker_code = texts.get("breaker_code", "-")
-    if breaker is BreakerState.OPEN:
-        blocks.append((fields["breaker_until"], Reason.BREAKER, breaker_code))
-    standing = [block for block in blocks if block[0] > now]
-    until = max((block[0] for block in standing), default=None)
+    fields, texts = figures.fields, figures.texts
+    standing = [block for block in _blocks(fields, texts) if block[0] > figures.now]
+    _, blocked_by, blocked_code = standing[0] if standing else (0, None, "-")
     return MeterState(
-        meter=effective.key,
-        at=_instant(now),
-        tokens=bucket("tokens", "tpm"),
-        output_tokens=bucket("output_tokens", "output_tpm"),
-        requests=bucket("requests", "rpm"),
+        meter=meter,
+        at=_instant(figures.now),
+        tokens=_bucket(figures, "tokens", "tpm"),
+        output_tokens=_bucket(figures, "output_tokens", "output_tpm"),
+        requests=_bucket(figures, "requests", "rpm"),
         max_concurrency=int(fields["max_concurrency"]) if "max_concurrency" in fields else None,
-        in_flight=in_flight,
-        reserved_tokens=round(reserved_tokens),
-        reserved_requests=round(reserved_requests),
-        blocked_until=None if until is None else _instant(until),
-        blocked_by=standing[0][1] if standing else None,
-        blocked_code=failure_code(standing[0][2]) if standing else None,
-        breaker=breaker,
+        in_flight=figures.in_flight,
+        reserved_tokens=round(figures.reserved_tokens),
+        reserved_requests=round(figures.reserved_requests),
+        blocked_until=_instant(max(end for end, _, _ in standing)) if standing else None,
+        blocked_by=blocked_by,
+        blocked_code=failure_code(blocked_code),
+        breaker=BreakerState(texts.get("breaker", BreakerState.CLOSED)),
         breaker_since=_instant(fields["breaker_since"]) if "breaker_since" in fields else None,
-        breaker_code=failure_code(breaker_code),
+        breaker_code=failure_code(texts.get("breaker_code", "-")),
         answers=int(fields.get("answers", 0)),
         average_output=fields.get("average"),
         output_deviation=fields.get("deviation"),
@@ -165,14 +165,37 @@ def meter_state(
         estimate_error=fields.get("error"),
         spends=tuple(
             SpendState(connection=counter.connection, period=counter.period, spent=amount, cap=counter.cap)
-            for counter, amount in zip(counters, spent, strict=True)
+            for counter, amount in spends
         ),
     )
 
 
+def _bucket(figures: Figures, level: str, prefix: str) -> BucketState | None:
+    if level not in figures.buckets:
+        return None
+    amount, size, refill = figures.buckets[level]
+    return BucketState(
+        capacity=figures.fields[f"{prefix}_capacity"],
+        per_minute=figures.fields[f"{prefix}_refill"] * 60,
+        learned_capacity=size,
+        learned_per_minute=refill * figures.share * 60,
+        level=amount,
+    )
+
+
+def _blocks(fields: Mapping[str, float], texts: Mapping[str, str]) -> Iterator[tuple[float, Reason, str]]:
+    """When what stands or stood in the way ends, and why, as admission checks: somebody, the vendor, the breaker."""
+    for line in texts.get("holds", "").splitlines():
+        reason, end, code = line.split(" ")
+        yield float(end), Reason(reason), code
+    yield fields.get("blocked_until", 0), Reason.RETRY_AFTER, "-"
+    if texts.get("breaker") == BreakerState.OPEN:
+        yield fields["breaker_until"], Reason.BREAKER, texts.get("breaker_code", "-")
+
+
 def failure_code(text: str) -> FailureCode | None:
-    """The code that a script names; `-` is none."""
-    return None if text == "-" else FailureCode(text)
+    """The code that a script names; None for `-`, and for one that only newer workers know."""
+    return _CODES.get(text)
 
 
 def _instant(seconds: float) -> datetime:

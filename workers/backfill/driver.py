@@ -47,9 +47,8 @@ _BITES: Final = 4
 class Step:
     """What a step did."""
 
-    #: Lines read and lines written.
+    #: Lines read.
     read: int = 0
-    written: int = 0
     #: What is wanted, as it was heard at its beginning.
     orders: Orders
     #: Whether there is nothing more to be done.
@@ -121,7 +120,7 @@ class Driver:
         self._definition = snapshot.definition
         self._over = snapshot.over
         self.sums = Counter(snapshot.sums)
-        self._read, self._position = snapshot.read, snapshot.sink
+        self._read = snapshot.read
         self._flights = {flight.job_id: flight for flight in self._state.flights()}
         self._sink.open(snapshot.sink)
         self._unpublished = {}
@@ -154,7 +153,7 @@ class Driver:
             self._over = self._at_end or orders.phase is Phase.CANCELLED
             if self._over:
                 self._wind_up(orders)
-        return Step(read=read, written=written, orders=orders, over=self._over, idle=not read and not written)
+        return Step(read=read, orders=orders, over=self._over, idle=not read and not written)
 
     def _renew(self) -> Orders:
         orders = self._state.renew(self._lease)
@@ -177,9 +176,7 @@ class Driver:
             written += len(lines)
             sums.update(sums_of(self._flights[job_id], ending))
         if endings:
-            position = self._sink.sync()
-            self._state.commit(self._lease, list(endings), sink=position, sums=sums)
-            self._position = position
+            self._state.commit(self._lease, list(endings), sink=self._sink.sync(), sums=sums)
             self.sums.update(sums)
             good = [job_id for job_id, ending in endings.items() if went_well(ending)]
             self._done.append((self._clock.monotonic() + LET_GO, [job_id for job_id in good if self._once(job_id)]))
@@ -279,7 +276,11 @@ class Driver:
             return 0
         if orders.budget is not None:
             left = affordable(
-                orders.budget, self.sums, in_flight=len(self._flights), expected=self._definition.expected_cost
+                orders.budget,
+                self.sums,
+                in_flight=len(self._flights),
+                expected=self._definition.expected_cost,
+                at_once=self._definition.economy or self._definition.pack_tokens is not None,
             )
             room = min(room, left)
             if room <= 0:

@@ -116,6 +116,7 @@ local function ask(state, meter, acked, how)
     return nil
   end
   local lane, tag = lane_named(first[1], meter), tonumber(first[2])
+  lane.tag = first[2]
   local job = label_read(lane_load(lane).head)
   if not job then
     return from_lane(lane, acked, {stands = how.stands})
@@ -199,6 +200,9 @@ local function tidy(state)
   end
 end
 
+-- Queues of which all waits that are over by now have ended: one look is enough.
+local waits_ended = {}
+
 local function from_lanes(queue, acked)
   local key = LANES .. 'queue:' .. queue
   local found = redis.call('HMGET', key, 'jobs_live', 'jobs_backfill', 'live', 'backfill', 'credit', 'late_last')
@@ -209,7 +213,7 @@ local function from_lanes(queue, acked)
   for position, name in ipairs({'jobs_live', 'jobs_backfill', 'live', 'backfill', 'credit'}) do
     state[name] = tonumber(found[position] or '0')
   end
-  waits_end(queue, now)
+  waits_ended[queue] = waits_ended[queue] or waits_end(queue, now)
   -- The counts are not all: an entry that somebody wrote by hand was never counted.
   if state.jobs_live <= 0 and state.jobs_backfill <= 0
     and redis.call('EXISTS', LANES .. 'meters:' .. queue .. '\tlive', LANES .. 'meters:' .. queue .. '\tbackfill') == 0
@@ -242,6 +246,25 @@ for place = 1, queues do
   turns[place] = place
 end
 
+-- Where all are empty, one command says so instead of one for each: of the lists, which foreign producers alone fill,
+-- and of the queues that have lanes.
+local function look_at_all()
+  local states = {}
+  for place = 1, queues do
+    states[place] = LANES .. 'queue:' .. ARGV[place * 2 + 2]
+  end
+  if redis.call('EXISTS', unpack(KEYS, 4)) == 0 then
+    for place = 4, #KEYS do
+      empty[KEYS[place]] = true
+    end
+  end
+  if redis.call('EXISTS', unpack(states)) == 0 then
+    for place = 1, queues do
+      empty[states[place]] = true
+    end
+  end
+end
+
 local function look(key, from, ...)
   if empty[key] then
     return nil
@@ -259,7 +282,7 @@ local function next_message()
       local key = KEYS[3 + step * queues + place]
       local reply = look(key, from_list, key, queue, acked)
       if not reply and step == 0 then
-        reply = look('lanes of ' .. queue, from_lanes, queue, acked)
+        reply = look(LANES .. 'queue:' .. queue, from_lanes, queue, acked)
       end
       if reply then
         return reply, turn
@@ -269,6 +292,7 @@ local function next_message()
 end
 
 local replies = {}
+look_at_all()
 while #replies < tonumber(ARGV[3]) do
   local reply, turn = next_message()
   if not reply then

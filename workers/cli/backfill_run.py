@@ -20,12 +20,14 @@ from workers.backfill.cost import expected_cost
 from workers.backfill.creating import Wish, begin
 from workers.backfill.definition import WINDOW
 from workers.backfill.driving import Clients, Stopped, drive, leased, opened
+from workers.backfill.errors import SinkError
 from workers.backfill.report import Report
 from workers.backfill.state import BackfillState, Held, Phase, RedisBackfills
 from workers.backfill.task_body import publish_slice
 from workers.cli.backfill_common import NameArgument, clear_errors, connected, report_on, say
 from workers.cli.backfill_plan import Results, Where, read_selection
 from workers.cli.backfill_views import say_outcome, show_report, shown
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, print_json
 from workers.cli.documents import pairs
 from workers.cli.errors import CommandError, ExitCode
@@ -135,14 +137,11 @@ def resume(
 
 def cancel(
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """End a backfill for good: nothing new is begun, and what is in flight ends as cancelled."""
-    if not yes:
-        if as_json:
-            raise CommandError("cancelling needs --yes with --json", code=ExitCode.USAGE)
-        typer.confirm(f"End backfill '{name}' for good?", abort=True, err=True)
+    ask(f"End backfill '{name}' for good?", yes=yes, as_json=as_json)
     with connected() as client, clear_errors():
         state = RedisBackfills(client).open(name)
         before = state.change(Phase.CANCELLED, why="somebody cancelled it", after=[Phase.RUNNING, Phase.PAUSED])
@@ -154,6 +153,12 @@ def cancel(
                 _drive(client, state, name, as_json=as_json)
             except Held as error:
                 err.print(f"{escape(error.driver)} drives it and winds it up.")
+            except SinkError as error:
+                raise CommandError(
+                    f"nothing more of backfill '{name}' is begun, but what has ended cannot be written: {error}. Then: "
+                    f"byom backfill cancel {name}",
+                    code=ExitCode.FAILED,
+                ) from error
         done = report_on(state.load())
     say(done.as_json(), f"Backfill '{name}' is cancelled: {done.done:,} lines were done.", as_json=as_json)
 
@@ -238,7 +243,7 @@ def _drive(client: redis.Redis, state: BackfillState, name: str, *, as_json: boo
         try:
             with create_app(settings) as celery:
                 store = open_store(settings.store_url, key=settings.store_key)
-                clients = Clients(settings=settings, app=celery, store=store, client=client)
+                clients = Clients(settings=settings, app=celery, store=store, client=client, clock=SystemClock())
                 with (
                     opened(name, lease, clients) as driver,
                     shown(driver, lines=state.load().definition.lines, quiet=as_json) as told,

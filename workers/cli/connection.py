@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
-from config.catalogue import load_catalogue
+from config.catalogue import RECOMMENDED, load_catalogue
 from config.connections import ProjectProfile, read_project, save_connection, write_project
 from config.connections.documents import Document
 from config.connections.draft import Draft
@@ -27,16 +27,18 @@ from workers.cli.levels import AccountOption, one_level, open_draft
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import OnSpendCapOption, ProjectOption, SpendCapDay, SpendCapMonth, identifier
 from workers.cli.saving import (
+    ForceFlag,
+    NoVerifyFlag,
     has_own_server,
     judge,
+    print_trial,
     print_warnings,
     stored_credential,
     unsaved,
     verification_json,
     verify_link,
 )
-from workers.cli.secrets import read_secret
-from workers.cli.verifying import spent
+from workers.cli.secrets import KeyEnv, KeyFile, KeyStdin, read_secret
 from workers.configuration.admin import Admin
 from workers.providers.registry import build_providers
 from workers.verification import Verification
@@ -89,9 +91,9 @@ def add(
         str | None,
         typer.Option(help="Name of a credential that is there already, instead of a key.", callback=identifier),
     ] = None,
-    key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Read the key from this variable.")] = None,
-    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Read the key from this file.")] = None,
-    key_stdin: Annotated[bool, typer.Option("--key-stdin", help="Read the key from stdin.")] = False,
+    key_env: KeyEnv = None,
+    key_file: KeyFile = None,
+    key_stdin: KeyStdin = False,
     tpm: Annotated[int | None, typer.Option(min=1, help="Size of the token bucket.")] = None,
     tpm_refill: Annotated[float | None, typer.Option(help="Tokens that are added to it per second.")] = None,
     output_tpm: Annotated[
@@ -105,8 +107,8 @@ def add(
     spend_cap_month: SpendCapMonth = None,
     on_spend_cap: OnSpendCapOption = None,
     unverified: Annotated[bool, typer.Option("--unverified", help="Take a model that the catalogue lacks.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Save even if the test call fails.")] = False,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Save without a test call.")] = False,
+    force: ForceFlag = False,
+    no_verify: NoVerifyFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Verify a connection by a real call, then save it with its credential; the same name again replaces both.
@@ -199,7 +201,8 @@ def _complete(document: Document, given: Document, settings: dict[str, str]) -> 
     document = {**document, **options}
     for field in ("provider", "model"):
         if not isinstance(document.get(field), str):
-            raise CommandError(f"say which {field}: --{field}, or '{field}' in --file", code=ExitCode.USAGE)
+            hint = _recommended(document.get("provider"))
+            raise CommandError(f"say which {field}: --{field}, or '{field}' in --file{hint}", code=ExitCode.USAGE)
     if document["provider"] not in build_providers():
         known = ", ".join(kind.value for kind in ProviderKind)
         listed = document["provider"] in set(ProviderKind)
@@ -209,6 +212,14 @@ def _complete(document: Document, given: Document, settings: dict[str, str]) -> 
     document.setdefault("order", 0)
     document.setdefault("name", document["role"])
     return document
+
+
+def _recommended(provider: Any) -> str:
+    """What to choose, of a provider or where nothing speaks for one."""
+    kinds = {kind.value for kind in ProviderKind}
+    chosen = provider if isinstance(provider, str) and provider in kinds else RECOMMENDED.value
+    models = [facts.id for facts in load_catalogue() if facts.provider.value == chosen and facts.recommended]
+    return f". Recommended: --provider {chosen} --model {models[0]}" if models else ""
 
 
 def _name_credential(document: Document, secret: SecretStr | None) -> None:
@@ -236,13 +247,7 @@ def _create(draft: Draft, level: Level) -> None:
 
 
 def _say(level: Level, report: Verification | None, *, complete: bool) -> None:
-    if report is None:
-        later = f" Later: byom verify --project {level.name}" if level.kind == "project" else ""
-        out.print(f"It is [yellow]not verified[/]: no call was made with it.{later}")
-    elif report.ok:
-        out.print(f"Verified with {spent(report)}.")
-    else:
-        out.print("It [yellow]does not work yet[/] and was saved because of --force.")
+    print_trial(report, later=f" Later: byom verify --project {level.name}" if level.kind == "project" else "")
     if not complete and level.kind == "project":
         out.print("The project has no primary connection yet; jobs are refused until it has one.")
 

@@ -15,6 +15,7 @@ from config.settings import load_settings
 from config.store import ParameterStore, join_path
 from workers.cli.chains import find_link
 from workers.cli.changes_to_store import remove_credential, write_changes
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, out, print_json
 from workers.cli.documents import edited, refuse_secrets
 from workers.cli.errors import CommandError, ExitCode
@@ -23,14 +24,16 @@ from workers.cli.levels import AccountOption, check_heirs, one_level, open_draft
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ConnectionName, ProjectOption
 from workers.cli.saving import (
+    ForceFlag,
+    NoVerifyFlag,
     judge,
     must_verify,
+    print_trial,
     print_warnings,
     stored_credential,
     verification_json,
     verify_link,
 )
-from workers.cli.verifying import spent
 from workers.configuration.admin import Admin
 
 SET_EXAMPLES = examples(
@@ -51,8 +54,8 @@ def set_fields(
         list[str] | None,
         typer.Option("--unset", metavar="FIELD", help="Inherit this field, or take its default; may be repeated."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Save even if the test call fails.")] = False,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Save without a test call.")] = False,
+    force: ForceFlag = False,
+    no_verify: NoVerifyFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Change single fields of a connection; a project so overrides single fields of its account's.
@@ -82,22 +85,17 @@ def set_fields(
             _report(level, name, {"changed": False, "warnings": [], **verification_json(None)}, as_json=as_json)
             return
         judged = judge(store, draft, level, name, settings=settings, at=datetime.now(UTC))
-        report = None
-        if must_verify(before, judged.link):
-            credential = stored_credential(store, judged.link, force=force)
-            if not no_verify:
-                report = verify_link(settings, level, judged.link, credential, force=force, as_json=as_json)
+        report, decisive = None, must_verify(before, judged.link)
+        credential = stored_credential(store, judged.link, force=force) if decisive else None
+        if decisive and not no_verify:
+            report = verify_link(settings, level, judged.link, credential, force=force, as_json=as_json)
         write_changes(admin, changes, seen=draft.store)
         warn_if_not_announced(admin, settings)
     outcome = {"changed": True, "warnings": judged.warnings, **verification_json(report)}
     _report(level, name, outcome, as_json=as_json)
     if not as_json:
-        if report is not None and report.ok:
-            out.print(f"Verified with {spent(report)}.")
-        elif report is not None:
-            out.print("It [yellow]does not work yet[/] and was saved because of --force.")
-        elif must_verify(before, judged.link):
-            out.print("It is [yellow]not verified[/]: no call was made with it.")
+        if decisive:
+            print_trial(report)
         print_warnings(judged.warnings)
 
 
@@ -105,7 +103,7 @@ def remove(
     name: ConnectionName,
     project: ProjectOption = None,
     account: AccountOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a connection of a project or account, and its credential if no other connection of that level uses it."""
@@ -119,10 +117,7 @@ def remove(
                 f"{level} has no connection '{name}' of its own; see: byom connection list {level.flag}",
                 code=ExitCode.USAGE,
             )
-        if not yes:
-            if as_json:
-                raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
-            typer.confirm(f"Remove connection '{name}' of {level} and its credential?", abort=True, err=True)
+        ask(f"Remove connection '{name}' of {level} and its credential?", yes=yes, as_json=as_json)
         draft = open_draft(store, level)
         problem = broken(draft.store, level)
         credential = _credential_only_of(draft.store, level, name)

@@ -1,7 +1,6 @@
 """`byom credential`: the life of a credential, from the day it is added until it is deleted."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ from config.credentials import CredentialHistory, CredentialState, VersionFacts,
 from config.errors import CredentialMissing
 from config.settings import Settings, load_settings
 from config.store import open_store
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.credential_trial import Trial, try_version
 from workers.cli.errors import CommandError, ExitCode
@@ -17,7 +17,7 @@ from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.scopes import AccountScope, ProjectScope, links_naming, scope_path, scope_words
-from workers.cli.secrets import read_secret
+from workers.cli.secrets import KeyEnv, KeyFile, KeyStdin, read_secret
 from workers.configuration.admin import Admin
 
 app = typer.Typer(help="Add, verify, activate, disable and delete versions of credentials.", no_args_is_help=True)
@@ -38,9 +38,9 @@ def add(
     name: CredentialName,
     project: ProjectScope = None,
     account: AccountScope = None,
-    key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Read the key from this variable.")] = None,
-    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Read the key from this file.")] = None,
-    key_stdin: Annotated[bool, typer.Option("--key-stdin", help="Read the key from stdin.")] = False,
+    key_env: KeyEnv = None,
+    key_file: KeyFile = None,
+    key_stdin: KeyStdin = False,
     activate: Annotated[bool, typer.Option("--activate", help="Use it from now on, if it works.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Add it without a test call.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --activate: use it even if it is not verified.")] = False,
@@ -165,17 +165,14 @@ def delete(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Even if the version is active.")] = False,
     reason: Reason = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a version's secret for good, or the whole credential. What is known of it stays, its number too."""
     settings, scope = load_settings(), scope_path(project, account)
     what = f"version {version} of credential '{name}'" if version else f"credential '{name}' with all its versions"
     with Admin.opened(settings) as admin:
-        if not yes:
-            if as_json:
-                raise CommandError("deleting needs --yes with --json", code=ExitCode.USAGE)
-            typer.confirm(f"Delete {what} of {scope_words(scope)} for good?", abort=True, err=True)
+        ask(f"Delete {what} of {scope_words(scope)} for good?", yes=yes, as_json=as_json)
         if version:
             deleted = [admin.delete_version(scope, name, version, reason=reason, force=force)]
         else:

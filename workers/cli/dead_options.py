@@ -54,7 +54,6 @@ LabelOption = Annotated[
 IdOption = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="Only this job; may be repeated.")]
 StatusOption = Annotated[Status | None, typer.Option(help="Only jobs that failed, or only those done in part.")]
 AllFlag = Annotated[bool, typer.Option("--all", help="Every letter: needed where nothing else is selected.")]
-YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def _selection(

@@ -13,11 +13,12 @@ from config.settings import load_settings
 from config.store import open_store
 from tasks.contract import Priority
 from workers.app import create_app
+from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, progress
 from workers.cli.context import connect
-from workers.cli.dead_options import MOST_LETTERS, AllFlag, YesFlag, require_selection, selected_pages, selects
+from workers.cli.dead_options import MOST_LETTERS, AllFlag, require_selection, selected_pages, selects
 from workers.cli.dead_views import show_counts
-from workers.cli.errors import CommandError, ExitCode
+from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.dead.letter import Letter
 from workers.dead.replay import BATCH, Fate, Outcome, Replayer
@@ -156,9 +157,7 @@ def _confirm(letters: list[Letter], what: str, *, yes: bool, as_json: bool) -> i
         CommandError: nobody can be asked.
         typer.Abort: the answer was no.
     """
-    if not yes and letters:
-        if as_json:
-            raise CommandError("this needs --yes with --json", code=ExitCode.USAGE)
+    if letters and must_ask(yes=yes, as_json=as_json):
         causes = Counter(str(letter.about.code) for letter in letters).most_common(_REASONS)
         err.print(", ".join(f"{code}: {count:,}" for code, count in causes))
         typer.confirm(f"{what} {len(letters):,} failed jobs?", abort=True, err=True)

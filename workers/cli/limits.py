@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 
 from config.connections import EffectiveConnection, effective_chain, list_projects
 from config.connections.documents import connection_documents
+from config.connections.paths import Level
+from config.connections.review import level_connections
 from config.errors import ConfigError, StoreError
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
@@ -20,14 +22,16 @@ from workers.admission import MeterState, RedisAdmission
 from workers.admission.budget import usd
 from workers.alerts import MemoryAlerts
 from workers.cli.console import JsonFlag, err, out, print_json, table
+from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, identifier
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
 from workers.configuration.admin import Admin
+from workers.configuration.effect import forget
 
-app = typer.Typer(help="Show and set the limits of connections.", no_args_is_help=True)
+app = typer.Typer(help="Show, set and reset the limits of connections.", no_args_is_help=True)
 
 _T = TypeVar("_T")
 #: Seconds that a command waits for Redis.
@@ -113,6 +117,35 @@ def set_limits(
             if in_force:
                 out.print("All workers obey them from their next call on.")
         warn_if_not_announced(admin, settings)
+
+
+@app.command(
+    epilog=examples(
+        "byom limits reset --project acme --connection primary", "byom limits reset --account corp -c shared"
+    )
+)
+def reset(
+    connection: ConnectionOption, project: ProjectScope = None, account: AccountScope = None, as_json: JsonFlag = False
+) -> None:
+    """Forget what was learned of a connection's limits, its breaker and what holds it back; jobs that waited go.
+
+    What is declared, what is spent and what is under way stays. For when a vendor raised limits, or a clock was wrong.
+    """
+    settings, scope = load_settings(), scope_path(project, account)
+    store = open_store(settings.store_url, key=settings.store_key)
+    level = Level.project(project) if project else Level.account(str(account))
+    found = [link for link in level_connections(store, level) if link.connection.name == connection]
+    if not found:
+        raise CommandError(
+            f"{scope_words(scope)} has no connection '{connection}'; see: byom limits show", code=ExitCode.USAGE
+        )
+    [link] = found
+    with connect(settings.redis_url) as client:
+        forget(client, link)
+    if as_json:
+        print_json({"scope": scope, "connection": connection, "meter": link.key})
+    else:
+        out.print(f"Reset what was learned of connection '{connection}' of {scope_words(scope)}.")
 
 
 def _changes(

@@ -22,6 +22,7 @@ from config.producers import (
 )
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
@@ -36,7 +37,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the producer.", callback=identifier)]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command(
@@ -141,14 +141,11 @@ def rotate(
 
 
 @app.command(epilog=examples("byom producer remove crm --yes"))
-def remove(name: Name, yes: Yes = False, as_json: JsonFlag = False) -> None:
+def remove(name: Name, yes: YesFlag = False, as_json: JsonFlag = False) -> None:
     """Remove a producer and its keys. Its jobs are refused from now on, those that wait already among them."""
     settings = load_settings()
     producer = read_producer(open_store(settings.store_url, key=settings.store_key), name) or _missing(name)
-    if not yes:
-        if as_json:
-            raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
-        typer.confirm(f"Remove producer '{name}' and refuse its jobs, also those that wait?", abort=True, err=True)
+    ask(f"Remove producer '{name}' and refuse its jobs, also those that wait?", yes=yes, as_json=as_json)
     with _changing(settings, "remove", name) as store:
         remove_producer(store, producer)
     if as_json:

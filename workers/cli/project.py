@@ -25,6 +25,7 @@ from config.settings import load_settings
 from config.store import ParameterStore
 from tasks.contract.problems import problems
 from workers.cli.changes_to_store import remove_level, write_changes
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
@@ -143,7 +144,7 @@ def list_all(as_json: JsonFlag = False) -> None:
 @app.command(epilog=examples("byom project remove --project acme --yes"))
 def remove(
     project: RequiredProject,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a project with its connections and its credentials. Its jobs that still wait will fail.
@@ -157,10 +158,7 @@ def remove(
         level = Level.project(project)
         if not any(store.list(level.path, secure=False)) and not any(store.secrets(level.path)):
             raise CommandError(f"{level} is not configured; see: byom project list", code=ExitCode.USAGE)
-        if not yes:
-            if as_json:
-                raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
-            typer.confirm(f"Remove {level} with all its connections and credentials?", abort=True, err=True)
+        ask(f"Remove {level} with all its connections and credentials?", yes=yes, as_json=as_json)
         with forgetting(admin, settings, [level]) as forgotten:
             removed = remove_level(admin, level)
             warn_if_not_announced(admin, settings)

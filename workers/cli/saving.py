@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
@@ -25,10 +26,13 @@ from workers.cli.changes_to_store import credential_command, has_credential
 from workers.cli.console import err, out
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.levels import check_heirs
-from workers.cli.verifying import print_checks, verify_all
+from workers.cli.verifying import print_checks, spent, verify_all
 from workers.clock import SystemClock
 from workers.providers.endpoints import check_base_url
 from workers.verification import Verification
+
+ForceFlag = Annotated[bool, typer.Option("--force", help="Save even if the test call fails.")]
+NoVerifyFlag = Annotated[bool, typer.Option("--no-verify", help="Save without a test call.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,21 @@ def unsaved(secret: SecretStr | None) -> Credential | None:
 def verification_json(report: Verification | None) -> dict[str, Any]:
     """What came of a verification, for programs."""
     return {"verified": report is not None and report.ok, "verification": report.as_json() if report else None}
+
+
+def print_trial(report: Verification | None, *, later: str = "") -> None:
+    """What came of the trial of a connection that was saved, for people.
+
+    Args:
+        report: of the trial; None when there was none.
+        later: how to make up for it, to stand behind the sentence.
+    """
+    if report is None:
+        out.print(f"It is [yellow]not verified[/]: no call was made with it.{later}")
+    elif report.ok:
+        out.print(f"Verified with {spent(report)}.")
+    else:
+        out.print("It [yellow]does not work yet[/] and was saved because of --force.")
 
 
 def print_warnings(warnings: Sequence[str]) -> None:

@@ -4,7 +4,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from pydantic import SecretStr
 
 from config.credential_shapes import credential_problem
@@ -13,6 +15,10 @@ from config.secret_looks import secret_kind
 from tasks.contract import ProviderKind
 from workers.cli.console import one_line
 from workers.cli.errors import CommandError, ExitCode
+
+KeyEnv = Annotated[str | None, typer.Option(metavar="NAME", help="Read the key from this variable.")]
+KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Read the key from this file.")]
+KeyStdin = Annotated[bool, typer.Option("--key-stdin", help="Read the key from stdin.")]
 
 
 def read_secret(

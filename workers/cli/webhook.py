@@ -23,6 +23,7 @@ from config.webhooks import (
     set_enabled,
     signing_secrets,
 )
+from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
@@ -40,7 +41,6 @@ from workers.notify.posting import webhook_address_problem
 app = typer.Typer(help="Post events to webhooks, signed; and see what could not be delivered.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the webhook.", callback=identifier)]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command(
@@ -204,16 +204,13 @@ def remove(
     name: Name,
     project: ProjectScope = None,
     account: AccountScope = None,
-    yes: Yes = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Remove a webhook and its secret. What waits for it is given up."""
     settings, scope = load_settings(), scope_path(project, account)
     webhook = _webhook(open_store(settings.store_url, key=settings.store_key), scope, name)
-    if not yes:
-        if as_json:
-            raise CommandError("removing needs --yes with --json", code=ExitCode.USAGE)
-        typer.confirm(f"Remove webhook '{name}' of {scope_words(scope)} and its secret?", abort=True, err=True)
+    ask(f"Remove webhook '{name}' of {scope_words(scope)} and its secret?", yes=yes, as_json=as_json)
     with _changing(settings, "remove", scope, name) as store:
         remove_webhook(store, webhook)
     with connect(settings.redis_url) as client:

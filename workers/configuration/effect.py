@@ -13,9 +13,7 @@ from config.connections.paths import ACCOUNTS, PROJECTS, Level
 from config.connections.review import level_connections
 from config.errors import ConfigError
 from config.store import ParameterStore
-from workers.admission.declared import Declared
-from workers.admission.keys import keys_of
-from workers.admission.redis import script
+from workers.admission.control import Meters
 from workers.lanes.control import Lanes, Which
 
 
@@ -56,6 +54,16 @@ def put_into_force(client: redis.Redis, store: ParameterStore, scope: str, *, tr
         lanes.wake(Which(meter=meter))
 
 
+def forget(client: redis.Redis, link: EffectiveConnection) -> None:
+    """Forget what was learned of a connection's meter and what stands in its way, and let the jobs go that waited.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    Meters(client).reset(link)
+    Lanes(client).wake(Which(meter=link.key))
+
+
 def level_of(scope: str) -> Level | None:
     """The project or account of a path; None when it is that of neither."""
     parent, _, name = scope.rpartition("/")
@@ -66,14 +74,12 @@ def level_of(scope: str) -> Level | None:
 
 def _at_meters(client: redis.Redis, level: Level, links: list[EffectiveConnection], *, trust: bool) -> None:
     """Declare limits, and lift what was held back on account of this level's own credentials and servers."""
-    say = client.register_script(script("hold", "declared"))
+    meters = Meters(client)
     for link in links:
-        keys = list(keys_of(link))
-        # The first word is for tests that set the time.
-        say(keys=keys, args=["", "declare", Declared.of(link.connection).text()])
+        meters.declare(link)
         # A project does not vouch for what its account's key met.
         if trust and link.credential_scope.startswith(f"{level.path}/"):
-            say(keys=keys, args=["", "trust"])
+            meters.trust(link)
 
 
 def _links(store: ParameterStore, level: Level) -> list[EffectiveConnection]:

@@ -21,7 +21,6 @@ from typing import Final
 PREFIX: Final = "byom:dead:"
 
 ALL: Final = f"{PREFIX}all"
-FACTS: Final = f"{PREFIX}facts"
 CAUSES: Final = f"{PREFIX}causes"
 BYTES: Final = f"{PREFIX}bytes"
 DROPPED: Final = f"{PREFIX}dropped"

@@ -330,27 +330,35 @@ class Engine:
         Returns:
             Why units are left for another connection, or None when none is.
         """
-        places = asyncio.Semaphore(_CALLS_AT_ONCE)
-
-        async def work(pack: extraction.Pack) -> None:
-            async with places:
-                if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
-                    return
-                made = await self._attempts.make(subject, pack, progress.records, reservation=reservation)
-            if isinstance(made, Trouble):
-                progress.troubles.update((unit.index, made) for unit in pack.units)
-                return
-            progress.extracted.update(made)
-            # The last to come is in the ending a moment later.
-            if len(progress.extracted) + len(progress.troubles) < len(units):
-                await self._keep(subject.job_id, progress)
-            await _all(work(extraction.Pack.alone(unit)) for unit in pack.units if unit.index not in made)
-
-        packs = progress.packs(subject, units)
-        parts = [pack.index for pack in packs]
-        await self._lost.write_off(subject, dropped, parts=parts, records=progress.records)
-        await _all(map(work, packs))
+        packs, places = progress.packs(subject, units), asyncio.Semaphore(_CALLS_AT_ONCE)
+        await self._lost.write_off(subject, dropped, parts=[pack.index for pack in packs], records=progress.records)
+        await _all(self._make(pack, subject, progress, reservation, places, of=len(units)) for pack in packs)
         return min(progress.troubles.values(), key=lambda trouble: trouble.scope is not Scope.CONNECTION, default=None)
+
+    async def _make(
+        self,
+        pack: extraction.Pack,
+        subject: Subject,
+        progress: Progress,
+        reservation: Reservation,
+        places: asyncio.Semaphore,
+        *,
+        of: int,
+    ) -> None:
+        # No function within `_work`: one that calls itself keeps itself and all of its job, until a collection.
+        async with places:
+            if any(trouble.scope is Scope.CONNECTION for trouble in progress.troubles.values()):
+                return
+            made = await self._attempts.make(subject, pack, progress.records, reservation=reservation)
+        if isinstance(made, Trouble):
+            progress.troubles.update((unit.index, made) for unit in pack.units)
+            return
+        progress.extracted.update(made)
+        # The last to come is in the ending a moment later.
+        if len(progress.extracted) + len(progress.troubles) < of:
+            await self._keep(subject.job_id, progress)
+        left = [extraction.Pack.alone(unit) for unit in pack.units if unit.index not in made]
+        await _all(self._make(one, subject, progress, reservation, places, of=of) for one in left)
 
     async def _keep(self, job_id: str, progress: Progress) -> None:
         """Store what is done, for deliveries to come."""

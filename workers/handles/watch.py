@@ -32,7 +32,6 @@ class Watch:
         self._known: list[JobHandle] = []
         #: Seconds until the next look is worth it.
         self.pause = 0.0
-        self._quickest = _SHORTEST
         self._away_since: float | None = None
         for handle in handles:
             self.add(handle)

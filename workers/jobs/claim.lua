@@ -3,7 +3,7 @@
 -- KEYS  1 job hash, 2 lease
 -- ARGV  1 hop, 2 owner, 3 lease in ms, 4 instant of the claim, 5 state TTL in s
 -- Returns {'ended', ending} | {'busy', ms left} | {'handed', route} | {'claimed', field, value, …}
-local ending = redis.call('HGET', KEYS[1], 'ending')
+local ending, route, hop = unpack(redis.call('HMGET', KEYS[1], 'ending', 'route', 'hop'))
 if ending then
   return {'ended', ending}
 end
@@ -11,8 +11,7 @@ end
 if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) and redis.call('GET', KEYS[2]) ~= ARGV[2] then
   return {'busy', redis.call('PTTL', KEYS[2])}
 end
-local route = redis.call('HGET', KEYS[1], 'route')
-if route and tonumber(redis.call('HGET', KEYS[1], 'hop')) > tonumber(ARGV[1]) then
+if route and tonumber(hop) > tonumber(ARGV[1]) then
   redis.call('DEL', KEYS[2])
   return {'handed', route}
 end

@@ -22,8 +22,9 @@ end
 
 -- Money is whole micro-dollars and the pico-dollars below them: one number would be too large to be exact in Lua.
 local function add(key, field)
+  local known = redis.call('HGET', key, field)
   local sums, place = {}, 0
-  for number in string.gmatch(redis.call('HGET', key, field) or '', '%d+') do
+  for number in string.gmatch(known or '', '%d+') do
     place = place + 1
     sums[place] = tonumber(number) + (amounts[place] or 0)
   end
@@ -37,7 +38,9 @@ local function add(key, field)
     sums[i] = string.format('%.0f', number)
   end
   redis.call('HSET', key, field, table.concat(sums, ' '))
-  redis.call('EXPIRE', key, ARGV[4])
+  if not known then
+    redis.call('EXPIRE', key, ARGV[4])
+  end
 end
 
 add(KEYS[3], ARGV[7])

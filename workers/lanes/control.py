@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from config.connections.profiles import check_weight
 from workers.lanes.entering import Entrance, Entry, Put
 from workers.lanes.keys import ALL, PAUSED, WAITING, WAKE_KEY, WEIGHTS, LaneName, pause_field, pauses_of, queue_state
 from workers.lanes.scripts import LANES, SESSIONS
@@ -132,8 +133,7 @@ class Lanes:
         Raises:
             ValueError: out of bounds.
         """
-        if not 0.001 <= weight <= 1_000:  # noqa: PLR2004 - the bounds of a project's profile
-            raise ValueError("a weight is a number from 0.001 to 1000")
+        check_weight(weight)
         if weight == 1:
             self._client.hdel(WEIGHTS, project)
         else:

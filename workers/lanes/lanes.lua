@@ -306,7 +306,7 @@ end
 -- After one was taken out: the next comes first, or the lane ends. The tag moves on by what the job costs, if it does.
 -- `stands` when the meter is in its line.
 local function lane_next(lane, cost, stands)
-  local tag = redis.call('ZSCORE', lane.meter.ready, lane.name)
+  local tag = lane.tag or redis.call('ZSCORE', lane.meter.ready, lane.name)
   local following = tonumber(tag or redis.call('HGET', lane.state, 'tag') or '0')
   if cost > 0 then
     following = following + cost / weight_of(lane.project)
@@ -327,10 +327,11 @@ local function lane_next(lane, cost, stands)
   end
 end
 
--- End the waits of a queue whose time has come.
+-- End the waits of a queue whose time has come. Returns whether these were all of them.
 local function waits_end(queue, now)
   local due = LANES .. 'due:' .. queue
-  for _, who in ipairs(redis.call('ZRANGE', due, '-inf', decimal(now), 'BYSCORE', 'LIMIT', 0, AT_ONCE)) do
+  local over = redis.call('ZRANGE', due, '-inf', decimal(now), 'BYSCORE', 'LIMIT', 0, AT_ONCE)
+  for _, who in ipairs(over) do
     local kind, name = string.match(who, '^(%a+)\t(.*)$')
     if kind == 'meter' then
       meter_wake(meter_named(name))
@@ -338,6 +339,7 @@ local function waits_end(queue, now)
       lane_wake(lane_named(name), now)
     end
   end
+  return #over < AT_ONCE
 end
 
 -- Forget meters of a line at which nobody waits, once all others have come as far as they had.

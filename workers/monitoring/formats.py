@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from config.prices import PICO
-from workers.monitoring.usage.report import Row
 from workers.monitoring.usage.sums import Sums
 
 _UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -77,8 +76,3 @@ def since(at: datetime, now: datetime) -> str:
 def slice_name(start: datetime, length: timedelta) -> str:
     """What an hour or a day is called below a chart."""
     return f"{start:%d %b}" if length >= timedelta(days=1) else f"{start:%d %b %H:00}"
-
-
-def mean_wait(row: Row) -> str:
-    """The mean wait in a lane."""
-    return seconds(row.queue_wait)

@@ -95,7 +95,7 @@ class Outbox:
         self._limits = limits or Limits()
         self._remembered = remembered
         self._now = now
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._put = Script(pipelining, lua("workers.notify", "put", uses=_SHARED))
         self._claim = Script(pipelining, lua("workers.notify", "claim", uses=_SHARED))
         self._finish = Script(pipelining, lua("workers.notify", "finish", uses=_SHARED))

@@ -11,7 +11,7 @@ from workers.providers.base import Call, Fault, FaultKind, Reply, WireRequest, W
 from workers.providers.dialect import Dialect
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
 from workers.providers.listing import Listing
-from workers.providers.rate_limits import limit_headers
+from workers.providers.rate_limits import ANTHROPIC_HEADERS
 from workers.providers.wire import api_key, count, decode, encode, objects, part
 
 _QUOTA = (
@@ -106,8 +106,7 @@ def _usage(usage: Mapping[str, Any]) -> TokenUsage:
 DIALECT = Dialect(
     provider=lambda _: AnthropicProvider(),
     batches=lambda _: AnthropicBatches(AnthropicProvider()),
-    # Resets are instants.
-    limit_headers=limit_headers("anthropic-ratelimit-{what}-{part}"),
+    limit_headers=ANTHROPIC_HEADERS,
     shares_capacity=False,
     listing=Listing(
         mark="/messages",

@@ -8,6 +8,7 @@ from config.kinds.anthropic import KIND
 from workers.providers import claude
 from workers.providers.base import Call, Fault, WireResponse
 from workers.providers.faults import FOREIGN, Rule, Signal, fault_of
+from workers.providers.rate_limits import ANTHROPIC_HEADERS
 from workers.providers.wire import decode, part, worth_caching
 
 #: On it, sampling parameters are refused for every model; none is ever sent.
@@ -48,7 +49,8 @@ def messages_body(call: Call) -> dict[str, Any]:
 def read_error(call: Call, response: WireResponse, rules: Sequence[Rule]) -> Fault:
     """The fault of an answer that is not 200."""
     signal = _error(response.status, decode(response.content) or {})
-    return fault_of(call, response, rules, signal, request_id=response.headers.get("request-id"))
+    request_id = response.headers.get("request-id")
+    return fault_of(call, response, rules, signal, limits=ANTHROPIC_HEADERS, request_id=request_id)
 
 
 def _error(status: int, body: Mapping[str, Any]) -> Signal:

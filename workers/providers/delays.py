@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
+from workers.providers.rate_limits import NO_HEADERS, LimitHeaders
+
 #: No wait is longer than this, in seconds: daily quotas come back within it, and nonsense is bounded by it.
 MAX_DELAY = 86_400.0
 
@@ -15,7 +17,11 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 
 
 def vendor_delay(
-    headers: Mapping[str, str], *, limited: bool = False, retry_info: object = None, now: datetime | None = None
+    headers: Mapping[str, str],
+    *,
+    used_up: LimitHeaders = NO_HEADERS,
+    retry_info: object = None,
+    now: datetime | None = None,
 ) -> float | None:
     """Seconds that the vendor asks to wait, or None if it names none that makes sense.
 
@@ -24,7 +30,8 @@ def vendor_delay(
 
     Args:
         headers: of the response, lower-case names.
-        limited: whether the response says that a rate limit is used up; only then do reset headers speak of it.
+        used_up: where the response says that a rate limit is used up, the headers that tell of the vendor's limits;
+            else their resets do not speak of it.
         retry_info: `google.rpc.RetryInfo.retryDelay`, such as `14s`.
         now: what dates are measured against; by default the response's own `date`, so that clocks need not agree.
     """
@@ -35,26 +42,23 @@ def vendor_delay(
         _number(headers.get("retry-after")),
         _until(instant(headers.get("retry-after")), now),
         _duration(retry_info) if isinstance(retry_info, str) else None,
-        _reset(headers, now) if limited else None,
+        _reset(used_up, headers, now),
     )
     return next((min(delay, MAX_DELAY) for delay in candidates if delay is not None and delay > 0), None)
 
 
-def _reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
+def _reset(known: LimitHeaders, headers: Mapping[str, str], now: datetime | None) -> float | None:
     """Seconds until the empty bucket is full; where none is, the token bucket, which held too little for the call."""
-    for form in ("x-ratelimit-{}-{}", "anthropic-ratelimit-{1}-{0}"):
-        delays = {
-            kind: delay
-            for kind in ("requests", "tokens", "input-tokens", "output-tokens")
-            if (delay := seconds_until(headers.get(form.format("reset", kind)), now)) is not None and delay > 0
-        }
-        empty = [delay for kind, delay in delays.items() if headers.get(form.format("remaining", kind)) == "0"]
-        if empty or "tokens" in delays:
-            return max(empty, default=delays.get("tokens"))
-    return None
+    delays = {
+        field: delay
+        for field, (_, _, reset) in known.items()
+        if (delay := _seconds_until(headers.get(reset), now)) is not None and delay > 0
+    }
+    empty = [delay for field, delay in delays.items() if headers.get(known[field][1]) == "0"]
+    return max(empty, default=delays.get("tokens"))
 
 
-def seconds_until(value: str | None, now: datetime | None) -> float | None:
+def _seconds_until(value: str | None, now: datetime | None) -> float | None:
     """Seconds until a reset, given as `6m0s` (OpenAI), `30` (Azure) or an RFC 3339 instant (Anthropic).
 
     Negative where it has passed; None where it is nothing of these.

@@ -12,6 +12,7 @@ from typing import Protocol
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Provider, Reply, WireResponse
 from workers.providers.delays import vendor_delay
+from workers.providers.rate_limits import NO_HEADERS, LimitHeaders
 
 #: A code of ours: the body is not the vendor's error format, so something else answered.
 FOREIGN = "(foreign body)"
@@ -109,6 +110,7 @@ def fault_of(
     signal: Signal,
     *,
     parameter: object = None,
+    limits: LimitHeaders = NO_HEADERS,
     retry_info: object = None,
     request_id: object = None,
     served_model: object = None,
@@ -123,6 +125,7 @@ def fault_of(
         rules: the provider's table.
         signal: what the response says.
         parameter: the field of the request that the vendor objects to.
+        limits: the headers that tell of the vendor's limits.
         retry_info: `google.rpc.RetryInfo.retryDelay`.
         request_id: the vendor's id of the call.
         served_model: the model that the vendor says it used.
@@ -138,7 +141,11 @@ def fault_of(
         message=f"{said}: {_MEANING[kind]}.",
         status=response.status,
         code=code,
-        retry_after=vendor_delay(response.headers, limited=kind is FaultKind.RATE_LIMITED, retry_info=retry_info),
+        retry_after=vendor_delay(
+            response.headers,
+            used_up=limits if kind is FaultKind.RATE_LIMITED else NO_HEADERS,
+            retry_info=retry_info,
+        ),
         request_id=safe_word(request_id, call, limit=128),
         served_model=safe_word(served_model, call, limit=128),
         usage=usage or TokenUsage(),

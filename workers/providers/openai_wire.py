@@ -10,6 +10,7 @@ from config.kinds.openai import LABELS
 from tasks.contract import Tier, TokenUsage
 from workers.providers.base import Call, Fault, FaultKind, Reply, WireResponse
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES, Rule, Signal, fault_of, safe_word
+from workers.providers.rate_limits import OPENAI_HEADERS
 from workers.providers.tiers import at_tier
 from workers.providers.wire import decode, inclusive_usage, objects, part, worth_caching
 
@@ -169,6 +170,7 @@ def read_error(call: Call, response: WireResponse, rules: Sequence[Rule], *, req
         rules,
         Signal(status=response.status, codes=error.codes, message=error.message),
         parameter=error.parameter,
+        limits=OPENAI_HEADERS,
         request_id=request_id,
     )
 

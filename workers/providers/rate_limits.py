@@ -6,9 +6,6 @@ Replies and faults carry it, and admission learns from it which ceilings a vendo
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-
-from workers.providers.delays import MAX_DELAY, instant, seconds_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +15,6 @@ class Allowance:
     #: The vendor's ceiling, mostly per minute; at least 1.
     limit: int | None
     remaining: int | None
-    #: Seconds until the limit is whole again.
-    reset_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +46,8 @@ def limit_headers(form: str) -> LimitHeaders:
 
 #: OpenAI's headers, which many servers copy. Resets are `6m0s`; Azure's are `30`.
 OPENAI_HEADERS = limit_headers("x-ratelimit-{part}-{what}")
+#: Anthropic's. Resets are instants.
+ANTHROPIC_HEADERS = limit_headers("anthropic-ratelimit-{what}-{part}")
 #: Of vendors whose headers say nothing.
 NO_HEADERS: LimitHeaders = {}
 
@@ -58,34 +55,23 @@ NO_HEADERS: LimitHeaders = {}
 _COUNT = re.compile(r"[0-9]{1,12}")
 
 
-def parse_rate_limits(
-    known: LimitHeaders, headers: Mapping[str, str], *, now: datetime | None = None
-) -> RateLimits | None:
+def parse_rate_limits(known: LimitHeaders, headers: Mapping[str, str]) -> RateLimits | None:
     """The limits that a response names, or None if it names none; whatever the headers hold, nothing is raised.
 
     Args:
         known: the headers that the vendor tells its limits in.
         headers: of the response, lower-case names.
-        now: what instants are measured against; by default the response's own `date`, so that clocks need not agree.
-            Without either, resets that are instants are absent.
     """
     if not any(limit in headers or remaining in headers for limit, remaining, _ in known.values()):
         return None
-    now = now or instant(headers.get("date"))
-    found = {field: _allowance(headers, names, now) for field, names in known.items()}
+    found = {field: _allowance(headers, limit, remaining) for field, (limit, remaining, _) in known.items()}
     return RateLimits(**found) if any(found.values()) else None
 
 
-def _allowance(headers: Mapping[str, str], names: tuple[str, str, str], now: datetime | None) -> Allowance | None:
-    limit, remaining, reset = (headers.get(name) for name in names)
+def _allowance(headers: Mapping[str, str], limit: str, remaining: str) -> Allowance | None:
     # Azure's Responses API says -1 or 0 where it has nothing to say. Then 0 remaining is no empty bucket.
-    ceiling, left = _count(limit) or None, _count(remaining)
-    if ceiling is None and not left:
-        return None
-    seconds = seconds_until(reset, now)
-    if seconds is not None and not 0 <= seconds <= MAX_DELAY:
-        seconds = None
-    return Allowance(limit=ceiling, remaining=left, reset_seconds=seconds)
+    ceiling, left = _count(headers.get(limit)) or None, _count(headers.get(remaining))
+    return Allowance(limit=ceiling, remaining=left) if ceiling or left else None
 
 
 def _count(value: str | None) -> int | None:

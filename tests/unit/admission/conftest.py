@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import redis
 import redis.asyncio
 
 from config.connections import EffectiveConnection, ProjectProfile
 from tasks.contract import ProviderKind, TokenUsage
 from tests.support import ManualClock, effective
 from workers.admission import Demand, Health, Lease, MemoryAdmission, MeterState, Observation, RedisAdmission, Refusal
+from workers.admission.control import Meters
 from workers.admission.keys import keys_of
 from workers.admission.meter import Wish
 from workers.alerts import AlertKind, MemoryAlerts
@@ -85,6 +87,7 @@ class Subject:
     clock: ManualClock
     alerts: MemoryAlerts
     fetch: Callable[[EffectiveConnection, Wish, str, float], Awaitable[tuple[bool, float, str]]]
+    meters: MemoryAdmission | Meters
     leases: list[Lease] = field(default_factory=list)
 
     async def lease(self, effective: EffectiveConnection, wanted: Demand, *, reservation: str | None = None) -> Lease:
@@ -132,10 +135,12 @@ def in_memory(clock: ManualClock, alerts: MemoryAlerts) -> Subject:
         plan = await admission.set_aside(effective, wish, name=name, seconds=seconds)
         return not plan.short, plan.wait, plan.short[0][1].value if plan.short else ""
 
-    return Subject(admission, clock, alerts, fetch)
+    return Subject(admission, clock, alerts, fetch, admission)
 
 
-def on_redis(client: "redis.asyncio.Redis", clock: ManualClock, alerts: MemoryAlerts) -> Subject:
+def on_redis(client: "redis.asyncio.Redis", commands: redis.Redis, clock: ManualClock, alerts: MemoryAlerts) -> Subject:
+    """Admission on one client, and what operators say on another."""
+
     def now() -> float:
         return clock.now().timestamp()
 
@@ -146,7 +151,7 @@ def on_redis(client: "redis.asyncio.Redis", clock: ManualClock, alerts: MemoryAl
         ok, wait, reason, _ = await client.eval(FETCH, 3, *keys_of(effective), *args)
         return bool(ok), float(wait), reason.decode()
 
-    return Subject(admission, clock, alerts, fetch)
+    return Subject(admission, clock, alerts, fetch, Meters(commands, now=now))
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -157,4 +162,4 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         return
     valkey: EmbeddedValkey = request.getfixturevalue("valkey")
     async with redis.asyncio.Redis.from_url(valkey.url) as client:
-        yield on_redis(client, clock, alerts)
+        yield on_redis(client, request.getfixturevalue("valkey_client"), clock, alerts)

@@ -218,7 +218,7 @@ async def test_who_is_trusted_again_may_call_at_once_whatever_kept_calls_away(su
     await opened(subject)
     await subject.admission.hold_back(LINE, reason=Reason.CREDENTIAL, seconds=300, code=DOWN)
 
-    await subject.admission.trust(LINE)
+    subject.meters.trust(LINE)
 
     assert await state(subject) is BreakerState.CLOSED
     await call(subject, FAILED)
@@ -229,14 +229,14 @@ async def test_trust_ends_a_wait_that_the_provider_asked_for(subject: Subject) -
     await call(subject, Observation(retry_after=90))
     assert (await subject.refusal(LINE, demand(0))).wait == about(90)
 
-    await subject.admission.trust(LINE)
+    subject.meters.trust(LINE)
 
     await subject.lease(LINE, demand(0))
 
 
 async def test_a_breaker_that_was_trusted_opens_again_after_as_many_failures_as_ever(subject: Subject) -> None:
     await opened(subject)
-    await subject.admission.trust(LINE)
+    subject.meters.trust(LINE)
 
     await call(subject, FAILED, times=4)
     assert await state(subject) is BreakerState.CLOSED

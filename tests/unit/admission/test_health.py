@@ -77,7 +77,7 @@ def test_bad_health_says_why(kind: FaultKind) -> None:
 
 
 def test_a_reply_is_a_sign_of_health_and_carries_what_the_vendor_said_of_its_limits() -> None:
-    limits = RateLimits(tokens=Allowance(limit=5, remaining=1, reset_seconds=None))
+    limits = RateLimits(tokens=Allowance(limit=5, remaining=1))
     reply = Reply(text="{}", usage=TokenUsage(input=10, output=5), limits=limits)
 
     assert observe(reply, provider=ProviderKind.GEMINI, cost=9) == Observation(

@@ -15,7 +15,7 @@ LIMITED = Observation(usage=TokenUsage(), rate_limited=True, code=FailureCode.RA
 
 
 def said(limit: int | None = None, remaining: int | None = None) -> Allowance:
-    return Allowance(limit=limit, remaining=remaining, reset_seconds=None)
+    return Allowance(limit=limit, remaining=remaining)
 
 
 async def taken(subject: Subject, wanted: Demand = CALL) -> int:
@@ -285,7 +285,7 @@ async def test_a_reset_forgets_what_was_learned_but_not_what_was_taken(subject: 
     await subject.admission.hold_back(PLENTY, reason=Reason.CREDENTIAL, seconds=9, code=FailureCode.CREDENTIAL_EXPIRED)
     before = await subject.level(PLENTY)
 
-    await subject.admission.reset(PLENTY)
+    subject.meters.reset(PLENTY)
 
     state = await subject.read(PLENTY)
     assert (state.answers, state.blocked_by, state.in_flight) == (0, None, 1)
@@ -298,7 +298,7 @@ async def test_after_a_clock_that_was_far_ahead_a_reset_makes_the_meter_go_on(su
     await subject.lease(effective, demand(989))
     subject.clock.seconds = 10
 
-    await subject.admission.reset(effective)
+    subject.meters.reset(effective)
 
     subject.clock.seconds = 20
     assert await subject.level(effective) == 100

@@ -198,7 +198,7 @@ async def test_a_meter_without_limits_admits_everything(subject: Subject) -> Non
 
 async def test_what_was_taken_before_limits_were_known_counts_when_they_are(subject: Subject) -> None:
     names = [await subject.set_aside(SMALL, tokens=299, seconds=100) for _ in range(5)]
-    await subject.admission.declare(SMALL)
+    subject.meters.declare(SMALL)
     assert await subject.level(SMALL) == SIZE - 1_500
 
     assert isinstance(await subject.admission.admit(SMALL, demand(299), reservation=names[0]), Refusal)
@@ -208,7 +208,7 @@ async def test_what_was_taken_before_limits_were_known_counts_when_they_are(subj
 
 
 async def test_limits_that_were_declared_hold_for_fetches_that_know_the_meter_only(subject: Subject) -> None:
-    await subject.admission.declare(SMALL)
+    subject.meters.declare(SMALL)
     await subject.set_aside(SMALL, tokens=899)
 
     granted, wait, reason = await subject.fetch(SMALL, Wish(input=199, output=1), "another", 30)
@@ -219,11 +219,11 @@ async def test_limits_that_were_declared_hold_for_fetches_that_know_the_meter_on
 
 async def test_a_limit_that_is_raised_or_lowered_counts_from_the_next_call(subject: Subject) -> None:
     await subject.lease(SMALL, demand(989))
-    await subject.admission.declare(limited(tpm=10_000, refill=1_000))
+    subject.meters.declare(limited(tpm=10_000, refill=1_000))
     subject.clock.seconds += 1
     assert await subject.level(SMALL) == 1_000
 
-    await subject.admission.declare(limited(tpm=500, refill=1))
+    subject.meters.declare(limited(tpm=500, refill=1))
 
     assert await subject.level(SMALL) == 495
 
@@ -231,8 +231,8 @@ async def test_a_limit_that_is_raised_or_lowered_counts_from_the_next_call(subje
 async def test_a_worker_that_has_not_heard_of_new_limits_does_not_bring_the_old_ones_back(subject: Subject) -> None:
     wide, narrow, narrower = SMALL, limited(tpm=500, refill=1), limited(tpm=100, refill=1)
     await subject.lease(wide, demand(0))
-    await subject.admission.declare(narrow)
-    await subject.admission.declare(narrower)
+    subject.meters.declare(narrow)
+    subject.meters.declare(narrower)
     for stale in (wide, narrow):
         await subject.admission.admit(stale, demand(0))
         state = await subject.read(narrower)
@@ -250,7 +250,7 @@ async def test_a_worker_that_has_not_heard_of_new_limits_does_not_bring_the_old_
 
 async def test_limits_that_nobody_replaced_are_believed_at_once(subject: Subject) -> None:
     await subject.lease(SMALL, demand(0))
-    await subject.admission.declare(limited(tpm=500, refill=1))
+    subject.meters.declare(limited(tpm=500, refill=1))
     other = limited(tpm=700, refill=1)
     await subject.admission.admit(other, demand(0))
 

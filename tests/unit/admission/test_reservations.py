@@ -53,7 +53,7 @@ async def test_a_call_takes_the_place_of_what_was_set_aside_for_it(subject: Subj
 
 
 async def test_a_call_that_comes_late_takes_its_tokens_from_a_bucket_that_is_full_by_then(subject: Subject) -> None:
-    await subject.admission.declare(SMALL)
+    subject.meters.declare(SMALL)
     name = await subject.set_aside(SMALL, tokens=299, seconds=100)
     subject.clock.seconds += 60
     assert await subject.level(SMALL) == SIZE

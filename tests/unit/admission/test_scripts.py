@@ -19,6 +19,7 @@ from tasks.contract import FailureCode, TokenUsage
 from tests.support import ManualClock
 from tests.unit.admission.conftest import FETCH, demand, limited, used
 from workers.admission import Health, Observation, Reason, RedisAdmission, Refusal, learning, memory, meter
+from workers.admission.control import Meters
 from workers.admission.keys import keys_of, meter_keys
 from workers.alerts import MemoryAlerts
 from workers.embedded.valkey import EmbeddedValkey
@@ -46,9 +47,10 @@ def admission(client: "redis.asyncio.Redis") -> RedisAdmission:
     return RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=60)
 
 
-async def exercise(admission: RedisAdmission, client: "redis.asyncio.Redis") -> None:
+async def exercise(admission: RedisAdmission, client: "redis.asyncio.Redis", commands: redis.Redis) -> None:
     """Everything once."""
-    await admission.declare(EFFECTIVE)
+    meters = Meters(commands)
+    meters.declare(EFFECTIVE)
     fetch = await client.script_load(FETCH)
     await client.evalsha(fetch, 3, *keys_of(EFFECTIVE), time.time(), 10, 10, 1, "job", 30)
     await client.evalsha(fetch, 3, *keys_of(EFFECTIVE), time.time(), 10, 10, 1, "late", 0)
@@ -60,21 +62,21 @@ async def exercise(admission: RedisAdmission, client: "redis.asyncio.Redis") -> 
         await admission.hold_back(EFFECTIVE, reason=reason, seconds=1, code=FailureCode.CREDENTIAL_REJECTED)
         await admission.let_go(EFFECTIVE, reason=reason)
     await admission.release(EFFECTIVE, reservation="another")
-    await admission.declare(limited(tpm=5, refill=1, model=EFFECTIVE.connection.model))
+    meters.declare(limited(tpm=5, refill=1, model=EFFECTIVE.connection.model))
     await admission.read(EFFECTIVE)
-    await admission.trust(EFFECTIVE)
-    await admission.reset(EFFECTIVE)
+    meters.trust(EFFECTIVE)
+    meters.reset(EFFECTIVE)
 
 
 async def test_scripts_touch_declared_keys_only_and_these_lie_in_one_slot(
     valkey: EmbeddedValkey, client: "redis.asyncio.Redis", admission: RedisAdmission, valkey_client: redis.Redis
 ) -> None:
     # The server knows the scripts by now: what the monitor shows is the digest, keys and arguments.
-    await exercise(admission, client)
+    await exercise(admission, client, valkey_client)
     await client.delete(*[key async for key in client.scan_iter("byom:*")])
     seen: list[tuple[bool, list[str]]] = []
     with valkey_client.monitor() as monitor:  # type: ignore[no-untyped-call]  # it has no annotations
-        await exercise(admission, client)
+        await exercise(admission, client, valkey_client)
         await client.echo("the end")
         for command in monitor.listen():
             if "the end" in command["command"]:
@@ -93,13 +95,53 @@ async def test_scripts_touch_declared_keys_only_and_these_lie_in_one_slot(
     assert touched > {"HMGET", "HSET", "ZADD", "ZREM", "ZRANGEBYSCORE", "HINCRBY", "EXPIRE"}
 
 
-async def test_every_key_goes_away_some_time(admission: RedisAdmission, client: "redis.asyncio.Redis") -> None:
-    await exercise(admission, client)
+async def test_every_key_goes_away_some_time(
+    admission: RedisAdmission, client: "redis.asyncio.Redis", valkey_client: redis.Redis
+) -> None:
+    await exercise(admission, client, valkey_client)
     await admission.admit(limited(project="initech"), demand(5, price=1))
 
     keys = [key async for key in client.scan_iter("byom:*")]
     assert len(keys) >= 11
     assert [key for key in keys if await client.ttl(key) < 0] == []
+
+
+async def test_leases_get_a_lifetime_when_the_first_one_comes_and_hourly_from_then_on(
+    admission: RedisAdmission, client: "redis.asyncio.Redis"
+) -> None:
+    fetch, now = await client.script_load(FETCH), time.time() // 3_600 * 3_600
+    keys = keys_of(EFFECTIVE)[1:]
+
+    async def lifetimes(after: int, lease: str) -> list[int]:
+        """Seconds of both keys, each set to one before a lease is taken."""
+        for key in keys:
+            await client.expire(key, 1_000)
+        await client.evalsha(fetch, 3, *keys_of(EFFECTIVE), now + after, 10, 10, 1, lease, 86_400)
+        return [await client.ttl(key) for key in keys]
+
+    assert min(await lifetimes(0, "first")) > 1_000
+    assert max(await lifetimes(60, "second")) <= 1_000
+    assert min(await lifetimes(3_600, "third")) > 1_000
+    for lease in ("first", "second", "third"):
+        await admission.release(EFFECTIVE, reservation=lease)
+    assert min(await lifetimes(3_660, "fourth")) > 1_000
+    # The only one there is makes place for another.
+    assert not isinstance(await admission.admit(EFFECTIVE, demand(10), reservation="fourth"), Refusal)
+    assert min([await client.ttl(key) for key in keys]) > 1_000
+
+
+async def test_a_code_that_only_newer_workers_know_stops_nobody_from_reading_the_meter(
+    admission: RedisAdmission, client: "redis.asyncio.Redis"
+) -> None:
+    state, *_ = keys_of(EFFECTIVE)
+    await client.hset(state, "holds", f"credential {time.time() + 60} moon_in_the_way\n")
+
+    refusal = await admission.admit(EFFECTIVE, demand(1))
+    read = await admission.read(EFFECTIVE)
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.code) == (Reason.CREDENTIAL, None)
+    assert (read.blocked_by, read.blocked_code) == (Reason.CREDENTIAL, None)
 
 
 async def test_time_is_the_servers(admission: RedisAdmission) -> None:

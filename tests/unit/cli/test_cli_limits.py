@@ -17,8 +17,9 @@ from config.connections import (
     save_project,
 )
 from config.store import FileStore
+from tasks.contract import TokenUsage
 from tests.unit.cli.conftest import Byom
-from workers.admission import Demand, RedisAdmission, Refusal
+from workers.admission import Demand, Observation, RedisAdmission, Refusal
 from workers.alerts import MemoryAlerts
 from workers.embedded.valkey import EmbeddedValkey
 
@@ -163,6 +164,36 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
     assert list(store.list("/byom")) == before
 
 
+async def _refused(admission: RedisAdmission, effective: EffectiveConnection) -> None:
+    """A call for which the vendor refuses leave: the meter learns less than is declared, and waits."""
+    lease = await admission.admit(effective, CALL)
+    assert not isinstance(lease, Refusal)
+    await lease.settle(Observation(usage=TokenUsage(), rate_limited=True, retry_after=600))
+
+
+@pytest.mark.parametrize("words", [("--project", "acme"), ("--account", "corp")], ids=["project", "account"])
+def test_what_was_learned_and_what_holds_back_is_forgotten_on_request(
+    limits: Callable[..., Any], valkey: EmbeddedValkey, store: FileStore, words: tuple[str, ...]
+) -> None:
+    ask(valkey, lambda admission: _refused(admission, link(store)))
+    [before] = shown(limits, "--project", "acme")
+
+    result = limits("reset", *words, "--connection", "primary", "--json")
+
+    [after] = shown(limits, "--project", "acme")
+    assert json.loads(result.stdout)["meter"] == link(store).key
+    assert (before["blocked_by"], after["blocked_by"]) == ("retry_after", None)
+    assert before["tokens"]["learned_per_minute"] < 6_000 == after["tokens"]["learned_per_minute"]
+    assert "Reset what was learned" in limits("reset", *words, "--connection", "primary").stdout
+
+
+def test_limits_of_a_connection_that_is_not_there_are_not_reset(limits: Callable[..., Any]) -> None:
+    result = limits("reset", "--account", "corp", "--connection", "own")
+
+    assert result.exit_code == 2
+    assert "has no connection 'own'" in result.stderr
+
+
 def test_without_redis_the_limit_is_saved_and_the_command_says_who_does_not_know(
     limits: Callable[..., Any], byom: Byom, store: FileStore
 ) -> None:
@@ -173,3 +204,4 @@ def test_without_redis_the_limit_is_saved_and_the_command_says_who_does_not_know
     assert "does not answer" in result.stderr
     assert link(store).connection.tpm_capacity == 60
     assert byom(*away, "show").exit_code == 3
+    assert byom(*away, "reset", "--project", "acme", "--connection", "primary").exit_code == 3

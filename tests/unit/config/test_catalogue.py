@@ -78,5 +78,4 @@ def test_an_unlisted_model_that_is_taken_gets_conservative_facts(
     facts = load_catalogue().find(provider, "my-model", unverified=unverified)
     assert not facts.verified
     assert facts.reasoning is ReasoningOff.UNKNOWN
-    assert not facts.sampling
     assert not facts.explicit_cache

@@ -63,7 +63,7 @@ def test_what_differs_in_the_target_stays_unless_it_is_to_be_replaced(source: Fi
     target.put("/byom/projects/third/profile", SecretStr("{}"), secure=False)
 
     [kept] = [one for one in copy(source, target) if one.path == SECRET]
-    assert kept == Copied(path=SECRET, secure=True, outcome=Outcome.DIFFERS)
+    assert kept == Copied(path=SECRET, outcome=Outcome.DIFFERS)
     assert contents(target)[SECRET] == (SecretStr("sk-newer"), True)
 
     [replaced] = [one for one in copy(source, target, overwrite=True) if one.path == SECRET]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.families.instructions import GRAPHITI, instruction_tokens
 from tasks.contract import LIMITS, ExtractionJob
+from tests.portable import MAX_DEPTH, lint
 from tests.unit.extraction.test_extraction_prompt import FORGERIES
 from workers.extraction import (
     MOST_EPISODES,
@@ -37,7 +38,6 @@ from workers.extraction.instructions import (
 )
 from workers.extraction.packs import together
 from workers.extraction.plan import LEAST_OUTPUT
-from workers.extraction.portable import MAX_DEPTH, lint
 from workers.extraction.schema import PACKED_SCHEMA, PACKED_SCHEMA_NAME, SCHEMA
 
 #: What each version says. Add a line for a new `PACKED_PROMPT_VERSION`; never change one that was released.

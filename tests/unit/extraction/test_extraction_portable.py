@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from workers.extraction.portable import lint
+from tests.portable import lint
 from workers.extraction.schema import SCHEMA, SCHEMA_NAME, RawEntity, RawFact
 
 STRING = {"type": "string"}

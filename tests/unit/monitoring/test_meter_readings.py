@@ -66,7 +66,6 @@ def as_admission_says(state: MeterState, tenant: str) -> MeterReading:
         breaker_code=state.breaker_code.value if state.breaker_code else None,
         blocked_until=state.blocked_until,
         blocked_by=state.blocked_by.value if state.blocked_by else None,
-        estimate_error=state.estimate_error,
     )
 
 

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from workers.providers.delays import MAX_DELAY, vendor_delay
+from workers.providers.rate_limits import ANTHROPIC_HEADERS, OPENAI_HEADERS, LimitHeaders
 
 _NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -42,9 +43,9 @@ def test_googles_retry_info(info: object, delay: float | None) -> None:
 
 def test_a_header_beats_retry_info_which_beats_a_reset() -> None:
     reset = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "9s"}
-    assert vendor_delay({"retry-after": "1", **reset}, limited=True, retry_info="2s", now=_NOW) == 1
-    assert vendor_delay(reset, limited=True, retry_info="2s", now=_NOW) == 2
-    assert vendor_delay(reset, limited=True, now=_NOW) == 9
+    assert vendor_delay({"retry-after": "1", **reset}, used_up=OPENAI_HEADERS, retry_info="2s", now=_NOW) == 1
+    assert vendor_delay(reset, used_up=OPENAI_HEADERS, retry_info="2s", now=_NOW) == 2
+    assert vendor_delay(reset, used_up=OPENAI_HEADERS, now=_NOW) == 9
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,49 @@ def test_a_header_beats_retry_info_which_beats_a_reset() -> None:
     ],
 )
 def test_resets_speak_only_of_a_rate_limit(headers: dict[str, str], delay: float | None) -> None:
-    assert vendor_delay(headers, limited=True, now=_NOW) == delay
-    assert vendor_delay(headers, limited=False, now=_NOW) is None
+    known = ANTHROPIC_HEADERS if "anthropic" in next(iter(headers)) else OPENAI_HEADERS
+    assert vendor_delay(headers, used_up=known, now=_NOW) == delay
+    assert vendor_delay(headers, now=_NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("reset", "delay"),
+    [
+        ("1s", 1),
+        ("2ms", 0.002),
+        ("8.64s", 8.64),
+        ("1h2m3.5s", 3_723.5),
+        ("24h0m0s", MAX_DELAY),
+        ("25h", MAX_DELAY),
+        ("1e400", MAX_DELAY),
+        ("30", 30),
+        ("0s", None),
+        ("0", None),
+        ("2026-11-23T12:00:05Z", 5),
+        ("2026-11-25T12:00:00Z", MAX_DELAY),
+        *(
+            (nonsense, None)
+            for nonsense in ("", "NaN", "nan", "-inf", "-7", "-1s", "soon", "1s!", "2026-13-01T00:00:00Z")
+        ),
+        *((passed, None) for passed in ("2026-11-23T11:59:59Z", "0001-01-01T00:00:00+23:59")),
+    ],
+)
+@pytest.mark.parametrize("known", [OPENAI_HEADERS, ANTHROPIC_HEADERS], ids=["openai", "anthropic"])
+def test_resets_in_all_their_spellings(known: LimitHeaders, reset: str, delay: float | None) -> None:
+    _, remaining, name = known["tokens"]
+    assert vendor_delay({remaining: "0", name: reset}, used_up=known, now=_NOW) == delay
+
+
+def test_resets_of_a_vendor_that_names_its_limits_otherwise_are_not_looked_for() -> None:
+    _, remaining, name = OPENAI_HEADERS["tokens"]
+    assert vendor_delay({remaining: "0", name: "9s"}, used_up=ANTHROPIC_HEADERS, now=_NOW) is None
+
+
+def test_instants_of_resets_are_measured_against_the_responses_own_clock() -> None:
+    _, remaining, name = ANTHROPIC_HEADERS["tokens"]
+    headers = {remaining: "0", name: "2026-11-23T12:00:02Z"}
+    assert vendor_delay(headers, used_up=ANTHROPIC_HEADERS) is None
+    assert vendor_delay({**headers, "date": "Mon, 23 Nov 2026 12:00:00 GMT"}, used_up=ANTHROPIC_HEADERS) == 2
 
 
 def test_dates_are_measured_against_the_responses_own_clock() -> None:

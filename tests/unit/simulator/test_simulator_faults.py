@@ -300,3 +300,19 @@ def test_rules_that_make_no_sense_are_refused_without_repeating_them(rule: dict[
         FaultRule.model_validate(rule)
 
     assert "sk-not" not in str(caught.value)
+
+
+async def test_a_torn_answer_breaks_off_in_its_middle_and_is_billed_without_being_delivered(
+    simulator: Simulator, account: Account
+) -> None:
+    simulator.add_fault(FaultRule(kind=Injection.TORN, count=1))
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await ask(simulator, key=account.key.get_secret_value())
+    assert (await ask(simulator, key=account.key.get_secret_value()))[0] == 200
+    books = simulator.books()
+    assert [(entry.fault, entry.served, entry.delivered) for entry in books.entries] == [
+        ("torn", True, False),
+        (None, True, True),
+    ]
+    assert books.billed.total > books.received.total > 0

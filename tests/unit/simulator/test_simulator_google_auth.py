@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth import crypt, jwt
 from pydantic import SecretStr
 
-from workers.embedded.simulator import Account, KeyState, Latency, Options, Simulator
+from workers.embedded.simulator import Account, FaultRule, Injection, KeyState, Latency, Options, Simulator
 from workers.embedded.simulator.exchange import Reason, Rejection
 from workers.embedded.simulator.wire.google_accounts import simulated_key_file
 from workers.embedded.simulator.wire.google_oauth import LIFETIME, AccessTokens
@@ -173,6 +173,29 @@ def test_a_token_ends_when_it_said_it_would() -> None:
     with pytest.raises(Rejection) as refused:
         tokens.owner(token)
     assert refused.value.reason is Reason.EXPIRED_KEY
+
+
+async def test_an_account_may_be_lent_tokens_for_less_and_they_may_be_taken_back(
+    simulator: Simulator, http: httpx.AsyncClient
+) -> None:
+    simulator.put_account(Account(key=SecretStr(EMAIL), lends_for=60, revokes_after=0.001))
+    body = (await ask(http, assertion()))[1]
+
+    assert body["expires_in"] == 60
+    assert await call(http, body["access_token"]) == (401, "ACCESS_TOKEN_EXPIRED")
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [(Injection.MALFORMED, 0.5), (Injection.EMPTY, 0.0), (Injection.TRUNCATED, 0.5)]
+)
+async def test_a_spoilt_answer_gives_no_token(
+    simulator: Simulator, http: httpx.AsyncClient, kind: Injection, left: float
+) -> None:
+    form = {"grant_type": _GRANT, "assertion": assertion()}
+    whole = len((await http.post("/oauth2/token", data=form)).content)
+    simulator.add_fault(FaultRule(kind=kind, prefix="/oauth2/"))
+
+    assert len((await http.post("/oauth2/token", data=form)).content) == int(whole * left)
 
 
 def test_a_simulator_that_was_started_anew_does_not_know_the_tokens_of_the_one_before() -> None:

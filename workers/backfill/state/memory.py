@@ -97,7 +97,6 @@ class MemoryState:
             sums=dict(kept.sums),
             sink=kept.sink,
             driver=kept.driver if left > 0 else None,
-            driver_seconds=max(0.0, left),
             changed_at=kept.changed_at,
             ended_at=kept.ended_at,
         )

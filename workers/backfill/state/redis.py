@@ -151,7 +151,6 @@ class RedisState:
             sums={name.removeprefix("n:"): int(value) for name, value in fields.items() if name.startswith("n:")},
             sink=fields["sink"],
             driver=fields.get("driver") if left > 0 else None,
-            driver_seconds=max(0.0, left),
             changed_at=_moment(fields["changed"]),
             ended_at=_moment(fields["ended"]) if "ended" in fields else None,
         )

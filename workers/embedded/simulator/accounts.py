@@ -57,6 +57,10 @@ class Account(BaseModel):
     charge: Charge = Charge.ACTUAL
     #: Whether limits are enforced; otherwise they are only watched.
     enforce: bool = True
+    #: Seconds that access tokens and sessions hold that this account asks for; absent means as long as the vendor's do.
+    lends_for: Annotated[int, Field(ge=1)] | None = None
+    #: Seconds after which they are refused all the same, as when their owner takes them back; absent means never.
+    revokes_after: Annotated[float, Field(gt=0)] | None = None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -28,7 +28,7 @@ from workers.embedded.simulator.exchange import (
     Rejection,
     Usage,
 )
-from workers.embedded.simulator.faults import AFTER_THE_MODEL, FaultRule, Faults, Injection, spoil
+from workers.embedded.simulator.faults import AFTER_THE_MODEL, FaultRule, Faults, Injection, spoil, spoil_body
 from workers.embedded.simulator.meter import Meter, Reading
 from workers.embedded.simulator.prompt_cache import PromptCache
 from workers.embedded.simulator.tokens import count, cut
@@ -188,6 +188,9 @@ class Core:
         outgoing = exchange.mount.wire.look_up(exchange.incoming, account)
         exchange.entry.status = outgoing.status
         self.books.write(exchange.entry)
+        if rule is not None:
+            await self._wait(rule.seconds or 0.0)
+            outgoing = replace(outgoing, body=spoil_body(rule.kind, outgoing.body))
         return outgoing
 
     async def _batch(self, exchange: _Exchange, account: Account) -> Outgoing:
@@ -207,8 +210,9 @@ class Core:
         if struck and rule is not None:
             return await self._interrupt(exchange, rule, None)
         self._book(exchange.entry, outgoing.status, None)
-        for entry in delivered:
-            self.books.deliver(entry)
+        if rule is None or rule.kind is not Injection.TORN:
+            for entry in delivered:
+                self.books.deliver(entry)
         return outgoing
 
     def _answer_one(self, wire: Wire, vendor: str, incoming: Incoming, batch: Batch, asked: Asked) -> Came:

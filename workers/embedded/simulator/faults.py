@@ -35,6 +35,8 @@ class Injection(StrEnum):
     HTML = "html"
     #: JSON that does not fit the schema.
     WRONG_SCHEMA = "wrong_schema"
+    #: The response says how long it is, and breaks off in the middle.
+    TORN = "torn"
     #: Of an answer about several episodes, the part of the first does not fit the schema; others are as they should be.
     SPOILED_PART = "spoiled_part"
 
@@ -49,6 +51,7 @@ AFTER_THE_MODEL = frozenset(
         Injection.EMPTY,
         Injection.WRONG_SCHEMA,
         Injection.SPOILED_PART,
+        Injection.TORN,
     }
 )
 
@@ -153,6 +156,19 @@ def spoil(kind: Injection, text: str) -> tuple[str, Finish]:
             return _without_first_part(text), Finish.STOP
         case _:
             return _INSTEAD.get(kind, (text, Finish.STOP))
+
+
+def spoil_body(kind: Injection, body: bytes) -> bytes:
+    """What becomes of the body of a response that no model wrote."""
+    match kind:
+        case Injection.TRUNCATED | Injection.MALFORMED:
+            return body[: len(body) // 2]
+        case Injection.EMPTY:
+            return b""
+        case Injection.WRONG_SCHEMA:
+            return _INSTEAD[kind][0].encode()
+        case _:
+            return body
 
 
 def _without_first_part(text: str) -> str:

@@ -178,6 +178,8 @@ class Simulator:
 
     async def _deliver(self, request: web.BaseRequest, outgoing: Outgoing, entry: Entry) -> web.StreamResponse:
         """Send the response here rather than by returning it, to know that it went out."""
+        if entry.fault == Injection.TORN:
+            return await _tear(request, outgoing)
         response = _response(outgoing)
         await response.prepare(request)
         await response.write_eof()
@@ -206,6 +208,15 @@ def _response(outgoing: Outgoing) -> web.Response:
     return web.Response(
         status=outgoing.status, body=outgoing.body, headers=outgoing.headers, content_type=outgoing.content_type
     )
+
+
+async def _tear(request: web.BaseRequest, outgoing: Outgoing) -> web.StreamResponse:
+    """Send half of a response and end the connection."""
+    response = web.StreamResponse(status=outgoing.status, headers=outgoing.headers)
+    response.content_type, response.content_length = outgoing.content_type, len(outgoing.body)
+    await response.prepare(request)
+    await response.write(outgoing.body[: len(outgoing.body) // 2])
+    return _break(request, Injection.TORN)
 
 
 def _break(request: web.BaseRequest, kind: Injection) -> web.StreamResponse:

@@ -17,7 +17,6 @@ class Step:
     #: Records that are new in the database, and those that were there already.
     new: int
     known: int
-    cursor: Cursor
     gap: Gap | None
     #: Records that were dropped from the stream before it was ever read.
     before_first: int
@@ -41,6 +40,4 @@ def sync(stream: RecordStream, database: Database, *, batch: int = BATCH) -> Ite
             written = database.write(RECORDS_KEY, read, before=before)
         except CursorMoved:
             continue
-        yield Step(
-            new=written.new, known=written.known, cursor=read.cursor, gap=read.gap, before_first=read.before_first
-        )
+        yield Step(new=written.new, known=written.known, gap=read.gap, before_first=read.before_first)

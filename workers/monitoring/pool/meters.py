@@ -90,8 +90,6 @@ class MeterReading:
     #: Until when nobody is admitted, and why.
     blocked_until: datetime | None = None
     blocked_by: str | None = None
-    #: How much more was set aside than used, as a share of what was used; moving average.
-    estimate_error: float | None = None
 
 
 class MeterBoard(Protocol):

@@ -6,15 +6,13 @@ are kept. A meter is there from its first call on, and forgotten a month after i
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import redis
 
-from workers.admission.base import Reason
 from workers.admission.keys import meter_keys
 from workers.admission.redis import script
+from workers.admission.state import Figures, MeterState, meter_state
 from workers.monitoring.pool.meters import Limit, MeterReading
 
 #: Names of meters as keys of their state.
@@ -25,13 +23,6 @@ _KEY = re.compile(r"byom:\{(?P<tenant>[^}]+)\}:meter:(?P<meter>.+)", re.DOTALL)
 _LEAST, _MOST, _TIMES = 1.0, 60.0, 50
 #: Keys that one step of that looks at, and meters that are read in one round trip.
 _STEP, _AT_ONCE = 1_000, 200
-
-#: Level, name on the page, and prefix of what was declared.
-_LIMITS = (
-    ("tokens", "tokens", "tpm"),
-    ("output_tokens", "output tokens", "output_tpm"),
-    ("requests", "requests", "rpm"),
-)
 
 
 class RedisMeters:
@@ -54,7 +45,10 @@ class RedisMeters:
                 for tenant, meter in some:
                     self._read(keys=meter_keys(tenant, meter), args=[""], client=pipeline)
                 answers = pipeline.execute()
-            readings += [_reading(*name, answer) for name, answer in zip(some, answers, strict=True)]
+            readings += [
+                _reading(tenant, meter_state(meter, Figures.of(answer)))
+                for (tenant, meter), answer in zip(some, answers, strict=True)
+            ]
         return readings
 
     def _known(self) -> Sequence[tuple[str, str]]:
@@ -73,53 +67,29 @@ class RedisMeters:
                 yield found["tenant"], found["meter"]
 
 
-def _reading(tenant: str, meter: str, answer: Sequence[Any]) -> MeterReading:
-    """What `read.lua` answers, in words."""
-    now, pairs, buckets, share, in_flight = answer[:5]
-    fields = {name.decode(): value.decode() for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
-    levels = {
-        buckets[at].decode(): [float(value) for value in buckets[at + 1 : at + 4]] for at in range(0, len(buckets), 4)
-    }
-    blocked_until, blocked_by = _block(fields, float(now))
-    code = fields.get("breaker_code", "-")
+def _reading(tenant: str, state: MeterState) -> MeterReading:
+    """What admission says of a meter, as Flower shows it."""
+    buckets = {"tokens": state.tokens, "output tokens": state.output_tokens, "requests": state.requests}
     return MeterReading(
         tenant=tenant,
-        meter=meter,
+        meter=state.meter,
         limits=[
             Limit(
                 name=name,
-                capacity=float(fields[f"{prefix}_capacity"]),
-                per_minute=float(fields[f"{prefix}_refill"]) * 60,
-                level=levels[level][0],
-                learned_capacity=levels[level][1],
-                learned_per_minute=levels[level][2] * float(share) * 60,
+                capacity=bucket.capacity,
+                per_minute=bucket.per_minute,
+                level=bucket.level,
+                learned_capacity=bucket.learned_capacity,
+                learned_per_minute=bucket.learned_per_minute,
             )
-            for level, name, prefix in _LIMITS
-            if level in levels
+            for name, bucket in buckets.items()
+            if bucket is not None
         ],
-        in_flight=int(float(in_flight)),
-        max_concurrency=int(float(fields["max_concurrency"])) if "max_concurrency" in fields else None,
-        breaker=fields.get("breaker", "closed"),
-        breaker_since=_instant(fields["breaker_since"]) if "breaker_since" in fields else None,
-        breaker_code=None if code == "-" else code,
-        blocked_until=blocked_until,
-        blocked_by=blocked_by,
-        estimate_error=float(fields["error"]) if "error" in fields else None,
+        in_flight=state.in_flight,
+        max_concurrency=state.max_concurrency,
+        breaker=state.breaker.value,
+        breaker_since=state.breaker_since,
+        breaker_code=state.breaker_code.value if state.breaker_code else None,
+        blocked_until=state.blocked_until,
+        blocked_by=state.blocked_by.value if state.blocked_by else None,
     )
-
-
-def _block(fields: Mapping[str, str], now: float) -> tuple[datetime | None, str | None]:
-    """Until when nobody is admitted and why, in the order in which admission looks."""
-    holds = [line.split(" ") for line in fields.get("holds", "").splitlines()]
-    blocks = [(float(end), reason) for reason, end, _ in holds]
-    blocks.append((float(fields.get("blocked_until", 0)), Reason.RETRY_AFTER.value))
-    if fields.get("breaker") == "open":
-        blocks.append((float(fields["breaker_until"]), Reason.BREAKER.value))
-    standing = [block for block in blocks if block[0] > now]
-    if not standing:
-        return None, None
-    return _instant(max(end for end, _ in standing)), standing[0][1]
-
-
-def _instant(seconds: float | str) -> datetime:
-    return datetime.fromtimestamp(float(seconds), UTC)

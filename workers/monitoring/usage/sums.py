@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-#: Stands where a record has no value.
-NONE = "-"
-
 
 class Combination(NamedTuple):
     """Whose attempts, and of what; the dimensions that tables are made by."""
@@ -96,9 +93,8 @@ class Hourly(Protocol[Kind]):
         """The same added up, which takes less time than to read them one by one."""
 
 
-#: All attempts; and those that failed, by cause.
+#: All attempts.
 HourlyUsage = Hourly[Combination]
-HourlyFailures = Hourly[FailedKind]
 
 
 def added_up(tables: Iterable[Mapping[Kind, Sums]]) -> Mapping[Kind, Sums]:

@@ -66,8 +66,6 @@ class Findings:
 
     entities: tuple[dict[str, Any], ...] = ()
     facts: tuple[dict[str, Any], ...] = ()
-    #: When the passage was written.
-    reference: str = ""
     #: Of a prompt about several episodes: what each says, by its key.
     parts: Mapping[str, "Findings"] = field(default_factory=dict)
 
@@ -110,8 +108,7 @@ def extract(passage: Passage) -> Findings:
         {"name": name, "type": _type(kind, passage.types), "summary": _summary(notes.said[name])}
         for name, kind in notes.kinds.items()
     )
-    reference = passage.reference.isoformat() if passage.reference else ""
-    return Findings(entities=entities, facts=tuple(notes.facts), reference=reference)
+    return Findings(entities=entities, facts=tuple(notes.facts))
 
 
 def _sentences(text: str) -> Iterator[str]:

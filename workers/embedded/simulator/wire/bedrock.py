@@ -22,6 +22,7 @@ from workers.embedded.simulator.exchange import (
 from workers.embedded.simulator.meter import Reading
 from workers.embedded.simulator.tokens import count
 from workers.embedded.simulator.wire.aws_signature import Resolver, resolve_simulated, verify
+from workers.embedded.simulator.wire.aws_sts import Sessions
 from workers.embedded.simulator.wire.base import Operation, Route
 from workers.embedded.simulator.wire.bedrock_errors import error_of, json_response
 from workers.embedded.simulator.wire.bedrock_request import Block, ConverseRequest, ToolSpec
@@ -48,19 +49,29 @@ class BedrockConverse:
     Args:
         resolve: finds the owner of an access key; by default every id has an owner, and `simulated_secret` is its
             secret.
+        sessions: those that roles are lent; without them `resolve` is asked for the owners of all keys.
         now: what signatures are dated by.
     """
 
     routes = (Route(method="POST", path="/model/{model}/converse", operation=Operation.ANSWER),)
     needs_key = True
 
-    def __init__(self, *, resolve: Resolver = resolve_simulated, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        *,
+        resolve: Resolver = resolve_simulated,
+        sessions: Sessions | None = None,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
         self._resolve = resolve
+        self._sessions = sessions
         self._now = now
 
     def credential(self, incoming: Incoming) -> str | None:
         """The account that signed; its signature is recomputed from the bytes that came."""
-        return verify(incoming, resolve=self._resolve, service="bedrock", now=self._now())
+        token = incoming.headers.get("x-amz-security-token")
+        resolve = self._resolve if token is None or self._sessions is None else self._sessions.resolver(token)
+        return verify(incoming, resolve=resolve, service="bedrock", now=self._now())
 
     def parse(self, incoming: Incoming) -> Question:
         """What a request asks."""
@@ -121,7 +132,7 @@ class BedrockConverse:
 
     def headers(self, receipt: Receipt, reading: Reading | None, seconds: float) -> Mapping[str, str]:  # noqa: ARG002 - the interface's
         """An id; this vendor says nothing of its limits."""
-        return {"x-amzn-requestid": receipt.request_id.removeprefix("req_")}
+        return {"x-amzn-requestid": receipt.request_id}
 
 
 def _bad(message: str) -> Rejection:

@@ -1,9 +1,5 @@
 """Google's token endpoint, `POST /token`, and the access tokens that it gives."""
 
-import base64
-import hashlib
-import hmac
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
@@ -14,10 +10,12 @@ from workers.embedded.simulator.meter import Reading
 from workers.embedded.simulator.wire.base import Operation, Route
 from workers.embedded.simulator.wire.google_accounts import verify_assertion
 from workers.embedded.simulator.wire.google_errors import json_response
+from workers.embedded.simulator.wire.lent import Lent
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_PREFIX = "ya29.simulated"
-#: Seconds that a token holds.
+#: What all tokens begin with.
+TOKEN_PREFIX = "ya29.simulated"  # noqa: S105 - no token, but what tokens begin with
+#: Seconds that a token holds, unless its account says otherwise.
 LIFETIME = 3_599
 
 #: Status, code and words of each reason; all others are invalid requests.
@@ -36,35 +34,15 @@ _ERRORS: Mapping[Reason, tuple[int, str, str]] = {
 _INVALID = (400, "invalid_request", "Required parameter is missing: grant_type")
 
 
-class AccessTokens:
-    """Gives and checks access tokens. Nothing is stored: a token says whose it is and until when, under a seal."""
+class AccessTokens(Lent):
+    """Gives and checks access tokens of service accounts."""
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
-        self.now = now
-        self._seal = secrets.token_bytes(32)
+        super().__init__(TOKEN_PREFIX, now=now)
 
-    def give(self, email: str) -> str:
+    def give(self, email: str, *, seconds: float = LIFETIME) -> str:
         """A token of a service account."""
-        said = base64.urlsafe_b64encode(f"{self.now() + LIFETIME:.0f} {email}".encode()).decode()
-        return f"{_PREFIX}.{said}.{self._sealed(said)}"
-
-    def owner(self, token: str) -> str:
-        """Whose token it is.
-
-        Raises:
-            Rejection: this server gave no such token, or it has expired.
-        """
-        head, _, seal = token.rpartition(".")
-        said = head.removeprefix(f"{_PREFIX}.")
-        if not hmac.compare_digest(seal.encode(errors="replace"), self._sealed(said).encode()):
-            raise Rejection(Reason.WRONG_KEY)
-        expires, email = base64.urlsafe_b64decode(said).decode().split(" ", 1)
-        if float(expires) <= self.now():
-            raise Rejection(Reason.EXPIRED_KEY)
-        return email
-
-    def _sealed(self, said: str) -> str:
-        return hmac.new(self._seal, said.encode(errors="replace"), hashlib.sha256).hexdigest()
+        return self.lend(email, seconds=seconds)
 
 
 class GoogleOAuth:
@@ -85,8 +63,9 @@ class GoogleOAuth:
 
     def look_up(self, incoming: Incoming, account: Account) -> Outgoing:  # noqa: ARG002 - the interface's
         """An access token."""
-        token = self._tokens.give(account.key.get_secret_value())
-        return json_response(200, {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"})
+        lifetime = account.lends_for or LIFETIME
+        token = self._tokens.give(account.key.get_secret_value(), seconds=account.revokes_after or lifetime)
+        return json_response(200, {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"})
 
     def reject(self, rejection: Rejection, incoming: Incoming) -> Outgoing:  # noqa: ARG002 - the interface's
         """An error of OAuth's: code and description."""
