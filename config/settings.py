@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from config.errors import SettingsError
 from tasks.contract import ProviderKind
-from tasks.contract.fields import IDENTIFIER
+from tasks.contract.fields import Identifier
 from tasks.contract.problems import Problem, problems
 
 _PREFIX = "BYOM_"
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     #: `required`, where a job without one is refused.
     signed_jobs: Literal["off", "optional", "required"] = "off"
     #: The producer in whose name this process signs the jobs that it enqueues; see `byom producer add`.
-    producer_name: Annotated[str, Field(pattern=IDENTIFIER, max_length=128)] | None = None
+    producer_name: Identifier | None = None
     #: The key of that producer.
     producer_key: Annotated[SecretStr, AfterValidator(_signing_key)] | None = None
     #: Workers that may die with a job in hand; the last try is made in a process of the job's own.

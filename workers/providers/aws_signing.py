@@ -1,6 +1,5 @@
 """AWS Signature Version 4, by botocore."""
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+from config.headers import fits_header
 
 
 class AwsKeys(BaseModel):
@@ -24,7 +23,7 @@ class AwsKeys(BaseModel):
     @field_validator("secret_access_key", "session_token")
     @classmethod
     def _check(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not _HEADER_SAFE.fullmatch(secret.get_secret_value()):
+        if secret is not None and not fits_header(secret.get_secret_value()):
             raise ValueError("is empty, or holds spaces, line breaks or characters outside ASCII")
         return secret
 

@@ -1,23 +1,14 @@
 """Lanes as a page shows and steers them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
-from workers.lanes.views import LaneView
+from config.connections.profiles import check_weight
+from workers.lanes.views import LaneView, Pause
 
 #: The classes that lanes come in.
 PRIORITIES = ("live", "backfill")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """Lanes that hand out nothing until they are resumed, whether anything waits in them or not."""
-
-    project: str
-    priority: str
-    #: None: on all queues.
-    queue: str | None
 
 
 class LaneBoard(Protocol):
@@ -83,8 +74,7 @@ class MemoryLanes:
 
     def weight(self, project: str, weight: float) -> None:
         """Give a project its share."""
-        if not 0.001 <= weight <= 1_000:  # noqa: PLR2004 - the bounds of a project's profile
-            raise ValueError("a weight is a number from 0.001 to 1000")
+        check_weight(weight)
         self._lanes = [replace(lane, weight=weight) if lane.project == project else lane for lane in self._lanes]
 
     def _is_paused(self, lane: LaneView) -> bool:
