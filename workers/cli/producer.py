@@ -128,7 +128,7 @@ def rotate(
     """Make a new key. Until the overlap ends both count, so that the producer can change over."""
     settings = load_settings()
     now = datetime.now(UTC)
-    span = now - parse_since(overlap, now=now)
+    span = now - parse_since(overlap, now=now, option="--overlap")
     with _changing(settings, "rotate", name, {"overlap_seconds": span.total_seconds()}) as store:
         producer = rotate_key(store, read_producer(store, name) or _missing(name), now=now, overlap=span)
     if as_json:

@@ -51,7 +51,7 @@ def export(
     now = datetime.now(UTC)
     selection = Selection(
         since=None if since is None else parse_since(since, now=now),
-        until=None if until is None else parse_since(until, now=now),
+        until=None if until is None else parse_since(until, now=now, option="--until"),
         project=project,
     )
     written, gaps = 0, 0

@@ -167,7 +167,7 @@ def rotate(
     """Make a new secret. Until the overlap ends both sign every message, so that receivers can change over."""
     settings, scope = load_settings(), scope_path(project, account)
     now = datetime.now(UTC)
-    span = now - parse_since(overlap, now=now)
+    span = now - parse_since(overlap, now=now, option="--overlap")
     with _changing(settings, "rotate", scope, name, {"overlap_seconds": span.total_seconds()}) as store:
         webhook = rotate_secret(store, _webhook(store, scope, name), now=now, overlap=span)
     if as_json:
