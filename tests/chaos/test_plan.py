@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,10 @@ def test_every_way_of_failing_is_one_that_the_simulator_knows(failure: str) -> N
     (step, *_) = (one for one in drawn(5).steps if one.what is What.PROVIDER)
 
     assert replace(step, failure=failure).rule.prefix in {f"/{vendor}/" for vendor in VENDORS}
+
+
+def test_each_point_is_one_that_a_worker_comes_past() -> None:
+    # Not imported: in a worker it changes what it is to come past.
+    source = Path(__file__).with_name("dying.py").read_text(encoding="utf-8")
+
+    assert [point for point in POINTS if f'"{point}"' not in source] == []
