@@ -43,19 +43,19 @@ class Reach(BaseModel):
         return bool(judged) and all(self.met(value) for value in judged)
 
 
-def at_most(bound: float, *, always: bool = False) -> Reach:
+def at_most(bound: float) -> Reach:
     """No more than that."""
-    return Reach(comparison="≤", bound=bound, always=always)
+    return Reach(comparison="≤", bound=bound)
 
 
-def at_least(bound: float, *, always: bool = False) -> Reach:
+def at_least(bound: float) -> Reach:
     """No less than that."""
-    return Reach(comparison="≥", bound=bound, always=always)
+    return Reach(comparison="≥", bound=bound)
 
 
-def below(bound: float, *, always: bool = False) -> Reach:
+def below(bound: float) -> Reach:
     """Less than that."""
-    return Reach(comparison="<", bound=bound, always=always)
+    return Reach(comparison="<", bound=bound)
 
 
 def exactly(bound: float) -> Reach:

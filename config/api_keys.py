@@ -2,6 +2,7 @@
 
 import re
 
+from config.headers import fits_header
 from config.kinds import KINDS, Kind
 
 #: What was pasted that is no key at all → what to say; the first that fits. `{kind}` is the provider.
@@ -53,7 +54,7 @@ def api_key_problem(text: str, *, kind: Kind, own_server: bool) -> str | None:
     name = kind.provider.value
     if words := next((words for pattern, words in _OTHER_THINGS if pattern.match(text)), None):
         return words.format(kind=name, key=kind.key_words)
-    if not (text.isascii() and text.isprintable() and " " not in text):
+    if not fits_header(text):
         return f"holds spaces, line breaks or unusual characters, which no {name} key has; put the key there alone"
     if own_server:
         return None

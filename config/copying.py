@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from config.connections.paths import split_path
 from config.kms import kms_key_for
 from config.store import Parameter, ParameterStore
 
 #: All that this software keeps lies below it.
 ROOT = "/byom"
-#: Segments of a project's or an account's path: "", byom, projects, <name>.
-_SCOPE_SEGMENTS = 4
 
 
 class Outcome(StrEnum):
@@ -69,7 +68,7 @@ def copy(source: ParameterStore, target: ParameterStore, *, overwrite: bool = Fa
         there = target.get(path)
         outcome = _outcome(parameter, there, overwrite=overwrite)
         if outcome is Outcome.COPIED:
-            scope = "/".join(path.split("/")[:_SCOPE_SEGMENTS])
+            scope, _ = split_path(path)
             target.put(
                 path,
                 parameter.value,

@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from tasks.contract import BACKFILL_TASK, ContractError
 from workers.backfill.task_body import carry_on
 from workers.broker.redaction import ByomTask
-from workers.runtime import runtime
+from workers.process import runtime
 
 
 @shared_task(name=BACKFILL_TASK, bind=True, base=ByomTask, throws=(ContractError,))

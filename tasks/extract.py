@@ -10,7 +10,7 @@ from workers.broker.redaction import ByomTask
 from workers.engine.engine import Outcome
 from workers.engine.routing import Route
 from workers.enqueue.intake import Accepted, Duplicate
-from workers.runtime import runtime
+from workers.process import runtime
 from workers.task.ahead import HANDLED
 from workers.task.arguments import sole_argument
 from workers.task.extraction_body import carry_out, conclude

@@ -6,7 +6,7 @@ from celery import Task, shared_task
 
 from tasks.contract import VERIFY_TASK, ContractError, VerificationRequest
 from workers.broker.redaction import ByomTask
-from workers.runtime import runtime
+from workers.process import runtime
 from workers.task.arguments import sole_argument
 from workers.task.verification_body import carry_out_verification
 from workers.verification import Verification

@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Celery:
 
     def start_runtime(**_options: Any) -> None:
         # Not with the first job: what a worker has to deliver for others does not wait until it gets one.
-        from workers.runtime import runtime  # noqa: PLC0415 - most that ask for the app run no jobs
+        from workers.process import runtime  # noqa: PLC0415 - most that ask for the app run no jobs
 
         runtime()
         if untraced is not None:

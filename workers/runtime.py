@@ -6,18 +6,17 @@ loop and waits.
 """
 
 import asyncio
-import gc
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 import redis
-from celery import Celery, current_app, signals
+from celery import Celery, current_app
 
 from config.catalogue import load_catalogue
 from config.connections import effective_chain
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from config.store import open_store
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused, VerificationRequest
 from workers.admission import RedisAdmission
@@ -67,9 +66,6 @@ _LEASE = 15.0
 #: Seconds that the lease of a call outlives the longest call.
 _LEASE_MARGIN = 10.0
 
-#: New objects that a collection of each generation waits for, in the unit of the one before it.
-_GC_THRESHOLDS = (5_000, 20, 20)
-
 #: Seconds before a job goes back to its queue because Redis or the store is away: no busy loop, no long wait.
 _PAUSE = 1.0
 
@@ -86,6 +82,8 @@ class Runtime:
         self._closing = threading.Event()
         self.tracing = open_tracing(settings, service="byom-worker")
         self._in_hand: set[Future[Outcome]] = set()
+        #: What runs on the loop as long as it does; tasks that nobody refers to may vanish.
+        self._forever: list[asyncio.Task[None]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="byom-loop", daemon=True)
         self._thread.start()
@@ -123,7 +121,7 @@ class Runtime:
         self._events, deliverer = open_events(
             settings, self._client, subscriptions=subscriptions, poster=self._poster, clock=clock
         )
-        self._delivering = asyncio.create_task(deliverer.run_forever())
+        self._run_forever(deliverer.run_forever())
         events = self._events
         limiter = RedisAdmission(
             self._client, alerts=events, lease_seconds=settings.call_timeout + _LEASE_MARGIN, clock=clock
@@ -178,8 +176,8 @@ class Runtime:
             terms=terms_of(settings),
         )
         if looks_after_batches:
-            self._keeping = asyncio.create_task(keeper.run_forever())
-            self._signs = asyncio.create_task(give_signs(own_heart(), settings, self._store, clock))
+            self._run_forever(keeper.run_forever())
+            self._run_forever(give_signs(own_heart(), settings, self._store, clock))
         self._cells = Cells(modules=lambda: sorted(current_app.conf.include), counted=counting(settings))
         self._trials = Trials(self._cells, self._sync_client, max_crashes=settings.max_crashes)
         self._verifier = Verifier(
@@ -202,6 +200,12 @@ class Runtime:
             # A guard reads the store, which must not stop the loop.
             is_for_a_thread=lambda delivery: self.guard.looks_at_all or self._trials.are_due(delivery),
         )
+        self._run_forever(leases.renew_forever())
+        self._run_forever(directory.expire_forever())
+        self._run_forever(self._follower(directory, subscriptions).follow_forever())
+
+    def _follower(self, directory: Directory, subscriptions: Subscriptions) -> Follower:
+        """Hears of changes of the configuration, and drops what was read of it before."""
 
         def changed(change: Change) -> None:
             directory.drop(change.scope, trust=change.trust)
@@ -213,10 +217,10 @@ class Runtime:
             subscriptions.drop_everything()
             self.guard.drop()
 
-        follower = Follower.at(settings.redis_url, changed=changed, unknown=unknown)
-        self._renewal = asyncio.create_task(leases.renew_forever())
-        self._following = asyncio.create_task(follower.follow_forever())
-        self._expiry = asyncio.create_task(directory.expire_forever())
+        return Follower.at(self._settings.redis_url, changed=changed, unknown=unknown)
+
+    def _run_forever(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._forever.append(asyncio.create_task(coroutine))
 
     def _note_signature(self, noted: Noted) -> None:
         """Count what came of a signature, and tell of one that was refused; nobody waits for that."""
@@ -306,7 +310,9 @@ class Runtime:
             BackfillError: it cannot go on.
             redis.RedisError: the broker is away.
         """
-        clients = Clients(settings=self._settings, app=app, store=self._store, client=self._sync_client)
+        clients = Clients(
+            settings=self._settings, app=app, store=self._store, client=self._sync_client, clock=self.clock
+        )
         return slice_of(name, clients, seconds=self._settings.backfill_slice, wait=self._closing.wait)
 
     def abandon(self) -> None:
@@ -350,49 +356,3 @@ class Runtime:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-_lock = threading.Lock()
-_runtime: Runtime | None = None
-
-
-def runtime() -> Runtime:
-    """The runtime of this process, built when the first task needs it."""
-    global _runtime  # noqa: PLW0603 - one per process, like Celery's app
-    with _lock:
-        if _runtime is None:
-            _runtime = Runtime(load_settings())
-            # What start-up made lives as long as the process: the garbage collector need not walk it time and again.
-            gc.collect()
-            gc.freeze()
-            # By default it also walks all calls in flight at every few of them, a tenth of what a call costs; nearly
-            # all that they leave is freed without it.
-            gc.set_threshold(*_GC_THRESHOLDS)
-            signals.worker_shutting_down.connect(_on_worker_shutting_down, weak=False, dispatch_uid="byom.drain")
-            signals.worker_shutdown.connect(_on_worker_shutdown, weak=False, dispatch_uid="byom.runtime")
-        return _runtime
-
-
-def _on_worker_shutting_down(**_options: Any) -> None:
-    """Celery waits for running tasks as long as they take; a deploy does not."""
-    timer = threading.Timer(load_settings().shutdown_timeout, _abandon)
-    timer.daemon = True
-    timer.start()
-
-
-def _abandon() -> None:
-    if _runtime is not None:
-        _runtime.abandon()
-
-
-def _on_worker_shutdown(**_options: Any) -> None:
-    close_runtime()
-
-
-def close_runtime() -> None:
-    """Close the runtime of this process, if it was built."""
-    global _runtime  # noqa: PLW0603 - as above
-    with _lock:
-        if _runtime is not None:
-            _runtime.close()
-            _runtime = None

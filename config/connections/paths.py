@@ -14,6 +14,8 @@ from config.store import join_path
 
 PROJECTS = "/byom/projects"
 ACCOUNTS = "/byom/accounts"
+#: Of the path of a project or account: "", byom, projects, <name>.
+_LEVEL_SEGMENTS = 4
 
 
 def project_path(project: str) -> str:
@@ -32,6 +34,12 @@ def account_path(account: str) -> str:
         StoreError: this cannot be the name of an account.
     """
     return join_path(ACCOUNTS, account)
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """The path of the project or account that a parameter belongs to, and the rest of its own path."""
+    parts = path.split("/")
+    return "/".join(parts[:_LEVEL_SEGMENTS]), "/".join(parts[_LEVEL_SEGMENTS:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What is set for a project or an account as a whole."""
 
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,10 +14,23 @@ from tasks.contract.problems import problems
 
 _P = TypeVar("_P", bound=BaseModel)
 
+#: Bounds of a project's weight.
+LEAST_WEIGHT: Final = 0.001
+MOST_WEIGHT: Final = 1_000
 #: What happens to jobs beyond a spend cap: they wait for the next day or month, or end `failed`.
 OnSpendCap = Literal["wait", "fail"]
 #: USD; in a document a string, so that nothing is rounded.
 Usd = Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=6, allow_inf_nan=False)]
+
+
+def check_weight(weight: float) -> None:
+    """See that a number can be a project's weight.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+        raise ValueError(f"a weight is a number from {LEAST_WEIGHT} to {MOST_WEIGHT}")
 
 
 class ProjectProfile(BaseModel):
@@ -28,7 +41,7 @@ class ProjectProfile(BaseModel):
     #: The account whose connections are the project's defaults.
     account: Identifier | None = None
     #: The project's share of what it has to share with others: a weight of 3 gets three times the share of 1.
-    weight: Annotated[float, Field(ge=0.001, le=1_000, allow_inf_nan=False)] = 1.0
+    weight: Annotated[float, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT, allow_inf_nan=False)] = 1.0
     #: Spend of all the project's connections together.
     spend_cap_day_usd: Usd | None = None
     spend_cap_month_usd: Usd | None = None

@@ -1,7 +1,5 @@
 """Saving connections and projects, with every check that can be made before anything is written."""
 
-import re
-
 from config.connections.chain import check_destination, is_primary, too_many, validate
 from config.connections.checks import check_labels
 from config.connections.documents import Document, connection_documents, dump
@@ -12,7 +10,7 @@ from config.errors import InvalidConnection
 from config.secret_looks import secret_kind
 from config.store import ParameterStore, join_path
 from tasks.contract import Role
-from tasks.contract.fields import IDENTIFIER
+from tasks.contract.fields import is_identifier
 
 
 def save_connection(store: ParameterStore, scope: str, document: Document) -> Connection:
@@ -76,5 +74,5 @@ def _inherited(store: ParameterStore, scope: str) -> dict[str, Document]:
 
 def _shown(name: object) -> str:
     """A connection's name as messages may show it: until it is validated it may be anything, a pasted key too."""
-    is_name = isinstance(name, str) and re.fullmatch(IDENTIFIER, name) and not secret_kind(name)
+    is_name = isinstance(name, str) and is_identifier(name) and not secret_kind(name)
     return str(name) if is_name else "?"

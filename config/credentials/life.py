@@ -246,18 +246,16 @@ def note_verification(
     _update(store, scope, name, noted)
 
 
-def save_credential(
-    store: ParameterStore, scope: str, name: str, secret: SecretStr, *, by: str = "byom", now: datetime | None = None
-) -> Changed:
-    """Add a version and activate it, whether it is verified or not.
+def save_credential(store: ParameterStore, scope: str, name: str, secret: SecretStr) -> Changed:
+    """Add a version and activate it, whether it is verified or not; for stores that nobody audits.
 
     Raises:
         CredentialMissing: the secret is empty; nothing was written.
         StoreError: this cannot be the name of a credential, or the store cannot be written.
     """
-    at = now or datetime.now(UTC)
-    version = add_credential(store, scope, name, secret, by=by, now=at).version
-    return activate_credential(store, scope, name, version, by=by, now=at, force=True)
+    now = datetime.now(UTC)
+    version = add_credential(store, scope, name, secret, by="byom", now=now).version
+    return activate_credential(store, scope, name, version, by="byom", now=now, force=True)
 
 
 def list_credentials(store: ParameterStore, scope: str) -> dict[str, CredentialHistory]:

@@ -65,6 +65,11 @@ def _shallow(value: Any) -> Any:
     return value
 
 
+def is_identifier(text: str) -> bool:
+    """Whether a text can be an `Identifier`, as names and the ids of jobs are."""
+    return len(text) <= LIMITS.name_chars and re.fullmatch(IDENTIFIER, text) is not None
+
+
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=LIMITS.name_chars)]
 
 Name = Annotated[

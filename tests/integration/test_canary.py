@@ -7,11 +7,9 @@ writes them, not that somebody blots them out.
 import json
 import os
 import signal
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from tests.integration.support.canaries import (
     the_secrets,
 )
 from tests.integration.support.pool import Pool, holds, job, running_pool, wait_until
+from tests.posted import listening
 from workers.cli.root import app
 from workers.embedded.simulator import FaultRule, Injection, Latency, fingerprint
 from workers.engine.outcome import TABLE
@@ -81,15 +80,8 @@ ONLY_TEXT = frozenset(
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
-    server.got = []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(Stranger) as server:
+        yield server
 
 
 def of_process(pid: int) -> bytes:

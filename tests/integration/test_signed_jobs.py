@@ -252,7 +252,7 @@ def test_what_the_pool_sends_itself_passes(guarded: Guarded) -> None:
     ):
         header = signed(guarded, failing, "dead", by="chat")
         assert became(pipeline, failing, "dead", header) == FailureCode.BAD_REQUEST
-        filler = LanePublisher.of(settings, app=app, store=store, client=client)
+        filler = LanePublisher.of(settings, app=app, store=store, client=client, clock=SystemClock())
         filler.publish([("filled", parse_job(job(priority="backfill")))])
         [letter] = Shelf(client).some(["dead"])
         [outcome] = Replayer(app=app, client=client, store=store, settings=settings).replay([letter])

@@ -1,10 +1,8 @@
 """Real workers tell of what they do: callbacks of jobs, and events of failing calls."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +15,18 @@ from config.store import FileStore
 from config.webhooks import CALLBACK, save_webhook, signing_secrets
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ExtractionResult, JobRefused
 from tests.integration.support.pool import Pool, job, running_pool, wait_until
+from tests.posted import listening
 from workers.app import create_app
 from workers.notify import EventReader
 
 pytestmark = pytest.mark.integration
 
 
-class _Taker(BaseHTTPRequestHandler):
-    """Keeps what it gets."""
-
-    server: Any
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.server.got.append((dict(self.headers), body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
-        """Say nothing."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Taker)
-    server.got = []
-    server.url = f"http://127.0.0.1:{server.server_port}/done"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening() as server:
+        server.url += "/done"
+        yield server
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from config.store import FileStore
 from config.webhooks import save_webhook, signing_secrets
 from tasks.contract.events import Event, EventKind, Happening
 from tests.integration.support.pool import wait_until
+from tests.posted import Taker, listening
 from tests.support import START
 from workers.clock import SystemClock
 from workers.embedded.valkey import EmbeddedValkey
@@ -31,34 +30,21 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 
 
-class _Killer(BaseHTTPRequestHandler):
+class _Killer(Taker):
     """Kills who posts before it can note that it did, as often as its server says; takes the next one."""
 
-    server: Any
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.server.got.append((dict(self.headers), body))
+    def answer(self) -> None:
         if self.server.victims:
             os.kill(self.server.victims.pop(), signal.SIGKILL)
-            return
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
-        """Say nothing."""
+        else:
+            super().answer()
 
 
 @pytest.fixture
 def receiver() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Killer)
-    server.got, server.victims = [], []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(_Killer) as server:
+        server.victims = []
+        yield server
 
 
 async def test_a_process_killed_between_sending_and_noting_leaves_it_to_another(

@@ -281,12 +281,10 @@ class MemoryAdmission:
         books = meter.load(self._now())
         meter.books = Books(declared=books.declared, at=self._now(), levels=books.levels, leases=books.leases)
 
-    async def set_aside(
-        self, effective: EffectiveConnection, wish: Wish, *, name: str, seconds: float, replaces: str | None = None
-    ) -> Plan:
+    async def set_aside(self, effective: EffectiveConnection, wish: Wish, *, name: str, seconds: float) -> Plan:
         """Take a lease as a fetch of a job does, by the meter's own limits; for tests."""
         meter = self._tenant(effective).meter
-        return meter.take(wish, name=name, seconds=seconds, kind="fetch", replaces=replaces, now=self._now())
+        return meter.take(wish, name=name, seconds=seconds, kind="fetch", replaces=None, now=self._now())
 
     async def read(self, effective: EffectiveConnection) -> MeterState:
         """What operators see of a connection's meter."""

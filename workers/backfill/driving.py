@@ -25,7 +25,7 @@ from workers.backfill.results import RedisResults
 from workers.backfill.sinks import sink_for
 from workers.backfill.state import BackfillState, Held, Lease, Phase, RedisBackfills, Rewound
 from workers.backfill.telling import tell
-from workers.clock import SystemClock
+from workers.clock import Clock
 
 #: Seconds between steps that find nothing: the first, and the longest.
 _SOON: Final = 0.05
@@ -55,6 +55,8 @@ class Clients:
     app: Celery
     store: ParameterStore
     client: redis.Redis
+    #: The time by which jobs are signed and events dated.
+    clock: Clock
 
 
 def drive(
@@ -127,11 +129,15 @@ def opened(name: str, lease: Lease, clients: Clients) -> Iterator[Driver]:
                 state,
                 lease,
                 source=FileSource(definition, wanted=state.wanted()),
-                publisher=LanePublisher.of(settings, app=clients.app, store=clients.store, client=clients.client),
+                publisher=LanePublisher.of(
+                    settings, app=clients.app, store=clients.store, client=clients.client, clock=clients.clock
+                ),
                 results=RedisResults(backend, broker=clients.client),
                 sink=sink,
-                clock=SystemClock(),
-                completed=lambda done: asyncio.run(tell(done, settings=settings, store=clients.store)),
+                clock=clients.clock,
+                completed=lambda done: asyncio.run(
+                    tell(done, settings=settings, store=clients.store, clock=clients.clock)
+                ),
                 forgotten_after=settings.result_ttl + settings.backfill_max_wait,
             )
         finally:

@@ -11,7 +11,7 @@ from config.settings import Settings
 from config.store import ParameterStore
 from tasks.contract import ExtractionJob, Failure, FailureCode, JobRefused
 from workers.backfill.ports import Answer, Known, NoRoom, ProjectRefused, Published, Refused
-from workers.clock import SystemClock
+from workers.clock import Clock
 from workers.engine.address import patience_of
 from workers.enqueue.intake import Intake
 from workers.enqueue.publishing import Batch, Publisher
@@ -48,8 +48,8 @@ class LanePublisher:
         self._refresh = refresh
 
     @classmethod
-    def of(cls, settings: Settings, *, app: Celery, store: ParameterStore, client: redis.Redis) -> Self:
-        """A publisher on clients that are the caller's."""
+    def of(cls, settings: Settings, *, app: Celery, store: ParameterStore, client: redis.Redis, clock: Clock) -> Self:
+        """A publisher on clients that are the caller's; `clock` dates its signatures."""
         chains: dict[str, list[EffectiveConnection]] = {}
 
         def chain(project: str) -> list[EffectiveConnection]:
@@ -58,7 +58,7 @@ class LanePublisher:
             return chains[project]
 
         check = CallbackCheck(
-            store, clock=SystemClock(), ttl=settings.config_cache_ttl, allow_private=settings.allow_private_endpoints
+            store, clock=clock, ttl=settings.config_cache_ttl, allow_private=settings.allow_private_endpoints
         )
         intake = Intake(
             chain=chain,
@@ -68,7 +68,9 @@ class LanePublisher:
             callback_problem=check.problem,
         )
         publisher = Publisher(
-            client, messages=AttemptMessages(app, signer=open_signer(settings, store)), key_ttl=settings.idempotency_ttl
+            client,
+            messages=AttemptMessages(app, signer=open_signer(settings, store, clock=clock)),
+            key_ttl=settings.idempotency_ttl,
         )
         return cls(client=client, intake=intake, publisher=publisher, refresh=chains.clear)
 

@@ -7,7 +7,7 @@ from config.store import ParameterStore
 from tasks.contract.events import BackfillCompleted, Event, EventKind
 from workers.backfill.lines import usage_of
 from workers.backfill.state.base import Snapshot
-from workers.clock import Clock, SystemClock
+from workers.clock import Clock
 from workers.notify import Events, Limits, Outbox, Subscriptions
 
 #: Seconds that it is remembered that it was told: for as long as a driver may take to come back after a crash.
@@ -36,13 +36,12 @@ def completed_event(snapshot: Snapshot, clock: Clock) -> Event:
     )
 
 
-async def tell(snapshot: Snapshot, *, settings: Settings, store: ParameterStore) -> None:
+async def tell(snapshot: Snapshot, *, settings: Settings, store: ParameterStore, clock: Clock) -> None:
     """Tell from a process that has no events of its own. Workers deliver it.
 
     Raises:
         redis.RedisError: it could not be kept.
     """
-    clock = SystemClock()
     limits = Limits(failed=settings.webhook_failed_kept)
     async with redis.asyncio.Redis.from_url(settings.redis_url) as client:
         events = Events(

@@ -243,7 +243,7 @@ def _drive(client: redis.Redis, state: BackfillState, name: str, *, as_json: boo
         try:
             with create_app(settings) as celery:
                 store = open_store(settings.store_url, key=settings.store_key)
-                clients = Clients(settings=settings, app=celery, store=store, client=client)
+                clients = Clients(settings=settings, app=celery, store=store, client=client, clock=SystemClock())
                 with (
                     opened(name, lease, clients) as driver,
                     shown(driver, lines=state.load().definition.lines, quiet=as_json) as told,

@@ -25,16 +25,13 @@ from pydantic import SecretStr
 from config.connections import EffectiveConnection
 from config.connections.documents import Document, load
 from config.connections.draft import Change
-from config.connections.paths import Level
+from config.connections.paths import Level, split_path
 from config.credentials import history_of, read_credential
 from config.errors import ConfigError, CredentialMissing, InvalidConnection, InvalidCredential
 from config.store import ParameterStore
 from workers.cli.errors import CommandError, ExitCode
 from workers.configuration.admin import Admin, Entry
 from workers.configuration.audit import difference
-
-#: Segments of the path of a project or account: "", byom, projects, <name>.
-_SCOPE_SEGMENTS = 4
 
 
 def write_changes(admin: Admin, changes: Sequence[Change], *, seen: ParameterStore | None = None) -> None:
@@ -105,8 +102,7 @@ def credential_command(effective: EffectiveConnection) -> str:
 
 def _entry(change: Change) -> Entry:
     """What the audit log says of a change, such as `project.save` of `profile`."""
-    parts = change.path.split("/")
-    scope, subject = "/".join(parts[:_SCOPE_SEGMENTS]), "/".join(parts[_SCOPE_SEGMENTS:])
+    scope, subject = split_path(change.path)
     kind = "connection" if subject.startswith("connections/") else scope.split("/")[2].removesuffix("s")
     said: dict[str, Any] = difference(_document(change.before), _document(change.after))
     action = f"{kind}.{'save' if change.after is not None else 'remove'}"

@@ -49,6 +49,12 @@ def doctor(
     as_json: JsonFlag = False,
 ) -> None:
     """Check versions, settings, broker, clock, stores, projects, workers, queues and Flower; say the mend."""
+    try:
+        is_url = httpx.URL(flower_url).scheme in {"http", "https"}
+    except (httpx.InvalidURL, UnicodeError):
+        is_url = False
+    if not is_url:
+        raise typer.BadParameter("--flower-url is no URL; write it as http://127.0.0.1:5555")
     checks: list[Check] = []
     for check in _examine(flower_url):
         checks.append(check)

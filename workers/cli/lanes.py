@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -14,18 +14,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from config.connections import EffectiveConnection, effective_chain, read_project
+from config.connections.paths import Level
+from config.connections.profiles import LEAST_WEIGHT, MOST_WEIGHT
+from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import Priority, ProviderKind, provider_queue
 from workers.app import create_app
 from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.context import connect
+from workers.cli.context import configured_store, connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.levels import is_new
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, RequiredProject, identifier
 from workers.cli.pauses import paused_projects, resume_command
+from workers.cli.saving import print_warnings
 from workers.configuration.admin import Admin
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
@@ -85,13 +90,15 @@ def pause(
     with connect(settings.redis_url) as client:
         lanes = Lanes(client).pause(project=project, priority=priority, queue=_queue(provider))
         waiting = Lanes(client).waiting(project)
+    # Where the store is away, pausing must work all the same.
+    with suppress(ConfigError):
+        if is_new(configured_store(), Level.project(project)):
+            print_warnings([f"project '{project}' is not configured; is its name right? See: byom project list"])
     if as_json:
         print_json({"project": project, "paused": True, "lanes": lanes, "waiting": waiting})
     else:
         out.print(f"Paused project '{project}'{_of(priority, provider)}; {waiting:,} of its jobs wait.")
         out.print(f"To let them go again: {resume_command(project)}")
-    if read_project(open_store(settings.store_url, key=settings.store_key), project) is None:
-        err.print(f"[yellow]Note:[/] no project '{escape(project)}' is configured; see: byom project list")
 
 
 @app.command(epilog=examples("byom lanes resume --project acme"))
@@ -130,7 +137,7 @@ def wake(
 
 @app.command(epilog=examples("byom lanes weight 3 --project acme", "byom lanes weight 1 --project acme"))
 def weight(
-    share: Annotated[float, typer.Argument(min=0.001, max=1_000, help="3 gets three times what 1 gets.")],
+    share: Annotated[float, typer.Argument(min=LEAST_WEIGHT, max=MOST_WEIGHT, help="3 gets three times what 1 gets.")],
     project: RequiredProject,
     as_json: JsonFlag = False,
 ) -> None:

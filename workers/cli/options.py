@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from config.secret_looks import secret_kind
-from tasks.contract.fields import IDENTIFIER
+from tasks.contract.fields import is_identifier
 from tasks.contract.limits import LIMITS
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -21,7 +21,7 @@ def identifier(value: str | None) -> str | None:
     Raises:
         BadParameter: the name is not an identifier, or looks like a key that was meant for another option.
     """
-    if value is not None and (len(value) > LIMITS.name_chars or not re.fullmatch(IDENTIFIER, value)):
+    if value is not None and not is_identifier(value):
         raise typer.BadParameter(
             f"use at most {LIMITS.name_chars} letters, digits, '.', '_' and '-', the first a letter or digit"
         )

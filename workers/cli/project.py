@@ -1,5 +1,6 @@
 """`byom project`: what is set for a project as a whole."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -8,7 +9,13 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from config.connections import ProjectProfile, has_primary, list_projects, project_connections, read_project
+from config.connections import (
+    ProjectProfile,
+    has_primary,
+    list_projects,
+    project_connections,
+    read_project,
+)
 from config.connections.checks import check_chain, profile_warnings
 from config.connections.draft import Draft, broken
 from config.connections.paths import Level
@@ -23,6 +30,7 @@ from workers.cli.console import JsonFlag, err, out, print_json, table
 from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.forgotten import forgetting, say_forgotten
 from workers.cli.levels import is_new
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import OnSpendCapOption, RequiredProject, SpendCapDay, SpendCapMonth, identifier
@@ -139,7 +147,11 @@ def remove(
     yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove a project with its connections and its credentials. Its jobs that still wait will fail."""
+    """Remove a project with its connections and its credentials. Its jobs that still wait will fail.
+
+    What would meet a later project of the same name goes, too: a pause, idempotency keys, receivers that wanted no
+    more. Usage, caps that were reached, events and dead letters stay.
+    """
     settings = load_settings()
     with Admin.opened(settings) as admin:
         store = admin.store
@@ -147,12 +159,16 @@ def remove(
         if not any(store.list(level.path, secure=False)) and not any(store.secrets(level.path)):
             raise CommandError(f"{level} is not configured; see: byom project list", code=ExitCode.USAGE)
         ask(f"Remove {level} with all its connections and credentials?", yes=yes, as_json=as_json)
-        removed = remove_level(admin, level)
-        warn_if_not_announced(admin, settings)
+        with forgetting(admin, settings, [level]) as forgotten:
+            removed = remove_level(admin, level)
+            warn_if_not_announced(admin, settings)
+    found = forgotten.get(project)
     if as_json:
-        print_json({"project": project, "removed": True, "parameters": removed})
+        kept = asdict(found) if found else None
+        print_json({"project": project, "removed": True, "parameters": removed, "forgotten": kept})
     else:
         out.print(f"Removed {level}: {removed} parameters.")
+        say_forgotten([found])
 
 
 def _profile(stored: ProjectProfile, given: dict[str, Any], unset: list[str]) -> ProjectProfile:

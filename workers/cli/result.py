@@ -30,6 +30,8 @@ def result(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the result of a job by its id."""
+    if not job_id:
+        raise typer.BadParameter("the job's id is empty; `byom enqueue` printed it")
     with open_producer(load_settings()) as producer:
         handle = producer.handle(job_id)
         if not wait and (state := handle.state()) not in _ENDED:

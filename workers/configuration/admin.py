@@ -309,15 +309,14 @@ class Admin:
             changes["versions"] = [changed.version for changed in deleted]
         return deleted
 
-    def save_credential(self, scope: str, name: str, secret: SecretStr, *, verified: bool, force: bool = False) -> int:
-        """Add a version and activate it.
+    def save_credential(self, scope: str, name: str, secret: SecretStr, *, verified: bool) -> int:
+        """Add a version and activate it, whether it is verified or not.
 
         Args:
             scope: path of the project or account.
             name: of the credential.
             secret: the new one.
             verified: whether a provider has just accepted it.
-            force: activate it even though none has.
 
         Returns:
             Its number.
@@ -328,7 +327,7 @@ class Admin:
         version = self.add_credential(scope, name, secret).version
         if verified:
             self.note_verification(scope, name, version, problem=None)
-        self.activate_credential(scope, name, version, force=force or not verified)
+        self.activate_credential(scope, name, version, force=not verified)
         return version
 
     def save_connection(self, scope: str, document: Document) -> Connection:

@@ -3,7 +3,6 @@
 import asyncio
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable
 
 import structlog
 from redis import RedisError
@@ -42,11 +41,11 @@ class Keeper:
         self._tick = tick
         self._owner = uuid.uuid4().hex
 
-    async def run_forever(self, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def run_forever(self) -> None:
         """Look after all lines, round after round; run it beside the engine and cancel it at the end."""
         pause = self._tick
         while True:
-            await sleep(pause)
+            await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             try:
                 await self.round()

@@ -1,6 +1,5 @@
 """The typed enqueue API, for code that may import this package."""
 
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from config.connections import EffectiveConnection, effective_chain
 from config.settings import Settings
 from config.store import ParameterStore, open_store
 from tasks.contract import ContractError, ExtractionJob, FailureCode, JobRefused, parse_job
+from tasks.contract.fields import is_identifier
 from workers.app import create_app
 from workers.clock import Clock, SystemClock
 from workers.engine.address import patience_of
@@ -36,9 +36,6 @@ _TRUSTED = 1.0
 _RETRIES = 20
 _LONGEST_BACKOFF = 2.0
 _FIRST_BACKOFF = 0.2
-
-#: Ids travel in every event and become parts of keys.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 #: A job, or what can be parsed as one.
 Payload = ExtractionJob | Mapping[str, Any]
@@ -188,7 +185,7 @@ class Producer:
             JobRefused: it is not acceptable.
         """
         given = item.job_id if isinstance(item, WithId) else None
-        if given is not None and not _ID.fullmatch(given):
+        if given is not None and not is_identifier(given):
             problem = "job_id: must be letters, digits, '.', '_' and '-', begin with one of the first two, at most 128"
             raise JobRefused(
                 f"The job was refused: {problem}.", {"code": FailureCode.INVALID_JOB.value, "problems": [problem]}

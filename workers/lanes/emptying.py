@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from workers.broker.unacked import KEYS, Keys, Place, Unacked
+from workers.broker.unacked import KEYS, Place, Unacked
 from workers.lanes.control import Lanes, Which
 from workers.lanes.keys import LaneName
 from workers.lanes.scripts import HAND_OUT, LANES
@@ -55,9 +55,7 @@ class Taken:
         raise ValueError("not a Celery task")
 
 
-def empty_lanes(
-    client: redis.Redis, which: Which, handle: Callable[[Taken], None], *, keys: Keys = KEYS, now: str = ""
-) -> int:
+def empty_lanes(client: redis.Redis, which: Which, handle: Callable[[Taken], None], *, now: str = "") -> int:
     """Hand every job that waits in these lanes to `handle`; how many.
 
     A job is forgotten only after `handle` has returned. One that `handle` fails on goes back to its lane, and the error
@@ -68,18 +66,17 @@ def empty_lanes(
         client: of the broker.
         which: the lanes.
         handle: ends a job, or sends it elsewhere.
-        keys: where the broker keeps what is unacknowledged.
         now: seconds of the clock, for tests; empty for the server's.
 
     Raises:
         redis.RedisError: the server cannot be asked.
     """
     take = client.register_script(lua("workers.broker", "take", uses=(LANES, HAND_OUT)))
-    unacked = Unacked(client, keys)
+    unacked = Unacked(client, KEYS)
     count = 0
     for lane in Lanes(client).names(which):
         for _ in range(int(client.llen(lane.jobs))):
-            found = take(keys=[keys.unacked, keys.index, keys.malformed], args=[str(lane), now])
+            found = take(keys=[KEYS.unacked, KEYS.index, KEYS.malformed], args=[str(lane), now])
             if found is None:
                 break
             if not found:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.contract import AttemptRecord, TokenUsage
-from workers.ledger.errors import ExportError, UnreadableRecord
+from workers.ledger.errors import ExportError
 from workers.ledger.stream import START, Cursor, Entry, Gap, RecordStream
 
 #: Records read at once.
@@ -131,7 +131,7 @@ def export(
         read = stream.read(cursor, count=BATCH)
         over = next((place for place, entry in enumerate(read.entries) if selection.ends_before(entry)), None)
         entries = read.entries[:over]
-        lines = [render(record) for record in map(_parsed, entries) if selection.takes(record)]
+        lines = [render(record) for record in (entry.record() for entry in entries) if selection.takes(record)]
         cursor = read.cursor if over is None else Cursor(last=entries[-1].id if entries else cursor.last)
         target.write("".join(lines))
         target.keep(cursor)
@@ -144,16 +144,6 @@ def export(
         )
         if over is not None or not read.entries:
             return
-
-
-def _parsed(entry: Entry) -> AttemptRecord:
-    try:
-        return AttemptRecord.model_validate_json(entry.text)
-    except ValidationError as error:
-        raise UnreadableRecord(
-            f"entry {entry.id} of the stream of usage records is not a usage record ({error.error_count()} problems). "
-            "A newer worker may have written it: upgrade this program."
-        ) from None
 
 
 def as_json_line(record: AttemptRecord) -> str:

@@ -11,6 +11,10 @@ from datetime import datetime
 from typing import Any, Self
 
 import redis
+from pydantic import ValidationError
+
+from tasks.contract import AttemptRecord
+from workers.ledger.errors import UnreadableRecord
 
 #: Stream of usage records as JSON, newest last.
 RECORDS_KEY = "byom:usage:records"
@@ -44,6 +48,20 @@ class Entry:
     id: str
     #: The record as JSON.
     text: bytes
+
+    def record(self) -> AttemptRecord:
+        """The record.
+
+        Raises:
+            UnreadableRecord: it is none, as far as this version knows.
+        """
+        try:
+            return AttemptRecord.model_validate_json(self.text)
+        except ValidationError as error:
+            raise UnreadableRecord(
+                f"entry {self.id} of the stream of usage records is not a usage record ({error.error_count()} "
+                "problems). A newer worker may have written it: upgrade this program."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

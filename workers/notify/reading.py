@@ -13,6 +13,8 @@ from workers.notify.events import EVENTS_KEY, JOB_EVENTS_KEY
 _STREAMS: Final = (EVENTS_KEY, JOB_EVENTS_KEY)
 #: Events of one read.
 _PAGE: Final = 500
+#: Milliseconds that one wait for more takes at most.
+_WAIT: Final = 1_000
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -32,16 +34,15 @@ class EventReader:
         for _, _, event in heapq.merge(*entries, key=lambda entry: entry[:2]):
             yield event
 
-    def follow(self, *, wanted: Callable[[], bool], block: int = 1_000) -> Iterator[Event]:
+    def follow(self, *, wanted: Callable[[], bool]) -> Iterator[Event]:
         """Those that come after what was read, as they come, for as long as they are wanted.
 
         Args:
-            wanted: asked after each wait.
-            block: milliseconds that one wait takes at most.
+            wanted: asked after each wait, every second or so.
         """
         while wanted():
             positions: dict[Any, Any] = dict(self._read)
-            answer = cast("Iterable[tuple[bytes, list[_Entry]]]", self._client.xread(positions, block=block) or [])
+            answer = cast("Iterable[tuple[bytes, list[_Entry]]]", self._client.xread(positions, block=_WAIT) or [])
             for stream, entries in answer:
                 for entry_id, fields in entries:
                     self._read[stream.decode()] = entry_id

@@ -53,7 +53,7 @@ _RULES: tuple[Rule, ...] = (
     # Not the account's limits: the model is still being loaded.
     Rule(kind=FaultKind.UNAVAILABLE, codes=("modelnotreadyexception",)),
     Rule(kind=FaultKind.CREDENTIAL_EXPIRED, codes=("expiredtokenexception", "expiredtoken")),
-    # This machine's clock is wrong: no fault of the customer's keys.
+    # The clock is wrong that signatures are made by, in a worker the broker's: no fault of the customer's keys.
     Rule(
         kind=FaultKind.UNAVAILABLE,
         codes=("invalidsignatureexception",),

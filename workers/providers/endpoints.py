@@ -36,21 +36,20 @@ class EndpointRefused(OSError):
     """A name resolves to an address that may not be called; an `OSError`, as resolvers raise."""
 
 
-def check_base_url(url: str, *, allow_private: bool, field: str = "base_url") -> str:
+def check_base_url(url: str, *, allow_private: bool) -> str:
     """The base URL without a trailing slash.
 
     Args:
         url: as the user gave it.
         allow_private: whether private and link-local addresses may be called.
-        field: how messages call it.
 
     Raises:
         InvalidConnection: it is not a URL that may be called; says what to give instead.
     """
     if problem := _form_problem(url):
-        raise InvalidConnection(f"{field} {problem}; give the base URL alone, such as https://api.example.com/v1")
+        raise InvalidConnection(f"base_url {problem}; give the base URL alone, such as https://api.example.com/v1")
     if problem := address_problem(url, allow_private=allow_private):
-        raise InvalidConnection(f"{field}: {problem}")
+        raise InvalidConnection(f"base_url: {problem}")
     return url.rstrip("/")
 
 

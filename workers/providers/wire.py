@@ -1,11 +1,13 @@
 """JSON, counts and keys as all providers handle them: nothing that a server sends makes these raise. Pure."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from config.catalogue import ModelFacts
+from config.headers import fits_header
 from tasks.contract import TokenUsage
 from workers.providers.base import Call, Fault, FaultKind
 
@@ -16,14 +18,15 @@ _MOST_TOKENS = 1_000_000_000
 #: one that turns out to be below the vendor's minimum does nothing and costs nothing.
 _CHARACTERS_PER_TOKEN = 4
 
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
-
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """A request body as JSON, in the order of its fields, so that equal prompts are equal bytes."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair has no UTF-8; one broken character must not cost the episode.
-    return text.encode("utf-8", errors="replace")
+    try:
+        return to_json(body)
+    except PydanticSerializationError:
+        # Half a surrogate pair has no UTF-8; one broken character must not cost the episode.
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", errors="replace")
 
 
 def decode(content: bytes) -> Mapping[str, Any] | None:
@@ -77,7 +80,7 @@ def api_key(call: Call) -> str | Fault:
     Checked here, because the HTTP client's own complaint about a header would carry the key.
     """
     key = call.credential.secret.get_secret_value().strip() if call.credential else ""
-    if _HEADER_SAFE.fullmatch(key):
+    if fits_header(key):
         return key
     return Fault(
         kind=FaultKind.CREDENTIAL_REJECTED,

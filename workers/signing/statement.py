@@ -5,7 +5,6 @@ the signature over it is that of Standard Webhooks, with the job's id in place o
 """
 
 import hmac
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -14,13 +13,11 @@ import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from standardwebhooks import Webhook
 
-from tasks.contract.fields import Identifier
+from tasks.contract.fields import Identifier, is_identifier
 
 #: Name of the message header.
 SIGNATURE: Final = "byom_signature"
 
-#: Ids are a part of what is signed; these cannot be taken for another part of it.
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 #: The last second that all languages can write as a date.
 _LATEST: Final = 253_402_300_799
 #: Signatures of one message that are looked at: a key is replaced by one other.
@@ -87,7 +84,7 @@ def signature(key: SecretStr, *, job_id: str, timestamp: int, text: str) -> str:
     Raises:
         CannotSign: jobs of such an id are not signed.
     """
-    if not _ID.fullmatch(job_id):
+    if not is_identifier(job_id):
         raise CannotSign("the id of a signed job has letters, digits, '.', '_' and '-', and at most 128 of them")
     return Webhook(key.get_secret_value()).sign(job_id, datetime.fromtimestamp(timestamp, UTC), text)
 

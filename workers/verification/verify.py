@@ -72,11 +72,9 @@ async def verify(
     return _report(effective, checks, credential=credential, attempts=attempts)
 
 
-def unverifiable(
-    effective: EffectiveConnection, name: CheckName, problem: Problem, message: str, mend: str = ""
-) -> Verification:
+def unverifiable(effective: EffectiveConnection, name: CheckName, problem: Problem, message: str) -> Verification:
     """The report of a connection that cannot even be called, such as one whose credential is not in the store."""
-    failed = Check(name=name, status=Status.FAILED, problem=problem, message=message, mend=mend)
+    failed = Check(name=name, status=Status.FAILED, problem=problem, message=message)
     return _report(effective, around(failed, effective.connection), credential=None, attempts=[])
 
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from config.headers import fits_header
+
 _ROLE = "arn:aws:iam::ACCOUNT:role/NAME"
 _GIVE = f"give the ARN of a role, such as {_ROLE} (in the AWS console: IAM, Roles, the role, ARN)"
 _KEYS = '{"access_key_id": …, "secret_access_key": …}'
@@ -12,7 +14,6 @@ _ARN = re.compile(r"arn:([^:]*):([^:]*):([^:]*):([^:]*):(.*)", re.DOTALL)
 _PARTITION = re.compile(r"aws(?:-[a-z]+)*")
 _ROLE_NAME = re.compile(r"(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
 _ACCESS_KEY = re.compile(r"[A-Za-z0-9_]{16,128}")
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 #: Field of the key JSON → how AWS's own tools and consoles call it.
 _SPELLINGS = {
     "access_key_id": ("AccessKeyId", "aws_access_key_id", "accessKeyId", "AWS_ACCESS_KEY_ID"),
@@ -141,7 +142,7 @@ def _document_problems(document: dict[str, Any]) -> Iterator[str]:
     if not _ACCESS_KEY.fullmatch(document.get("access_key_id") or ""):
         yield "has an access_key_id that is none: 16 or more letters and digits, mostly beginning with AKIA"
     for field in ("secret_access_key", "session_token"):
-        if document.get(field) and not _HEADER_SAFE.fullmatch(document[field]):
+        if document.get(field) and not fits_header(document[field]):
             yield f"has a {field} with spaces, line breaks or characters outside ASCII; copy it again, alone"
     if (document.get("access_key_id") or "").startswith("ASIA") and not document.get("session_token"):
         yield "is a temporary key (ASIA…) without its session_token; add it, or give a lasting key or a role's ARN"

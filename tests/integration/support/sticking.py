@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import signals
 
-from workers.runtime import runtime
+from workers.process import runtime
 
 #: Seconds that it stands still.
 STILL = 3.0

@@ -14,8 +14,6 @@ from benchmarks.rows import FRACTION, Figure, Measured, Reach, Row, at_least, at
         (at_least(97), [96.0, 96.9, 99.0], False),
         (below(0.1), [0.1], False),
         (below(0.1), [0.09], True),
-        (at_most(2, always=True), [1.0, 1.0, 2.1], False),
-        (at_most(2, always=True), [1.0, 1.0, 2.0], True),
         (exactly(0), [0.0, 0.0, 0.0], True),
         (exactly(0), [0.0, 0.0, 1.0], False),
         (at_most(2), [float("nan")], False),

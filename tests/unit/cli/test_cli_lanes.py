@@ -175,9 +175,14 @@ def test_a_pause_is_not_forgotten_while_nothing_waits(byom: Byom, celery: Celery
     assert "Paused" not in byom("lanes", "list").stderr
 
 
-def test_pausing_what_is_not_configured_is_said(byom: Byom, celery: Celery, acme: FileStore) -> None:
-    assert "no project 'amce' is configured" in byom("lanes", "pause", "--project", "amce").stderr
-    assert "configured" not in byom("lanes", "pause", "--project", "acme").stderr
+def test_a_pause_of_a_project_that_is_not_there_is_made_and_doubted(
+    byom: Byom, celery: Celery, acme: FileStore
+) -> None:
+    known, mistyped = byom("lanes", "pause", "--project", "acme"), byom("lanes", "pause", "--project", "amce", "--json")
+
+    assert (known.stderr, mistyped.exit_code) == ("", 0)
+    assert json.loads(mistyped.stdout)["paused"] is True
+    assert "project 'amce' is not configured; is its name right?" in mistyped.stderr
 
 
 def test_waits_are_ended(byom: Byom, celery: Celery, acme: FileStore, valkey_client: redis.Redis) -> None:

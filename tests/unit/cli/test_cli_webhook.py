@@ -1,9 +1,7 @@
 """`byom webhook`: what it saves, what it shows, and that a secret is shown by one command alone."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import fakeredis
@@ -13,6 +11,7 @@ import standardwebhooks
 from config.connections import project_path, save_project
 from config.store import FileStore
 from config.webhooks import Webhook, read_webhook, signing_secrets
+from tests.posted import listening
 from tests.support import START
 from tests.unit.cli.conftest import Byom
 from workers.notify.outbox import PREFIX
@@ -193,31 +192,10 @@ def test_what_was_given_up_is_shown_and_goes_out_again(
     assert [json.loads(line)["id"] for line in byom("webhook", "failed", "--json").stdout.splitlines()] == ["evt_3"]
 
 
-class _Taker(BaseHTTPRequestHandler):
-    """Takes one kind of answer from its server, and keeps what it gets."""
-
-    server: Any
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.server.got.append((dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as above
-        """Say nothing."""
-
-
 @pytest.fixture
 def taker() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Taker)
-    server.got, server.status = [], 200
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening() as server:
+        yield server
 
 
 def test_a_trial_is_posted_at_once_and_its_outcome_told(
@@ -237,7 +215,7 @@ def test_a_trial_is_posted_at_once_and_its_outcome_told(
         "webhook": "ops",
         "id": headers["webhook-id"],
         "delivered": True,
-        "status": 200,
+        "status": 204,
         "problem": None,
     }
     assert (good.exit_code, bad.exit_code) == (0, 1)

@@ -3,10 +3,13 @@
 import base64
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import redis
 from pydantic import SecretStr, ValidationError
 
+from config.connections import project_path, save_connection, save_project
 from config.errors import StoreError
 from config.producers import POOL, read_keys, read_producer, rotate_key
 from config.settings import Settings
@@ -15,6 +18,7 @@ from tasks.contract import ExtractionJob, JobRefused
 from tests.support import ManualClock, effective
 from tests.unit.signing.conftest import JOB, message
 from workers.app import create_app
+from workers.backfill.publisher import LanePublisher
 from workers.engine.address import address_of, patience_of
 from workers.engine.routing import first_route
 from workers.signing import SIGNATURE, Guard, open_signer, pool_signer
@@ -125,3 +129,23 @@ def test_what_is_no_key_is_no_setting_and_is_not_repeated(key: str) -> None:
 
     assert "***" not in str(caught.value).replace("**********", "")
     assert "plain text" not in str(caught.value)
+
+
+def test_what_a_backfill_publishes_is_signed_at_the_time_that_its_driver_goes_by(
+    store: MemoryStore, clock: ManualClock, valkey_client: redis.Redis
+) -> None:
+    save_project(store, "acme")
+    primary = {"name": "primary", "provider": "openai", "model": "gpt-6-luna", "credential": "key"}
+    save_connection(store, project_path("acme"), {**primary, "tpm_capacity": 1_000, "tpm_refill_per_second": 10})
+    port = valkey_client.connection_pool.connection_kwargs["port"]
+    settings = Settings.model_validate({"signed_jobs": "required", "broker_url": f"redis://127.0.0.1:{port}/0"})
+    clock.seconds -= 40 * 86_400
+
+    with create_app(settings) as app:
+        publisher = LanePublisher.of(settings, app=app, store=store, client=valkey_client, clock=clock)
+        publisher.publish([("filled", ExtractionJob.model_validate(JOB))])
+
+    [lane] = valkey_client.scan_iter("byom:lanes:jobs:*")
+    queued: Any = valkey_client.lindex(lane, 0)
+    signed = json.loads(queued.partition(b"\n")[2])["headers"][SIGNATURE]
+    assert (signed["producer"], signed["timestamp"]) == (POOL, int(clock.now().timestamp()))

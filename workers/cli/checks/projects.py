@@ -12,11 +12,9 @@ from config.errors import ConfigError, StoreError
 from config.store import FileStore, MemoryStore, ParameterStore, open_store
 from tasks.contract import ProviderKind, Role
 from workers.providers.registry import build_providers
+from workers.verification.lifecycle import NOTICE_DAYS
 
 from .base import Check, fail, ok, warn
-
-#: Days before the end of a model at which to speak of it.
-_NOTICE_DAYS = 90
 
 
 def check_store(url: str, *, key: SecretStr | None = None) -> tuple[ParameterStore | None, Check]:
@@ -80,5 +78,5 @@ def _check_link(
         mend = "choose another model; see `byom models`"
         if left < 0:
             yield fail(name, f"{facts.id} was switched off by its vendor on {facts.ends}", mend)
-        elif left <= _NOTICE_DAYS:
+        elif left <= NOTICE_DAYS:
             yield warn(name, f"{facts.id} is switched off by its vendor on {facts.ends}, in {left} days", mend)

@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any, Self
 
 import sqlalchemy as sa
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tasks.contract import AttemptRecord
 from workers.ledger.amounts import cost_pico
-from workers.ledger.errors import LedgerUnavailable, UnreadableRecord
+from workers.ledger.errors import LedgerUnavailable
 from workers.ledger.sql.schema import CURSORS, GAPS, RECORDS, migrate
 from workers.ledger.stream import Batch, Cursor, Entry
 
@@ -196,13 +196,7 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    try:
-        record = AttemptRecord.model_validate_json(entry.text)
-    except ValidationError as error:
-        raise UnreadableRecord(
-            f"entry {entry.id} of the stream of usage records is not a usage record ({error.error_count()} problems). "
-            "A newer worker may have written it: upgrade this program."
-        ) from None
+    record = entry.record()
     fields = {name: getattr(record, name) for name in AttemptRecord.model_fields if name not in {"usage", "cost_usd"}}
     return {
         **{name: value.value if hasattr(value, "value") else value for name, value in fields.items()},

@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 from workers.clock import Clock
 from workers.monitoring.metrics.slots import Slots
-from workers.monitoring.usage.book import HOUR, hour_of
+from workers.monitoring.usage.book import HOUR, OPEN, hour_of
 from workers.monitoring.usage.sums import Combination, HourlyUsage, Sums, Table
 
-#: How far back an hour may still change.
-_OPEN = 2 * HOUR
 #: How far back a scrape looks at most, when there was none for long.
 _LONGEST = 48 * HOUR
 #: What ranks projects at the beginning.
@@ -58,12 +56,12 @@ class UsageCounters:
             now = self._clock.now()
             if self._last is None:
                 self._begin(now)
-            first = hour_of(max((self._last or now) - _OPEN, now - _LONGEST))
+            first = hour_of(max((self._last or now) - OPEN, now - _LONGEST))
             hours = [first + number * HOUR for number in range((hour_of(now) - first) // HOUR + 1)]
             tables = self._hours.read(hours)
             for hour, table in zip(hours, tables, strict=True):
                 self._count(table, self._seen.get(hour, {}), now)
-            open_since = hour_of(now - _OPEN)
+            open_since = hour_of(now - OPEN)
             self._seen = {hour: table for hour, table in zip(hours, tables, strict=True) if hour >= open_since}
             self._last = now
             return {labels: Sums(*_values(sums)) for labels, sums in self._totals.items()}

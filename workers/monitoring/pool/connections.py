@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from workers.lanes.views import LaneView
+from workers.ledger.rows import NONE
 from workers.monitoring.pool.meters import MeterName, MeterReading
 from workers.monitoring.usage.book import Slice
-from workers.monitoring.usage.sums import NONE, Combination, Sums
+from workers.monitoring.usage.sums import Combination, Sums
 
 #: Failed attempts of all that make a connection look ill, and attempts that it takes to say so.
 _FAILING_SHARE = 0.2

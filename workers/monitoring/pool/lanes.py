@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from config.connections.profiles import check_weight
 from workers.lanes.views import LaneView, Pause
 
 #: The classes that lanes come in.
@@ -73,8 +74,7 @@ class MemoryLanes:
 
     def weight(self, project: str, weight: float) -> None:
         """Give a project its share."""
-        if not 0.001 <= weight <= 1_000:  # noqa: PLR2004 - the bounds of a project's profile
-            raise ValueError("a weight is a number from 0.001 to 1000")
+        check_weight(weight)
         self._lanes = [replace(lane, weight=weight) if lane.project == project else lane for lane in self._lanes]
 
     def _is_paused(self, lane: LaneView) -> bool:

@@ -8,8 +8,9 @@ from typing import Generic
 
 import redis
 
+from workers.ledger.rows import NONE
 from workers.ledger.sums import CAUSE, STORED, failed_key, hour_key
-from workers.monitoring.usage.sums import NONE, Combination, FailedKind, Kind, Sums
+from workers.monitoring.usage.sums import Combination, FailedKind, Kind, Sums
 from workers.redis.lua import lua
 
 #: Hours that are asked for in one round trip.

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-#: Stands where a record has no value.
-NONE = "-"
-
 
 class Combination(NamedTuple):
     """Whose attempts, and of what; the dimensions that tables are made by."""
