@@ -94,8 +94,8 @@ def test_what_has_not_ended_is_told_with_all_that_was_waited(byom: Byom, produce
     result = byom("enqueue", str(file), "--project", "acme", "--wait", "--timeout", "0.5")
 
     assert result.exit_code == 1
-    assert result.stderr.count("has not ended after 0.5 s; it goes on") == 3
-    assert "✗" not in result.stderr
+    assert result.stdout.count("has not ended after 0.5 s; it goes on") == 3
+    assert "✗" not in result.stdout
 
 
 def test_a_full_backlog_ends_with_how_many_jobs_were_enqueued(byom: Byom, producer: FakeProducer, file: Path) -> None:
