@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -116,14 +117,10 @@ def render(
 
         python -m benchmarks render scale.json --into docs/benchmarks.md --name scale
     """
-    try:
-        results = Results.model_validate_json(file.read_bytes())
-        if into is not None:
-            into.write_text(put(into.read_text(encoding="utf-8"), name, markdown(results)), encoding="utf-8")
-            return
-    except (OSError, ValueError) as error:
-        _wrong(str(error))
-    if as_markdown:
+    results = _kept(file, by="run")
+    if into is not None:
+        _put(into, name, markdown(results))
+    elif as_markdown:
         print(markdown(results, goals=goals), end="")
     else:
         _show(results)
@@ -150,14 +147,40 @@ def size(
 
         python -m benchmarks size older.json newer.json --into docs/sizing.md
     """
+    results = [_kept(file, by="scale") for file in files]
     try:
-        text = sizing.markdown([Results.model_validate_json(file.read_bytes()) for file in files])
-        if into is not None:
-            into.write_text(put(into.read_text(encoding="utf-8"), "sizing", text), encoding="utf-8")
-            return
-    except (OSError, ValueError) as error:
+        text = sizing.markdown(results)
+    except ValueError as error:
         _wrong(str(error))
-    print(text, end="")
+    if into is not None:
+        _put(into, "sizing", text)
+    else:
+        print(text, end="")
+
+
+def _kept(file: Path, *, by: str) -> Results:
+    """Results that a command has kept in a file."""
+    again = f"`python -m benchmarks {by} --json FILE` measures, and keeps what it finds in FILE"
+    try:
+        return Results.model_validate_json(file.read_bytes())
+    except OSError as error:
+        _wrong(f"cannot read {file}: {error.strerror}; {again}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        _wrong(f"{file} holds no results of this version ({where}: {first['msg']}); {again}")
+
+
+def _put(page: Path, name: str, text: str) -> None:
+    """Put a table into its place of a page."""
+    try:
+        page.write_text(put(page.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+    except OSError as error:
+        _wrong(f"cannot put the table into {page}: {error.strerror}; --into takes a page that is there")
+    except UnicodeDecodeError:
+        _wrong(f"cannot put the table into {page}: it is no text in UTF-8; --into takes a page of Markdown")
+    except ValueError as error:
+        _wrong(f"{page}: {error}")
 
 
 def _go(
@@ -187,10 +210,21 @@ def _go(
         if json is not None:
             json.write_text(so_far.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
+    if json is not None:
+        _see_writable(json)
     measure_all(rows, results, told=lambda line: _err.print(f"[dim]{escape(line)}[/]", highlight=False), keep=keep)
     keep(results)
     _show(results)
     raise typer.Exit(_FAILED if results.failed else 0)
+
+
+def _see_writable(file: Path) -> None:
+    """See that results can be kept, before anything is measured, which takes long."""
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        _wrong(f"cannot write {file}: {error.strerror}; --json takes a file in a directory that is there")
 
 
 def _chosen(table_of: Mapping[str, Row], only: Sequence[str]) -> list[Row]:
@@ -241,8 +275,8 @@ def _show(results: Results) -> None:
         _out.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def _wrong(message: str) -> None:
-    _err.print(f"[red]{escape(message)}[/]")
+def _wrong(message: str) -> NoReturn:
+    _err.print(f"[red]{escape(message)}[/]", highlight=False, soft_wrap=True)
     raise typer.Exit(_WRONG)
 
 

@@ -90,10 +90,11 @@ def server_cpu_seconds(client: redis.Redis) -> float:
 
 
 def broker_version() -> str:
-    """Name and version of the broker that grounds have."""
+    """Name and version of the broker that grounds have, and its allocator, which its CPU depends on."""
     with EmbeddedValkey() as valkey, redis.Redis.from_url(valkey.url) as client:
-        told = client.info("server")
-    return f"Valkey {told['valkey_version']}" if "valkey_version" in told else f"Redis {told['redis_version']}"
+        told, allocator = client.info("server"), client.info("memory")["mem_allocator"]
+    name, version = ("Valkey", "valkey_version") if "valkey_version" in told else ("Redis", "redis_version")
+    return f"{name} {told[version]} ({allocator})"
 
 
 @dataclass(kw_only=True)

@@ -10,13 +10,16 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.errors import SettingsError, UnknownModel
 from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier
+
+#: Where nothing speaks for another provider: its recommended model is cheap and fast, and its reasoning can be off.
+RECOMMENDED: Final = ProviderKind.GEMINI
 
 #: Characters of a model's name that a message shows.
 _SHOWN = 80

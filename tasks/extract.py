@@ -12,14 +12,16 @@ from workers.engine.routing import Route
 from workers.enqueue.intake import Accepted, Duplicate
 from workers.process import runtime
 from workers.task.ahead import HANDLED
+from workers.task.arguments import sole_argument
 from workers.task.extraction_body import carry_out, conclude
 
 
 # `throws`: a typed failure is an answer, not an error of the worker; Celery logs it in one line, without a traceback.
-@shared_task(name=EXTRACT_TASK, bind=True, base=ByomTask, throws=(ContractError,))
-def extract(self: "Task[Any, Any]", job: dict[str, Any]) -> Any:
+# `track_started`: what it accepts waits for its turn from then on, and is not to be called running meanwhile.
+@shared_task(name=EXTRACT_TASK, bind=True, base=ByomTask, throws=(ContractError,), track_started=False)
+def extract(self: "Task[Any, Any]", *given: Any, **named: Any) -> Any:
     """Accept a job that a foreign producer published, and send it to the queue of its project's provider."""
-    here = runtime()
+    here, job = runtime(), sole_argument(given, named, name="job")
 
     def step(parsed: ExtractionJob, job_id: str) -> Accepted | Duplicate:
         here.guard.check(self.request, job, project=parsed.project, entering=True)

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, TextIO
+from typing import Any, ClassVar, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -83,17 +83,17 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
         renderer = structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
     else:
         renderer = plain_line
+    last: list[Processor] = [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redact,
+        renderer,
+    ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=["job_id"]), *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.StackInfoRenderer(),
-                structlog.processors.format_exc_info,
-                redact,
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
     root = logging.getLogger()
@@ -104,16 +104,41 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     logging.getLogger(_CELERY_TRACE).addFilter(_is_news)
     logging.getLogger(_CELERY_TRACE).addFilter(_name_job)
     logging.captureWarnings(capture=True)
+    _Lines.handler = handler
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *last],
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """Our own lines go straight to the stream.
+
+    A record of `logging` for each, and the way through its handlers, cost as much as the line itself.
+    """
+
+    #: Where the process logs, also for loggers that were used before.
+    handler: ClassVar[logging.StreamHandler[TextIO]]
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def _write(self, line: str) -> None:
+        handler = self.handler
+        # So that no line of a library comes into the middle of it.
+        handler.acquire()
+        try:
+            handler.stream.write(f"{line}\n")
+            handler.flush()
+        except (OSError, ValueError):
+            # As `logging` has it: whoever reads the log has gone away, and no job is to fail of that.
+            pass
+        finally:
+            handler.release()
+
+    debug = info = warning = error = critical = _write
 
 
 def _name_job(record: logging.LogRecord) -> bool:

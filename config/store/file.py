@@ -201,7 +201,11 @@ class FileStore:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StoreError(f"cannot read the store {self._path}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot read the store {self._path}: {error.strerror}; BYOM_STORE_URL is to name a file"
+            ) from error
+        if not stat.S_ISREG(mode):
+            raise StoreError(f"the store {self._path} is no file; name one in BYOM_STORE_URL, as file:PATH")
         if mode & _OTHERS:
             raise StoreError(f"{self._path} holds secrets and others can read it; run: chmod 600 {self._path}")
         try:
@@ -209,10 +213,10 @@ class FileStore:
         except (ValueError, RecursionError):
             # The decoder's message, and the exception itself, quote the text around the fault: it may be a secret.
             entries = None
-        if not isinstance(entries, dict):
+        if not isinstance(entries, dict) or not all(path.startswith("/") for path in entries):
             raise StoreError(
-                f"{self._path} is damaged: not a JSON object of paths; restore it from a backup, or delete it and "
-                "save the connections again"
+                f"{self._path} is damaged, or no store: not a JSON object of paths; restore it from a backup, name "
+                "another file in BYOM_STORE_URL, or delete it and save the connections again"
             )
         return entries
 

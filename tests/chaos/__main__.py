@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.chaos.clocks import compiler
-from tests.chaos.report import Report
+from tests.chaos.report import Report, again
 from tests.chaos.rounds import plan_of, play
-from tests.chaos.summary import Summary, again
+from tests.chaos.summary import Summary
 
 #: Seeds of the first rounds, the same each time; those after them are drawn.
 FIXED = (1, 2, 3)
@@ -57,11 +57,14 @@ def main(
         where = None if folder is None else folder / f"round-{number + 1}"
         if where is not None:
             where.mkdir(parents=True)
-        with _shown(count, planned, chosen) as (told, progress):
+        watches = watched and not number
+        line = again(seed=chosen, jobs=count, steps=planned, watched=watches)
+        _err.print(f"[bold]Round {number + 1}[/]: {line}", highlight=False, soft_wrap=True)
+        with _shown(count, planned, chosen) as (told, progress), _saying(line):
             report = play(
                 plan_of(chosen, steps=planned),
                 jobs=count,
-                watched=watched and not number,
+                watched=watches,
                 folder=where,
                 told=told,
                 progress=progress,
@@ -76,7 +79,7 @@ def main(
         _err.print(f"[bold]{line}[/]", highlight=False)
     _err.print("[bold green]nothing wrong[/]" if not wrong else f"[bold red]{len(wrong)} rounds went wrong[/]")
     for report in wrong:
-        _err.print(f"Again: {again(report)}\n  logs: {report.folder}", highlight=False, soft_wrap=True)
+        _err.print(f"Again: {report.again}\n  logs: {report.folder}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -91,6 +94,16 @@ def _rounds(seed: int | None, jobs: int) -> Iterator[tuple[int, int]]:
         yield other, _ROUND
     while True:
         yield random.SystemRandom().randrange(10**6), _ROUND
+
+
+@contextmanager
+def _saying(line: str) -> Iterator[None]:
+    """Say how to play a round again that came to no verdict at all."""
+    try:
+        yield
+    except BaseException:
+        _err.print(f"[bold red]no verdict[/]; again: {line}", highlight=False, soft_wrap=True)
+        raise
 
 
 @contextmanager
@@ -113,6 +126,7 @@ def _tell(report: Report, *, number: int, as_json: bool) -> None:
     if as_json:
         os.write(1, (json.dumps(asdict(report)) + "\n").encode())
     faults = ", ".join(f"{count} {what}" for what, count in sorted(report.faults.items()))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.settled_by_provider.items()))
     endings = ", ".join(f"{count:,} {status}" for status, count in sorted(report.endings.items()))
     lines = (
         f"[bold]Round {number}, seed {report.seed}[/]: {report.jobs:,} jobs in {report.seconds:.0f} s",
@@ -123,8 +137,8 @@ def _tell(report: Report, *, number: int, as_json: bool) -> None:
             f"{report.agreed} ways of looking at it agree"
         ),
         (
-            f"  vendors: {report.settled:,} billed calls equal to the token, and {report.silent_tokens:,} tokens of "
-            "calls without an answer"
+            f"  vendors: {report.settled:,} billed calls equal to the token ({kinds}), and {report.silent_tokens:,} "
+            "tokens of calls without an answer"
         ),
         (
             f"  those are in the ledger: {report.unheard} as unanswered, {report.lost} as lost; "

@@ -1,7 +1,8 @@
-"""For `celery worker --include`: a worker that dies at a point of an attempt, as `CHAOS_DIES=point:n` says.
+"""For `celery worker --include`: a worker that sends itself a signal at a point of an attempt.
 
-`kill -9` from outside mostly meets a worker that waits for an answer. What matters are the moments around that: here it
-kills itself in them, as suddenly, when it comes past one for the n-th time.
+`CHAOS_DIES=point:n:signal` says which, and where. `kill -9` from outside mostly meets a worker that waits for an
+answer. What matters are the moments around that: here it kills itself in them, as suddenly, when it comes past one for
+the n-th time; or stops, or asks itself to end.
 """
 
 import asyncio
@@ -12,10 +13,14 @@ from typing import Any
 
 from workers.broker.qos import QoS
 from workers.jobs import RedisJobs
+from workers.providers.aws_auth import AwsAuth
+from workers.providers.bedrock import BedrockProvider
+from workers.providers.google_tokens import GoogleTokens
 from workers.providers.transport import Transport
+from workers.providers.vertex import VertexProvider
 
-# Processes in which it tries a job alone do not die with it: their death would speak against the job.
-_point, _, _number = os.environ.pop("CHAOS_DIES", ":0").partition(":")
+# Processes in which it tries a job alone have nothing before them: their death would speak against the job.
+_point, _number, _signal = os.environ.pop("CHAOS_DIES", ":0:9").split(":")
 _left = int(_number)
 
 #: Seconds after which a call is under way.
@@ -23,7 +28,7 @@ _UNDER_WAY = 0.05
 
 
 def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.Signals(int(_signal)))
 
 
 def _passes(point: str) -> bool:
@@ -63,6 +68,18 @@ def _during(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
     return step
 
 
+def _in_a_thread(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Around what blocks: how a session is asked for."""
+
+    def step(*args: Any, **kwargs: Any) -> Any:
+        _come_past("minting")
+        result = method(*args, **kwargs)
+        _come_past("minted")
+        return result
+
+    return step
+
+
 def _acknowledge(method: Callable[..., Any]) -> Callable[..., Any]:
     def step(*args: Any, **kwargs: Any) -> Any:
         _come_past("acknowledging")
@@ -73,6 +90,10 @@ def _acknowledge(method: Callable[..., Any]) -> Callable[..., Any]:
 
 _PATCHES: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (RedisJobs, "claim", lambda method: _around(method, after="claimed")),
+    (GoogleTokens, "_ask", lambda method: _around(method, before="minting", after="minted")),
+    (AwsAuth, "_assume", _in_a_thread),
+    (BedrockProvider, "prepare", lambda method: _around(method, after="signed")),
+    (VertexProvider, "prepare", lambda method: _around(method, after="signed")),
     (Transport, "send", lambda method: _around(_during(method), before="calling", after="answered")),
     (RedisJobs, "settle", lambda method: _around(method, after="settled")),
     (RedisJobs, "hand_over", lambda method: _around(method, after="handed_over")),

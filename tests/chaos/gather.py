@@ -14,10 +14,10 @@ from config.prices import PICO
 from tasks.contract import AttemptRecord
 from tests.chaos.evidence import Evidence, JobSeen, Table
 from tests.chaos.scenario import SETTINGS, Run
-from tests.chaos.stage import CHAINS, SECRET, TEXT, logs
+from tests.chaos.spilled import spilled
+from tests.chaos.stage import CHAINS
 from tests.chaos.traffic import MOST_EPISODES
 from tests.chaos.watchers import Watchers, counted
-from tests.integration.support.pool import everything_in, holds
 from workers.admission.control import Meters
 from workers.jobs import Ending
 from workers.jobs.redis import job_key
@@ -79,18 +79,9 @@ def gather(run: Run, watchers: Watchers | None = None) -> Evidence:
         lasted=(run.began.timestamp(), time.time()),
         in_hand=int(SETTINGS["BYOM_CONCURRENCY"]) * MOST_EPISODES,
         left=left,
-        spilled=list(_spilled(place, watchers.seen if watchers else {})),
+        spilled=list(spilled(run, watchers.seen if watchers else {})),
         surprises=[*run.surprises, *(watchers.surprises if watchers else ())],
     )
-
-
-def _spilled(place: Ground, seen: Mapping[str, str]) -> Iterator[str]:
-    """Where something stands that must not be seen: secrets nowhere, episodes not where only operators look."""
-    texts = {path.name: path.read_bytes() for path in logs(place)}
-    texts |= {name: text.encode() for name, text in seen.items()}
-    yield from (name for name, text in texts.items() if holds(text, SECRET) or holds(text, TEXT))
-    if holds(everything_in(place.client), SECRET):
-        yield "Valkey"
 
 
 def rows_table(rows: Iterable[UsageRow]) -> Table:

@@ -1,12 +1,16 @@
 """What goes wrong in a run, and when: drawn from a seed, so that the same seed means the same plan. Pure."""
 
+import itertools
 import random
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from workers.embedded.simulator import FaultRule, Injection
+
+_Card = TypeVar("_Card")
 
 
 class What(StrEnum):
@@ -54,6 +58,7 @@ FAILURES: Final[Mapping[str, Mapping[str, object]]] = {
     "html": {"kind": Injection.HTML},
     "empty": {"kind": Injection.EMPTY},
     "wrong schema": {"kind": Injection.WRONG_SCHEMA},
+    "torn": {"kind": Injection.TORN},
 }
 
 #: Of what, how often, beside each other.
@@ -62,35 +67,39 @@ _WEIGHTS: Final[Mapping[What, int]] = {
     What.TERM: 3,
     What.STOP: 3,
     What.RESTART: 1,
-    What.CRASH: 2,
+    What.CRASH: 1,
     What.FREEZE: 1,
     What.FULL: 1,
     What.ROLL: 1,
     What.CLOCK: 2,
     What.STORE: 1,
-    What.PROVIDER: 16,
+    What.PROVIDER: 8,
 }
-#: Seconds that each lasts: least and most. A worker that was killed is away for as long.
-_SECONDS: Final[Mapping[What, tuple[float, float]]] = {
-    What.KILL: (0, 3),
-    What.TERM: (0, 1),
-    What.STOP: (0.5, 25),
-    What.RESTART: (0, 2),
-    What.CRASH: (0, 32),
-    What.FREEZE: (1, 32),
-    What.FULL: (1, 6),
-    What.ROLL: (0, 0),
-    What.CLOCK: (0, 0),
-    What.STORE: (1, 6),
-    What.PROVIDER: (1, 6),
+#: Seconds that each lasts, least and most; where there are two, one or the other. A worker that was killed is away for
+#: as long. Half a minute of a broker that is away is more than claims, leases and deliveries last here.
+_SECONDS: Final[Mapping[What, Sequence[tuple[float, float]]]] = {
+    What.KILL: ((0, 3),),
+    What.TERM: ((0, 1),),
+    What.STOP: ((0.5, 5), (12, 25)),
+    What.RESTART: ((0, 2),),
+    What.CRASH: ((30, 34), (0, 5)),
+    What.FREEZE: ((30, 34), (1, 5)),
+    What.FULL: ((1, 6),),
+    What.ROLL: ((0, 0),),
+    What.CLOCK: ((0, 0),),
+    What.STORE: ((2, 12),),
+    What.PROVIDER: ((2, 10),),
 }
 
 #: Seconds that a clock is off at most.
 _AHEAD: Final = 1_800
 
-#: Where in the life of an attempt a worker may be made to die; see `dying`.
+#: Where in the life of an attempt a worker may be made to do something to itself; see `dying`.
 POINTS: Final = (
     "claimed",
+    "minting",
+    "minted",
+    "signed",
     "calling",
     "during",
     "answered",
@@ -100,10 +109,12 @@ POINTS: Final = (
     "ended",
     "acknowledging",
 )
-#: Passages of that point before it dies.
+#: Passages of that point before it does; tokens and sessions are asked for a few times a minute only.
 _PASSAGES: Final = (3, 60)
-#: Share of workers that start with such a death before them.
+_RARE: Final[Mapping[str, tuple[int, int]]] = {"minting": (1, 4), "minted": (1, 4), "signed": (1, 20)}
+#: Share of workers that start with such a thing before them, and what it is, as often as it stands here.
 _SENTENCED: Final = 0.5
+_HOW: Final = (What.KILL, What.KILL, What.KILL, What.TERM, What.STOP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +161,31 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """A worker dies when it comes past a point for the n-th time."""
+    """A worker kills, terminates or stops itself when it comes past a point for the n-th time."""
 
     point: str
     passage: int
+    how: What = What.KILL
+    #: How long it stays stopped.
+    seconds: float = 0.0
+
+    @property
+    def told(self) -> str:
+        """What it comes to, for people and for counting."""
+        return f"{self.how.value} at {self.point}"
+
+    @property
+    def sends(self) -> signal.Signals:
+        """What it sends itself."""
+        return {What.KILL: signal.SIGKILL, What.TERM: signal.SIGTERM, What.STOP: signal.SIGSTOP}[self.how]
+
+    @property
+    def leaves(self) -> int | None:
+        """What its process ends with; None where it does not end of this."""
+        return {What.KILL: -signal.SIGKILL, What.TERM: 0}.get(self.how)
 
     def __str__(self) -> str:
-        return f"{self.point}:{self.passage}"
+        return f"{self.point}:{self.passage}:{self.sends.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,15 +196,21 @@ class Plan:
     steps: Sequence[Step]
 
     def sentence(self, worker: int, start: int) -> Sentence | None:
-        """The death that a worker has before it when it is started for the n-th time, from 0; the first has none."""
+        """What a worker does to itself when it is started for the n-th time, from 0; the first does nothing."""
         dice = random.Random(f"{self.seed} {worker} {start}")  # noqa: S311 - a test's dice
         if start == 0 or dice.random() >= _SENTENCED:
             return None
-        return Sentence(point=dice.choice(POINTS), passage=dice.randint(*_PASSAGES))
+        point = dice.choice(POINTS)
+        return Sentence(
+            point=point,
+            passage=dice.randint(*_RARE.get(point, _PASSAGES)),
+            how=dice.choice(_HOW),
+            seconds=dice.uniform(*dice.choice(_SECONDS[What.STOP])),
+        )
 
 
 def draw(seed: int, *, steps: int, workers: int, vendors: Sequence[str], patience: float = 1.0) -> Plan:
-    """A plan.
+    """A plan; one that is not too short has everything: each disturbance, each failure, and each vendor that fails.
 
     Args:
         seed: the same gives the same plan.
@@ -189,16 +224,36 @@ def draw(seed: int, *, steps: int, workers: int, vendors: Sequence[str], patienc
 
 
 def _steps(dice: random.Random, count: int, workers: int, vendors: Sequence[str], patience: float) -> Iterator[Step]:
+    lasting = {what: itertools.cycle(ranges) for what, ranges in _SECONDS.items()}
+    failures, failing = _deck(dice, list(FAILURES)), _deck(dice, list(vendors))
     #: The last twentieth is left alone, so that the last disturbance meets traffic, too.
-    for at in sorted(dice.uniform(0.02, 0.95) for _ in range(count)):
-        (what,) = dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))
+    moments = sorted(dice.uniform(0.02, 0.95) for _ in range(count))
+    for what, at in zip(_dealt(dice, count), moments, strict=True):
         yield Step(
             what=what,
             at=at,
-            seconds=dice.uniform(*_SECONDS[what]) * patience,
+            seconds=dice.uniform(*next(lasting[what])) * patience,
             worker=dice.randrange(workers),
-            failure=dice.choice(list(FAILURES)),
-            vendor=dice.choice(vendors),
+            failure=next(failures) if what is What.PROVIDER else "",
+            vendor=next(failing) if what is What.PROVIDER else "",
             share=dice.choice([0.2, 0.5, 1.0]),
             ahead=dice.uniform(-_AHEAD, _AHEAD),
         )
+
+
+def _dealt(dice: random.Random, count: int) -> Sequence[What]:
+    """What happens, in order.
+
+    Everything once where there is room for it, and providers as often as there are ways of failing; the rest as often
+    as its weight says.
+    """
+    once = [*What, *[What.PROVIDER] * (len(FAILURES) - 1)]
+    once = once if count >= len(once) else []
+    rest = dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()), k=count - len(once))
+    return dice.sample([*once, *rest], k=count)
+
+
+def _deck(dice: random.Random, cards: Sequence[_Card]) -> Iterator[_Card]:
+    """Cards of a shuffled deck, and of the next one when it is used up: none comes twice before all came once."""
+    while True:
+        yield from dice.sample(cards, k=len(cards))

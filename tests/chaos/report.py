@@ -33,6 +33,8 @@ class Report:
     settled: int
     unheard: int
     lost: int
+    #: The first of these by kind of provider.
+    settled_by_provider: Mapping[str, int]
     #: Tokens of the latter two.
     silent_tokens: int
     #: Attempts that the ledger calls lost; some were never made.
@@ -45,3 +47,14 @@ class Report:
     leaks: int
     problems: tuple[str, ...]
     folder: str
+
+    @property
+    def again(self) -> str:
+        """The command that plays this round again."""
+        return again(seed=self.seed, jobs=self.jobs, steps=self.steps, watched=self.watched)
+
+
+def again(*, seed: int, jobs: int, steps: int, watched: bool) -> str:
+    """The command that plays a round again."""
+    command = f"python -m tests.chaos --seed {seed} --jobs {jobs} --steps {steps}"
+    return command if watched else f"{command} --no-watched"

@@ -15,7 +15,7 @@ from tests.chaos.gather import gather
 from tests.chaos.plan import Plan, draw
 from tests.chaos.report import Report
 from tests.chaos.scenario import SETTINGS, Run, prepared
-from tests.chaos.stage import MOUNTS
+from tests.chaos.stage import LENDERS, VENDORS
 from tests.chaos.traffic import wanted_jobs
 from tests.chaos.verdict import LOST, reconcile, tally, verdict
 from tests.chaos.watchers import watching
@@ -28,7 +28,7 @@ LATENCY = Latency(low=0.05, high=0.4)
 
 def plan_of(seed: int, *, steps: int, patience: float = 1.0) -> Plan:
     """The plan of a seed, for the vendors and workers that there are."""
-    return draw(seed, steps=steps, workers=WORKERS, vendors=sorted(MOUNTS.values()), patience=patience)
+    return draw(seed, steps=steps, workers=WORKERS, vendors=sorted([*VENDORS.values(), *LENDERS]), patience=patience)
 
 
 def play(
@@ -76,7 +76,7 @@ def _report(run: Run, evidence: Evidence, *, seconds: float, traffic: float, wat
     """What a round came to."""
     reconciled, wrong = reconcile(evidence), tally(evidence)
     kinds = Counter(step.what.value for step in run.done)
-    kinds.update(f"died at {death.how.partition(':')[0]}" for death in evidence.interruptions if ":" in death.how)
+    kinds.update(death.how for death in evidence.interruptions if " at " in death.how)
     return Report(
         seed=run.plan.seed,
         jobs=len(evidence.jobs),
@@ -92,7 +92,8 @@ def _report(run: Run, evidence: Evidence, *, seconds: float, traffic: float, wat
         attempts=len(evidence.records),
         tokens=sum(record.usage.total for record in evidence.records),
         cost_usd=format(sum((Decimal(record.cost_usd or 0) for record in evidence.records), Decimal(0)), "f"),
-        settled=reconciled.settled,
+        settled=reconciled.settled.total(),
+        settled_by_provider=dict(reconciled.settled),
         unheard=len(reconciled.unheard),
         lost=len(reconciled.lost),
         silent_tokens=reconciled.unheard_usage.total,

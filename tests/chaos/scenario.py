@@ -165,7 +165,7 @@ class Run:
                 worker.terminating = True
             case What.STOP:
                 worker.signal(signal.SIGSTOP)
-                self._in(step.seconds, lambda: worker.signal(signal.SIGCONT))
+                self._in(step.seconds, _going_on(worker))
             case What.CLOCK:
                 worker.clock.set(step.ahead)
 
@@ -204,6 +204,9 @@ class Run:
                 if worker.ended_well():
                     self._start(worker)
                 continue
+            if worker.stopped_itself() and worker.sentence is not None:
+                self._in(worker.sentence.seconds, _going_on(worker))
+                worker.sentence = None
             died = len(worker.deaths)
             if surprise := worker.reap():
                 self.surprises.append(surprise)
@@ -224,6 +227,17 @@ class Run:
                 worker.kill()
                 worker.start()
         wait_until_ready(self.workers)
+
+
+def _going_on(worker: Worker) -> Callable[[], None]:
+    """Lets the process of now go on, and no later one."""
+    process = worker.process
+
+    def go_on() -> None:
+        if worker.process is process:
+            worker.signal(signal.SIGCONT)
+
+    return go_on
 
 
 def wait_until_ready(workers: Sequence[Worker]) -> None:
@@ -254,7 +268,7 @@ def prepared(
     told: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Run]:
     """Everything that a run needs, with its workers ready."""
-    links = configure(place)
+    links = configure(place, workers=workers)
     slots = [Worker(place=place, number=number, metrics_port=_free_port()) for number in range(workers)]
     with redis.Redis.from_url(place.valkey.url, socket_timeout=2, socket_connect_timeout=2) as client:
         run = Run(

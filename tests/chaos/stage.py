@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,17 +21,14 @@ from config.connections import project_path, save_connection, save_project
 from config.credentials import save_credential
 from tasks.contract import ProviderKind, Role
 from tests.chaos.clocks import Clock
-from tests.chaos.plan import Sentence
+from tests.chaos.keys import environment, key_of, set_terms, workers_key
+from tests.chaos.plan import Sentence, What
 from workers.configuration.effect import put_into_force
-from workers.embedded.simulator import fingerprint
-
-#: Stands in every credential; must never be seen.
-SECRET: Final = "sk-chaos-canary-7c41"
-#: Stands in every episode; must never be seen where only operators look.
-TEXT: Final = "chaos-canary-episode-9920"
+from workers.embedded.simulator.wire import MOUNTS, stand_in
 
 OPENAI, AZURE = ProviderKind.OPENAI, ProviderKind.AZURE_OPENAI
 COMPATIBLE, ANTHROPIC, GEMINI = ProviderKind.OPENAI_COMPATIBLE, ProviderKind.ANTHROPIC, ProviderKind.GEMINI
+VERTEX, BEDROCK = ProviderKind.VERTEX, ProviderKind.BEDROCK
 
 #: Project → its chain of providers.
 CHAINS: Final[Mapping[str, tuple[ProviderKind, ...]]] = {
@@ -42,20 +39,24 @@ CHAINS: Final[Mapping[str, tuple[ProviderKind, ...]]] = {
     # Scarce: its jobs wait in their lane. Alone: its jobs have nowhere else to go.
     "elm": (OPENAI,),
     "fir": (COMPATIBLE,),
+    # With tokens that are lent, sessions that are lent, and requests that are signed.
+    "ginkgo": (VERTEX, BEDROCK),
+    "hazel": (BEDROCK, VERTEX),
+    "iris": (VERTEX,),
+    "juniper": (BEDROCK,),
 }
+#: Connections that have a role instead of keys.
+ROLES: Final = frozenset({("ginkgo", "backup"), ("juniper", "primary")})
 #: Limits of projects that have any.
 LIMITS: Final[Mapping[str, Mapping[str, int]]] = {
     "elm": {"max_concurrency": 6, "tpm_capacity": 40_000, "tpm_refill_per_second": 20_000}
 }
 _WIDE: Final = {"tpm_capacity": 100_000_000, "tpm_refill_per_second": 1_000_000}
-#: How the simulator's paths begin.
-MOUNTS: Final[Mapping[ProviderKind, str]] = {
-    OPENAI: "openai",
-    COMPATIBLE: "compatible",
-    ANTHROPIC: "anthropic",
-    GEMINI: "gemini",
-    AZURE: "azure",
+#: How the paths of the simulated vendors begin, by kind; and of those beside them who give tokens and sessions.
+VENDORS: Final[Mapping[ProviderKind, str]] = {
+    kind: stand_in(kind).prefix.removeprefix("/") for kind in {kind for chain in CHAINS.values() for kind in chain}
 }
+LENDERS: Final = tuple(mount.prefix.removeprefix("/") for mount in MOUNTS if mount.provider is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +67,11 @@ class Link:
     connection: str
     provider: ProviderKind
     role: Role
+    #: Parts of its credential, which must be seen nowhere.
+    marks: Sequence[str] = field(repr=False, default=())
 
 
-def configure(place: Ground) -> dict[str, Link]:
+def configure(place: Ground, *, workers: int) -> dict[str, Link]:
     """Save all projects; the connection of each key, by the fingerprint under which the simulator books it."""
     store, urls = place.store, place.simulator.base_urls
     models = {facts.provider: facts.id for facts in load_catalogue() if facts.recommended} | {COMPATIBLE: "local"}
@@ -78,13 +81,18 @@ def configure(place: Ground) -> dict[str, Link]:
         save_project(store, project)
         for number, provider in enumerate(chain):
             name, role = ("backup", Role.FALLBACK) if number else ("primary", Role.PRIMARY)
-            key = f"{SECRET}-{project}-{name}"
-            save_credential(store, scope, name, SecretStr(key))
+            key = key_of(provider, f"{project}-{name}", role=(project, name) in ROLES)
+            set_terms(place.simulator, f"{project}-{name}", key)
+            save_credential(store, scope, name, SecretStr(key.secret))
             document = {"name": name, "provider": provider.value, "model": models[provider], "credential": name}
-            document |= {"role": role.value, "base_url": urls[MOUNTS[provider]]}
+            document |= {"role": role.value, "base_url": urls[stand_in(provider).name]}
             save_connection(store, scope, {**document, **_WIDE, **LIMITS.get(project, {})})
-            links[fingerprint(key)] = Link(project=project, connection=name, provider=provider, role=role)
+            links[key.fingerprint] = Link(
+                project=project, connection=name, provider=provider, role=role, marks=tuple(key.marks)
+            )
         put_into_force(place.client, store, scope, trust=False)
+    for number in range(workers):
+        set_terms(place.simulator, f"worker {number}", workers_key(number))
     return links
 
 
@@ -95,7 +103,7 @@ class Death:
     #: Unix time at which it was seen, or done.
     at: float
     worker: int
-    #: `kill`, `term`, `stop`, or the point at which it killed itself.
+    #: `kill`, `term` or `stop`; with the point of an attempt, where it did that to itself: `kill at claimed`.
     how: str
 
 
@@ -110,7 +118,8 @@ class Worker:
     #: How often it was started.
     starts: int = 0
     sentence: Sentence | None = None
-    stopped: bool = False
+    #: How it was stopped; empty while it runs.
+    stopped: str = ""
     #: Whether it was asked to end, and is started again when it has.
     terminating: bool = False
     deaths: list[Death] = field(default_factory=list)
@@ -136,17 +145,23 @@ class Worker:
         return self.is_up and b" ready." in self.log.read_bytes()
 
     def start(self, sentence: Sentence | None = None) -> None:
-        """Start a process; it may have its death before it."""
-        self.sentence, self.stopped, self.terminating = sentence, False, False
+        """Start a process; it may have something before it that it does to itself."""
+        self.sentence, self.stopped, self.terminating = sentence, "", False
         self.starts += 1
         extra = {"BYOM_METRICS_PORT": str(self.metrics_port)} | ({"CHAOS_DIES": str(sentence)} if sentence else {})
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-E"]
-        command += ["-n", f"w{self.number}@chaos", "--include", "tests.chaos.dying"]
+        # As `byom worker` starts them, and as Celery's own command does.
+        how = ("celery", "-A", "workers.app", "worker") if self.number % 2 else ("workers.celery_worker",)
+        command = [sys.executable, "-m", *how, "-E", "-n", f"w{self.number}@chaos", "--include", "tests.chaos.dying"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**self.place.environment, **self.clock.environment, **extra},
+                env={
+                    **self.place.environment,
+                    **environment(self.place.simulator, self.number),
+                    **self.clock.environment,
+                    **extra,
+                },
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -155,8 +170,9 @@ class Worker:
         """Send a signal, if there is anyone to get it."""
         if self.process is not None and self.is_up:
             if number is signal.SIGCONT and self.stopped:
-                self.deaths.append(Death(at=time.time(), worker=self.number, how="stop"))
-            self.stopped = number is signal.SIGSTOP if number in {signal.SIGSTOP, signal.SIGCONT} else self.stopped
+                self.deaths.append(Death(at=time.time(), worker=self.number, how=self.stopped))
+            if number in {signal.SIGSTOP, signal.SIGCONT}:
+                self.stopped = "stop" if number is signal.SIGSTOP else ""
             self.process.send_signal(number)
 
     def kill(self) -> None:
@@ -169,11 +185,20 @@ class Worker:
         """See whether it ended by itself; what is wrong with that, if anything is."""
         if self.process is None or (code := self.process.poll()) is None:
             return None
-        if code == -signal.SIGKILL and self.sentence is not None:
-            self._ended(str(self.sentence))
+        if self.sentence is not None and code == self.sentence.leaves:
+            self._ended(self.sentence.told)
             return None
         self.process = None
         return f"worker {self.number} ended by itself with {code}; its log is {self.log}"
+
+    def stopped_itself(self) -> bool:
+        """Whether it has just stopped at the point at which it was to; `sentence` says for how long."""
+        if self.process is None or self.stopped or self.sentence is None or self.sentence.how is not What.STOP:
+            return False
+        if os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
+            return False
+        self.stopped = self.sentence.told
+        return True
 
     def ended_well(self) -> bool:
         """Whether it has ended after SIGTERM; that counts as a death, since it may have given up calls."""
@@ -271,8 +296,3 @@ class Store:
         self._path.rmdir()
         self._path.with_suffix(".away").rename(self._path)
         self.is_away = False
-
-
-def logs(place: Ground) -> Iterator[Path]:
-    """All that workers, Flower and commands logged."""
-    yield from sorted(place.folder.glob("*.log"))

@@ -42,7 +42,7 @@ class Summary:
             jobs=sum(report.jobs for report in reports),
             faults=dict(sorted(faults.items())),
             faults_injected=faults.total(),
-            kills=sum(count for what, count in faults.items() if what == "kill" or what.startswith("died at ")),
+            kills=sum(count for what, count in faults.items() if what == "kill" or what.startswith("kill at ")),
             struck=sum(report.struck for report in reports),
             lost=sum(report.lost_for_good for report in reports),
             double_counted=sum(report.double_counted for report in reports),
@@ -59,9 +59,3 @@ class Summary:
             f"{self.faults_injected} faults injected ({self.kills} kills): {kinds}; {self.struck:,} requests spoilt",
             f"{self.lost} lost, {self.double_counted} double-counted, {self.leaks} leaks",
         )
-
-
-def again(report: Report) -> str:
-    """The command that plays a round again."""
-    command = f"python -m tests.chaos --seed {report.seed} --jobs {report.jobs} --steps {report.steps}"
-    return command if report.watched else f"{command} --no-watched"

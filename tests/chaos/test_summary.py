@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.chaos.report import Report
-from tests.chaos.summary import Summary, again
+from tests.chaos.summary import Summary
 
 
 def report(**changes: Any) -> Report:
@@ -14,7 +14,7 @@ def report(**changes: Any) -> Report:
         "seconds": 100.0,
         "traffic_seconds": 90.0,
         "watched": True,
-        "faults": {"kill": 2, "provider": 3, "died at ending": 1},
+        "faults": {"kill": 2, "provider": 3, "kill at ending": 1},
         "struck": 10,
         "endings": {"succeeded": 100},
         "repeats": 1,
@@ -25,6 +25,7 @@ def report(**changes: Any) -> Report:
         "settled": 100,
         "unheard": 1,
         "lost": 2,
+        "settled_by_provider": {"openai": 100},
         "silent_tokens": 30,
         "written_off": 3,
         "agreed": 7,
@@ -44,7 +45,7 @@ def test_the_figures_of_all_rounds_are_their_sums() -> None:
         rounds=2,
         minutes=3.0,
         jobs=200,
-        faults={"clock": 4, "died at ending": 1, "kill": 2, "provider": 3},
+        faults={"clock": 4, "kill at ending": 1, "kill": 2, "provider": 3},
         faults_injected=10,
         kills=3,
         struck=20,
@@ -58,7 +59,7 @@ def test_the_figures_of_all_rounds_are_their_sums() -> None:
 def test_what_must_be_nought_is_said_in_so_many_words() -> None:
     assert Summary.of([report()]).lines == (
         "1 rounds, 1.5 minutes of traffic, 100 jobs",
-        "6 faults injected (3 kills): 1 died at ending, 2 kill, 3 provider; 10 requests spoilt",
+        "6 faults injected (3 kills): 2 kill, 1 kill at ending, 3 provider; 10 requests spoilt",
         "0 lost, 0 double-counted, 0 leaks",
     )
 
@@ -66,5 +67,5 @@ def test_what_must_be_nought_is_said_in_so_many_words() -> None:
 def test_a_round_is_played_again_as_it_was() -> None:
     command = "python -m tests.chaos --seed 7 --jobs 100 --steps 5"
 
-    assert again(report()) == command
-    assert again(report(watched=False)) == f"{command} --no-watched"
+    assert report().again == command
+    assert report(watched=False).again == f"{command} --no-watched"

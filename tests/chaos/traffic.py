@@ -12,7 +12,8 @@ from celery import Celery
 
 from config.settings import Settings
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK
-from tests.chaos.stage import CHAINS, TEXT
+from tests.chaos.keys import TEXT
+from tests.chaos.stage import CHAINS
 from workers.enqueue.producer import Producer
 
 #: Episodes of the longest jobs.
@@ -46,7 +47,7 @@ def wanted_jobs(seed: int, count: int, *, prefix: str = "") -> Iterator[Wanted]:
     dice = random.Random(f"{seed} jobs")  # noqa: S311 - a test's dice
     for number in range(count):
         payload: dict[str, Any] = {
-            "project": dice.choices(list(CHAINS), weights=[4, 3, 3, 3, 1, 2])[0],
+            "project": dice.choices(list(CHAINS), weights=[4, 3, 3, 3, 1, 2, 3, 3, 2, 3])[0],
             "episodes": [
                 {"id": f"e{place}", "content": f"In {2000 + number % 26} Ada moved to Lisbon. {TEXT} {number} {place}"}
                 for place in range(dice.choice([1, 1, 1, 1, MOST_EPISODES]))

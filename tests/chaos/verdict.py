@@ -27,8 +27,8 @@ _FINAL: Final = frozenset({"SUCCESS", "FAILURE"})
 class Reconciled:
     """The vendors' books beside the ledger."""
 
-    #: Calls that both know, by the vendor's name of the call, with equal tokens.
-    settled: int = 0
+    #: Calls that both know, by the vendor's name of the call, with equal tokens; by kind of provider.
+    settled: Counter[str] = field(default_factory=Counter)
     #: Billed calls whose answer never came; the ledger has their attempts, without tokens.
     unheard: list[Entry] = field(default_factory=list)
     #: Billed calls that were under way when their worker died; the ledger has them as lost, without tokens.
@@ -152,7 +152,7 @@ def reconcile(evidence: Evidence) -> Reconciled:
         where = f"{link.project}/{link.connection}: call {entry.request_id}"
         if (record := answered.get(entry.request_id)) is not None:
             if (problem := _different(record, entry, place)) is None:
-                result.settled += 1
+                result.settled[link.provider] += 1
             else:
                 result.problems.append(f"{where} {problem}")
         elif (silent := without.take(entry, place)) is not None:

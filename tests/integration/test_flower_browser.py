@@ -15,7 +15,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Request, ViewportSize, expect, sync_playwright
 
 from tests.monitoring import LOGIN, Site, boards, busy_failures, busy_hours, busy_lanes, busy_meters, site
-from workers.monitoring.pool.lanes import MemoryLanes, Pause
+from workers.lanes.views import Pause
+from workers.monitoring.pool.lanes import MemoryLanes
 from workers.monitoring.pool.meters import MemoryMeters
 
 pytestmark = pytest.mark.integration

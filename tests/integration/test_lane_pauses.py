@@ -105,3 +105,21 @@ def test_patience_goes_on_when_a_pause_is_over(bench: LaneBench) -> None:
     bench.pass_time(2)
 
     assert bench.take().told == told(1_001_000, impatient=True)
+
+
+def test_what_a_removed_project_had_paused_goes_on_and_no_later_one_is_paused(bench: LaneBench) -> None:
+    bench.lanes.pause(project="acme")
+    bench.lanes.pause(project="acme", priority="live", queue="q")
+    bench.lanes.pause(project="acme-two")
+    waiting = bench.put("acme")
+    bench.put("acme-two")
+
+    assert bench.fetch() is None
+    # Of each class, and of one queue.
+    assert bench.lanes.forget("acme") == 3
+    assert bench.lanes.forget("acme") == 0
+
+    assert bench.take().name == waiting
+    later = bench.put("acme")
+    assert bench.take().name == later
+    assert bench.fetch() is None

@@ -79,7 +79,7 @@ class RedisAdmission:
         self._ahead = 0.0
         self._notices = Notices(alerts, clock=self._clock)
         self._terms = TermsBook()
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._admit = Script(pipelining, script("admit", "declared", "spend"))
         self._settle = Script(pipelining, script("settle", "spend", "learn", "breaker"))
         self._earmark = Script(pipelining, script("earmark", "spend"))

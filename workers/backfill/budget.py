@@ -6,27 +6,35 @@ from typing import Final
 
 from workers.backfill.lines import pico, usd
 
-#: Jobs that may begin before the first has shown what one costs, where nobody has estimated it.
-UNKNOWN_COST: Final = 20
+#: Jobs that may begin before the first has shown what one costs.
+FIRST: Final = 20
 
 
-def affordable(budget: Decimal, sums: Mapping[str, int], *, in_flight: int, expected: str | None) -> int:
+def affordable(
+    budget: Decimal, sums: Mapping[str, int], *, in_flight: int, expected: str | None, at_once: bool = False
+) -> int:
     """Jobs that may begin on top of those in flight, by what one has cost so far.
+
+    An estimate rests on other texts than these. So no more jobs are in flight than have shown already what one costs:
+    twenty at first, then twice as many with each round, until the window or the budget is the bound.
 
     Args:
         budget: USD.
         sums: of the backfill: `jobs`, `pico` (pico-dollars spent), `unpriced`.
         in_flight: jobs.
         expected: USD that one job was estimated at, if it was.
+        at_once: the estimate must do for all of them: in batches a round may take a day, and lines that share prompts
+            have to come together.
     """
     each = _cost_each(sums, expected)
-    if each is None:
-        return UNKNOWN_COST - in_flight
     if sums.get("unpriced"):
         # Nobody can say what is spent.
         return 0
-    left = pico(budget) - sums.get("pico", 0) - each * in_flight
-    return max(0, left // max(1, each))
+    shown = max(FIRST, sums.get("jobs", 0)) - in_flight
+    if each is None:
+        return shown
+    left = (pico(budget) - sums.get("pico", 0) - each * in_flight) // max(1, each)
+    return max(0, left if at_once else min(left, shown))
 
 
 def why_at_budget(name: str, budget: Decimal, sums: Mapping[str, int]) -> str:

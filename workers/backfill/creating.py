@@ -1,5 +1,6 @@
 """Beginning a backfill, or going on with it when it is there already."""
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -65,7 +66,7 @@ def begin(backfills: Backfills, wish: Wish, *, now: datetime) -> bool:
     else:
         _compare(known, wish, source=source, out=out, fingerprint=fingerprint)
         return False
-    _check_out(out)
+    _check_out(out, here=not wish.cluster)
     lines, wanted = _lines(source, wish)
     definition = Definition(
         name=wish.name,
@@ -124,10 +125,16 @@ def _compare(known: Definition, wish: Wish, *, source: str, out: str | None, fin
         )
 
 
-def _check_out(out: str | None) -> None:
+def _check_out(out: str | None, *, here: bool) -> None:
+    """See that results can be written, before anything is begun; not where workers do it, which may see other disks."""
     if out is None:
         return
     if not out.endswith(KINDS):
         raise SinkError(f"{out}: results are written to names that end with {', '.join(KINDS)}")
     if Path(out).exists():
         raise SinkError(f"{out} is there already; choose another --out, or remove it")
+    folder = Path(out).parent
+    if here and not folder.is_dir():
+        raise SinkError(f"there is no folder {folder} to write results into; make it, or choose another --out")
+    if here and not os.access(folder, os.W_OK | os.X_OK):
+        raise SinkError(f"nothing may be written into {folder}; choose another --out, or let this user write there")

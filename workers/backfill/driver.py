@@ -276,7 +276,11 @@ class Driver:
             return 0
         if orders.budget is not None:
             left = affordable(
-                orders.budget, self.sums, in_flight=len(self._flights), expected=self._definition.expected_cost
+                orders.budget,
+                self.sums,
+                in_flight=len(self._flights),
+                expected=self._definition.expected_cost,
+                at_once=self._definition.economy or self._definition.pack_tokens is not None,
             )
             room = min(room, left)
             if room <= 0:

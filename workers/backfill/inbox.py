@@ -14,7 +14,7 @@ class Inbox:
     """The inboxes of all backfills. For code on the event loop."""
 
     def __init__(self, client: Redis) -> None:
-        self._put = Script(Pipelining(client), put_script())
+        self._put = Script(Pipelining.of(client), put_script())
 
     async def job_ended(self, job: ExtractionJob, job_id: str, ending: Ending) -> None:
         """Put the ending of a job into the inbox of its backfill; a job that is not in flight there changes nothing.

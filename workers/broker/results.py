@@ -52,7 +52,7 @@ class Results:
 
     def __init__(self, client: Redis) -> None:
         """Take a client of the server on which the backend keeps results."""
-        self._store = Script(Pipelining(client), lua("workers.broker", "result"))
+        self._store = Script(Pipelining.of(client), lua("workers.broker", "result"))
 
     async def store(self, backend: Any, task_id: str, result: str, state: str, request: Any) -> None:
         """Store what the backend would store, and tell those who wait for it.

@@ -20,6 +20,7 @@ from workers.backfill.cost import expected_cost
 from workers.backfill.creating import Wish, begin
 from workers.backfill.definition import WINDOW
 from workers.backfill.driving import Clients, Stopped, drive, leased, opened
+from workers.backfill.errors import SinkError
 from workers.backfill.report import Report
 from workers.backfill.state import BackfillState, Held, Phase, RedisBackfills
 from workers.backfill.task_body import publish_slice
@@ -152,6 +153,12 @@ def cancel(
                 _drive(client, state, name, as_json=as_json)
             except Held as error:
                 err.print(f"{escape(error.driver)} drives it and winds it up.")
+            except SinkError as error:
+                raise CommandError(
+                    f"nothing more of backfill '{name}' is begun, but what has ended cannot be written: {error}. Then: "
+                    f"byom backfill cancel {name}",
+                    code=ExitCode.FAILED,
+                ) from error
         done = report_on(state.load())
     say(done.as_json(), f"Backfill '{name}' is cancelled: {done.done:,} lines were done.", as_json=as_json)
 

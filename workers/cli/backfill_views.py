@@ -59,7 +59,7 @@ def span(seconds: float) -> str:
 
 def show_list(reports: Iterable[Report]) -> None:
     """A table of backfills."""
-    columns = ["backfill", "project", "state", "done", "of", "failed", "in flight", "cost, USD", "created"]
+    columns = ["BACKFILL", "PROJECT", "STATE", "DONE", "OF", "FAILED", "IN FLIGHT", "COST USD", "CREATED"]
     rows = [
         [
             report.snapshot.definition.name,
@@ -74,7 +74,7 @@ def show_list(reports: Iterable[Report]) -> None:
         ]
         for report in reports
     ]
-    out.print(table(columns, rows, right=["done", "of", "failed", "in flight", "cost, USD"]))
+    out.print(table(columns, rows, right=["DONE", "OF", "FAILED", "IN FLIGHT", "COST USD"]))
 
 
 def show_status(report: Report) -> None:
@@ -91,6 +91,8 @@ def show_status(report: Report) -> None:
         out.print(f"  driven by {escape(snapshot.driver)}")
     elif report.state == "stopped":
         out.print(f"  nobody drives it; go on with: byom backfill resume {escape(definition.name)}")
+    elif report.state == "cancelling":
+        out.print(f"  nobody winds it up; do so with: byom backfill cancel {escape(definition.name)}")
 
 
 def show_report(report: Report) -> None:

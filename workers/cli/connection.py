@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
-from config.catalogue import load_catalogue
+from config.catalogue import RECOMMENDED, load_catalogue
 from config.connections import ProjectProfile, read_project, save_connection, write_project
 from config.connections.documents import Document
 from config.connections.draft import Draft
@@ -201,7 +201,8 @@ def _complete(document: Document, given: Document, settings: dict[str, str]) -> 
     document = {**document, **options}
     for field in ("provider", "model"):
         if not isinstance(document.get(field), str):
-            raise CommandError(f"say which {field}: --{field}, or '{field}' in --file", code=ExitCode.USAGE)
+            hint = _recommended(document.get("provider"))
+            raise CommandError(f"say which {field}: --{field}, or '{field}' in --file{hint}", code=ExitCode.USAGE)
     if document["provider"] not in build_providers():
         known = ", ".join(kind.value for kind in ProviderKind)
         listed = document["provider"] in set(ProviderKind)
@@ -211,6 +212,14 @@ def _complete(document: Document, given: Document, settings: dict[str, str]) -> 
     document.setdefault("order", 0)
     document.setdefault("name", document["role"])
     return document
+
+
+def _recommended(provider: Any) -> str:
+    """What to choose, of a provider or where nothing speaks for one."""
+    kinds = {kind.value for kind in ProviderKind}
+    chosen = provider if isinstance(provider, str) and provider in kinds else RECOMMENDED.value
+    models = [facts.id for facts in load_catalogue() if facts.provider.value == chosen and facts.recommended]
+    return f". Recommended: --provider {chosen} --model {models[0]}" if models else ""
 
 
 def _name_credential(document: Document, secret: SecretStr | None) -> None:

@@ -15,7 +15,7 @@ import typer
 from config.settings import Settings, load_settings
 from workers.broker.unacked import KEYS
 from workers.cli.console import JsonFlag, err, print_json
-from workers.cli.dead_options import selected_pages, selects
+from workers.cli.dead_options import MOST_LETTERS, selected_pages, selects
 from workers.cli.dead_replay import DISCARD_EXAMPLES, REPLAY_EXAMPLES, discard, replay
 from workers.cli.dead_views import as_json as letter_as_json
 from workers.cli.dead_views import show_counts, show_letter, show_table, with_contents
@@ -45,7 +45,8 @@ def list_command(
     selected: Selection,
     by: Annotated[str | None, typer.Option(help="Count them by this instead.", show_default=False)] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Show at most so many; without it 50, and all with --json.")
+        int | None,
+        typer.Option(min=1, max=MOST_LETTERS, help="Show at most so many; without it 50, and all with --json."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -55,12 +56,12 @@ def list_command(
     with _shelf(load_settings()) as (client, shelf):
         letters = chain.from_iterable(selected_pages(shelf, selected, newest_first=True))
         if by is not None:
-            _count(letters, by, as_json=as_json)
+            _count(letters, by, none=_none(selected), as_json=as_json)
         elif as_json:
             for letter in islice(letters, limit):
                 print_json(letter_as_json(letter))
         else:
-            _show(letters, limit or 50)
+            _show(letters, limit or 50, none=_none(selected))
         if not as_json:
             _remark(client, shelf)
 
@@ -174,7 +175,7 @@ def _contents(shelf: Shelf, letter: Letter, sealing: Sealing) -> Contents | None
         return None
 
 
-def _count(letters: Iterator[Letter], by: str, *, as_json: bool) -> None:
+def _count(letters: Iterator[Letter], by: str, *, none: str, as_json: bool) -> None:
     counts = counted(letters, by).most_common()
     if as_json:
         for name, count in counts:
@@ -182,13 +183,17 @@ def _count(letters: Iterator[Letter], by: str, *, as_json: bool) -> None:
     elif counts:
         show_counts(counts, group=by)
     else:
-        err.print("No job is dead.")
+        err.print(none)
 
 
-def _show(letters: Iterator[Letter], limit: int) -> None:
+def _none(selected: Selection) -> str:
+    return "No job is dead." if selected.is_everything else "No job is dead, of those that are selected."
+
+
+def _show(letters: Iterator[Letter], limit: int, *, none: str) -> None:
     shown = list(islice(letters, limit))
     if not shown:
-        err.print("No job is dead.")
+        err.print(none)
         return
     show_table(shown)
     if next(letters, None) is not None:

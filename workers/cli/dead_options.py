@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,9 @@ from workers.cli.options import since as parse_since
 from workers.dead.letter import Letter
 from workers.dead.selection import Selection
 from workers.dead.shelf import Shelf, matching
+
+#: Letters that `--limit` can name; there are never so many.
+MOST_LETTERS: Final = 1_000_000_000
 
 
 class Status(StrEnum):

@@ -15,7 +15,7 @@ from tasks.contract import Priority
 from workers.app import create_app
 from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, progress
-from workers.cli.dead_options import AllFlag, require_selection, selected_pages, selects
+from workers.cli.dead_options import MOST_LETTERS, AllFlag, require_selection, selected_pages, selects
 from workers.cli.dead_views import show_counts
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
@@ -43,7 +43,7 @@ DISCARD_EXAMPLES = examples(
 )
 
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Say how many there are, and do nothing.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, max=MOST_LETTERS, help="At most so many, the oldest first.")]
 
 
 @selects

@@ -38,6 +38,9 @@ EXAMPLES = examples(
     notes="Ends with 0 when nothing fails (warnings are allowed), else with 1. Changes nothing.",
 )
 
+#: Characters of what is looked at; longer names push what was found to the right.
+_NAMES = 12
+
 _MARKS = {Status.OK: "[green] ok [/]", Status.WARN: "[yellow]warn[/]", Status.FAIL: "[bold red]FAIL[/]"}
 
 
@@ -46,20 +49,31 @@ def doctor(
     as_json: JsonFlag = False,
 ) -> None:
     """Check versions, settings, broker, clock, stores, projects, workers, queues and Flower; say the mend."""
+    try:
+        is_url = httpx.URL(flower_url).scheme in {"http", "https"}
+    except (httpx.InvalidURL, UnicodeError):
+        is_url = False
+    if not is_url:
+        raise typer.BadParameter("--flower-url is no URL; write it as http://127.0.0.1:5555")
     checks: list[Check] = []
     for check in _examine(flower_url):
         checks.append(check)
         if not as_json:
-            out.print(f"{_MARKS[check.status]}  [bold]{escape(check.name)}[/]  {escape(check.found)}")
+            out.print(f"{_MARKS[check.status]}  [bold]{escape(check.name):<{_NAMES}}[/]  {escape(check.found)}")
             if check.mend:
                 out.print(f"      → {escape(check.mend)}")
     counts = {status.value: sum(check.status is status for check in checks) for status in Status}
     if as_json:
         print_json({"checks": [asdict(check) for check in checks], **counts})
     else:
-        out.print(f"\n{counts['ok']} ok, {counts['warn']} warnings, {counts['fail']} failures")
+        words = (_count(counts["warn"], "warning"), _count(counts["fail"], "failure"))
+        out.print(f"\n{counts['ok']} ok, {', '.join(words)}")
     if counts[Status.FAIL]:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _examine(flower_url: str) -> Iterator[Check]:

@@ -27,6 +27,7 @@ from workers.cli.examples import examples
 from workers.cli.job_lines import BadLine, JobLine, read_jobs
 from workers.cli.options import ProjectOption
 from workers.cli.outcomes import await_outcome
+from workers.cli.pauses import paused_projects, resume_command
 from workers.enqueue.backlog import wait_words
 from workers.enqueue.producer import JobHandle, Producer
 
@@ -232,9 +233,14 @@ def _report(sent: list[Sent]) -> None:
 
 
 def _note_backlogs(producer: Producer, sent: list[Sent]) -> None:
-    """Say which projects have so much waiting that whoever enqueues more will wait long."""
+    """Say which projects are paused, or have so much waiting that whoever enqueues more will wait long."""
     for project in list(dict.fromkeys(one.project for one in sent))[:_SHOWN]:
         backlog = producer.backlog(project)
+        for words, _ in paused_projects(backlog.pauses):
+            err.print(
+                f"[yellow]Note:[/] {escape(words)} is paused: jobs wait until somebody resumes it. "
+                f"See: {escape(resume_command(project))}"
+            )
         if backlog.expected_wait is not None and backlog.expected_wait > _LONG:
             err.print(
                 f"[yellow]Note:[/] {backlog.waiting:,} jobs of project '{escape(project)}' wait; at its limits the "
@@ -250,7 +256,7 @@ def _collect(sent: list[Sent], *, timeout: float, as_json: bool) -> bool:
     with progress(quiet=as_json) as bar:
         task = bar.add_task("waiting", total=len(sent))
         for one in sent:
-            outcome = await_outcome(one.handle, timeout=max(0.0, deadline - time.monotonic()))
+            outcome = await_outcome(one.handle, timeout=max(0.0, deadline - time.monotonic()), told=timeout)
             good += outcome.good
             if as_json:
                 print_json(outcome.as_json())

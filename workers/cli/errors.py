@@ -1,11 +1,15 @@
 """One door for every error: a clear line on stderr (a JSON object with `--json`) and a documented exit code."""
 
+import errno
 import json
+import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, Final
 
 import redis
 import typer
@@ -57,7 +61,8 @@ class ErrorBoundary(TyperGroup):
         """Run the command line; ends the process with one of `ExitCode`."""
         arguments = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in arguments
-        with _boundary(as_json=as_json):
+        _print_whatever_comes()
+        with _boundary(arguments, as_json=as_json):
             # Typer prints usage errors well for people; for programs they must reach the boundary.
             ended = super().main(
                 arguments,
@@ -70,10 +75,20 @@ class ErrorBoundary(TyperGroup):
             sys.exit(ended if isinstance(ended, int) else ExitCode.OK)
 
 
+def _print_whatever_comes() -> None:
+    """Names of files and words of a command line need not be UTF-8; what is not is printed as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 @contextmanager
-def _boundary(*, as_json: bool) -> Iterator[None]:
+def _boundary(arguments: Sequence[str], *, as_json: bool) -> Iterator[None]:
     try:
         yield
+    except typer.Abort as error:
+        # Without --json the parser ends the command itself.
+        _fail(error, "this asks first; nothing was done. Give --yes with --json", ExitCode.USAGE, as_json=as_json)
     except typer.TyperException as error:
         _fail(error, error.format_message(), ExitCode(error.exit_code), as_json=as_json)
     except CommandError as error:
@@ -85,14 +100,59 @@ def _boundary(*, as_json: bool) -> Iterator[None]:
         code = ExitCode.FAILED if isinstance(error, ExtractionFailed) else ExitCode.USAGE
         _fail(error, error.message, code, as_json=as_json, details=error.details)
     except Exception as error:
-        cause = broker_trouble(error)
-        if cause is None:
+        found = _trouble(error, arguments)
+        if found is None:
             raise
+        cause, message, code = found
+        _fail(cause, message, code, as_json=as_json)
+
+
+def _trouble(error: Exception, arguments: Sequence[str]) -> tuple[Exception, str, ExitCode] | None:
+    """What is behind an error that is none of ours: its cause, what to say, and how to end; None if nobody knows."""
+    cause = broker_trouble(error)
+    if cause is not None:
         message = (
-            f"the broker does not answer: {str(cause).rstrip('.')}. Is it running, and is BYOM_BROKER_URL right? "
+            f"the broker does not answer: {_said(cause)}. Is it running, and is BYOM_BROKER_URL right? "
             "`byom up` starts one on this machine; `byom doctor` looks closer."
         )
-        _fail(cause, message, ExitCode.UNREACHABLE, as_json=as_json)
+        return cause, message, ExitCode.UNREACHABLE
+    if isinstance(error, OSError) and error.errno in _UNWRITTEN and error.filename is None:
+        _give_up_output()
+        message = f"the output cannot be written: {error.strerror}; make room, or send it elsewhere"
+        return error, message, ExitCode.FAILED
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return error, "a name on the command line is too long for a file; give one that there can be", ExitCode.USAGE
+    if isinstance(error, UnicodeEncodeError) and (number := _not_utf8(arguments)):
+        message = f"word {number} of the command line is no text in UTF-8; only names of files may be that"
+        return error, message, ExitCode.USAGE
+    return None
+
+
+#: What writing to stdout fails with, other than a reader who has gone.
+_UNWRITTEN: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+#: What the client of the broker says first: a number.
+_NUMBER: Final = re.compile(r"^(\[Errno -?\d+\]|Error -?\d+) ")
+
+
+def _said(cause: Exception) -> str:
+    """What the broker's client says, without the system's number of the error."""
+    return _NUMBER.sub("", str(cause)).rstrip(".")
+
+
+def _give_up_output() -> None:
+    """Have what is still to be written go nowhere, lest the interpreter fail at it once more as it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _not_utf8(arguments: Sequence[str]) -> int | None:
+    """The number of the first word that is not UTF-8, from 1; None when all are."""
+    for number, word in enumerate(arguments, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            return number
+    return None
 
 
 def broker_trouble(error: BaseException) -> Exception | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -10,26 +10,33 @@ import redis
 import typer
 from celery import Celery
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from config.connections import EffectiveConnection, effective_chain, read_project
+from config.connections.paths import Level
 from config.connections.profiles import LEAST_WEIGHT, MOST_WEIGHT
+from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import Priority, ProviderKind, provider_queue
 from workers.app import create_app
 from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
+from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.levels import is_new
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, RequiredProject, identifier
+from workers.cli.pauses import paused_projects, resume_command
+from workers.cli.saving import print_warnings
 from workers.configuration.admin import Admin
 from workers.lanes.control import Lanes, Which
 from workers.lanes.emptying import Taken, empty_lanes
 from workers.lanes.ending import cancel, move, moved_message
 from workers.lanes.sessions import empty_behind, rewrite_behind
-from workers.lanes.views import LaneView, list_lanes
+from workers.lanes.views import LaneView, list_lanes, list_pauses
 from workers.redis.impatient import connect
 
 app = typer.Typer(help="See and control where jobs wait for their connection.", no_args_is_help=True)
@@ -57,7 +64,10 @@ def list_command(
     which = _which(project, priority, provider)
     with connect(load_settings().redis_url) as client:
         if watch is None:
-            _show(list_lanes(client, which), as_json=as_json)
+            lanes = list_lanes(client, which)
+            _show(lanes, as_json=as_json)
+            if not as_json:
+                _remind(client, project, lanes)
         elif as_json:
             while True:
                 _show(list_lanes(client, which), as_json=True)
@@ -77,13 +87,19 @@ def pause(
 
     New jobs are still accepted. Patience stands still meanwhile.
     """
-    with connect(load_settings().redis_url) as client:
+    settings = load_settings()
+    with connect(settings.redis_url) as client:
         lanes = Lanes(client).pause(project=project, priority=priority, queue=_queue(provider))
         waiting = Lanes(client).waiting(project)
+    # Where the store is away, pausing must work all the same.
+    with suppress(ConfigError):
+        if is_new(configured_store(), Level.project(project)):
+            print_warnings([f"project '{project}' is not configured; is its name right? See: byom project list"])
     if as_json:
         print_json({"project": project, "paused": True, "lanes": lanes, "waiting": waiting})
     else:
         out.print(f"Paused project '{project}'{_of(priority, provider)}; {waiting:,} of its jobs wait.")
+        out.print(f"To let them go again: {resume_command(project)}")
 
 
 @app.command(epilog=examples("byom lanes resume --project acme"))
@@ -255,6 +271,14 @@ def _show(lanes: Sequence[LaneView], *, as_json: bool) -> None:
         err.print("No job waits in a lane.")
     else:
         out.print(lanes_table(lanes))
+
+
+def _remind(client: redis.Redis, project: str | None, lanes: Sequence[LaneView]) -> None:
+    """Name what is paused and has nothing waiting, for no line of the table shows it."""
+    shown = {(lane.project, lane.priority) for lane in lanes if lane.paused}
+    unseen = [pause for pause in list_pauses(client, project) if (pause.project, pause.priority) not in shown]
+    for words, name in paused_projects(unseen):
+        err.print(f"[yellow]Paused:[/] {escape(words)}; nothing of it waits. See: {escape(resume_command(name))}")
 
 
 def _watch(client: redis.Redis, which: Which, *, seconds: float) -> None:

@@ -42,8 +42,10 @@ class Outcome:
 
     def line(self) -> str:
         """One line of markup."""
+        if self.unfinished is not None:
+            return f"[yellow]…[/] {self.job_id}  {escape(self.unfinished)}"
         if self.result is None:
-            text = self.unfinished or str((self.failure or {}).get("message", "failed"))
+            text = str((self.failure or {}).get("message", "failed"))
             return f"[red]✗[/] {self.job_id}  {escape(text)}"
         result = self.result
         facts = sum(len(episode.facts) for episode in result.episodes)
@@ -53,17 +55,25 @@ class Outcome:
         saved = f", {result.usage.tokens_saved:,} saved by packing" if result.usage.tokens_saved else ""
         fell_back = ", [yellow]by fallback[/]" if hops > 1 else ""
         return (
-            f"{mark} {self.job_id}  {result.status.value}: {facts} facts, "
+            f"{mark} {self.job_id}  {result.status.value}: {facts} {'fact' if facts == 1 else 'facts'}, "
             f"{result.usage.tokens.total:,} tokens{saved}, {cost}{fell_back}"
         )
 
 
-def await_outcome(handle: JobHandle, *, timeout: float | None) -> Outcome:
-    """Wait for a job to end, at most `timeout` seconds."""
+def await_outcome(handle: JobHandle, *, timeout: float, told: float | None = None) -> Outcome:
+    """Wait for a job to end.
+
+    Args:
+        handle: of the job.
+        timeout: seconds to wait.
+        told: seconds that whoever asks has waited by then, where that is more: for many jobs, one after another.
+    """
     try:
         return Outcome(job_id=handle.id, result=handle.result(timeout=timeout))
-    except TimeoutError as error:
-        return Outcome(job_id=handle.id, unfinished=str(error))
+    except TimeoutError:
+        waited = timeout if told is None else told
+        text = f"has not ended after {waited:g} s; it goes on: ask again with `byom result {handle.id}`"
+        return Outcome(job_id=handle.id, unfinished=text)
     except ContractError as error:
         return Outcome(job_id=handle.id, failure={"message": error.message, **error.details})
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from config.settings import load_settings
+from tasks.contract import JobStatus
 from workers.cli.console import JsonFlag, out, print_json
 from workers.cli.context import open_producer
 from workers.cli.errors import ExitCode
@@ -29,9 +30,11 @@ def result(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the result of a job by its id."""
+    if not job_id:
+        raise typer.BadParameter("the job's id is empty; `byom enqueue` printed it")
     with open_producer(load_settings()) as producer:
         handle = producer.handle(job_id)
-        if not wait and (state := handle.state()) in _OPEN:
+        if not wait and (state := handle.state()) not in _ENDED:
             _show_open(handle, state, as_json=as_json)
             return
         outcome = await_outcome(handle, timeout=timeout if wait else _FETCH)
@@ -45,10 +48,14 @@ def result(
         raise typer.Exit(ExitCode.FAILED)
 
 
+_ENDED = {*(status.value for status in JobStatus), "failed"}
+
 _OPEN = {
-    "pending": "waiting for a worker, or not known: ids are forgotten some time after the job ended",
+    "pending": "waiting for its turn, or not known: ids are forgotten some time after the job ended",
     "queued": "in a worker's hands, about to start",
     "running": "being worked on",
+    "waiting": "in its lane, until a limit has room or its connection is well again; see: byom lanes list",
+    "budget_paused": "in its lane: a spend cap is reached; see: byom limits show",
 }
 
 
@@ -56,4 +63,4 @@ def _show_open(handle: JobHandle, state: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"job_id": handle.id, "status": state})
     else:
-        out.print(f"{handle.id}  {state}: {_OPEN[state]}")
+        out.print(f"{handle.id}  {state}: {_OPEN.get(state, 'not ended yet')}")

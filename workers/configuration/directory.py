@@ -64,6 +64,8 @@ class Directory:
         self._credentials = _Cache(ttl=min(ttl, SECRETS_KEPT))
         #: (path of a credential, version) → until when it is not used.
         self._refused: OrderedDict[tuple[str, int], float] = OrderedDict()
+        #: (meter, version that was refused) → when it was last looked after.
+        self._looked: OrderedDict[tuple[str, int], float] = OrderedDict()
 
     async def chain(self, project: str) -> list[EffectiveConnection]:
         """The primary and then the fallbacks of a project.
@@ -118,11 +120,31 @@ class Directory:
         if path is None:
             return False
         news = not self._is_refused(path, version)
+        self._note_look(effective, version)
         self._refused[path, version] = self._clock.monotonic() + REFUSED_FOR
         self._refused.move_to_end((path, version))
         while len(self._refused) > self._most:
             self._refused.popitem(last=False)
         return news
+
+    def looks_again(self, effective: EffectiveConnection, version: int | None, *, after: float) -> bool:
+        """Whether so many seconds have passed since somebody here looked after a version that was refused.
+
+        Says so once: whoever is told looks.
+        """
+        if version is None:
+            return False
+        looked = self._looked.get((effective.key, version))
+        if looked is not None and self._clock.monotonic() < looked + after:
+            return False
+        self._note_look(effective, version)
+        return True
+
+    def _note_look(self, effective: EffectiveConnection, version: int) -> None:
+        self._looked[effective.key, version] = self._clock.monotonic()
+        self._looked.move_to_end((effective.key, version))
+        while len(self._looked) > self._most:
+            self._looked.popitem(last=False)
 
     def drop(self, scope: str, *, trust: bool = False) -> None:
         """Forget what was read of a project or an account: it has changed.

@@ -55,7 +55,7 @@ class Writer:
         self._limits = limits
         self._alerts = alerts
         self._clock = clock
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._put = Script(pipelining, lua("workers.dead", "put", uses=_SHARED))
         self._remove = Script(pipelining, lua("workers.dead", "remove", uses=_SHARED))
 

@@ -42,7 +42,7 @@ class RedisPool:
         """
         self._wake_key = wake_key
         self._clock = clock
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._execute = pipelining.execute
 
         def script(name: str) -> Script:

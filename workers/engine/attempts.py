@@ -30,6 +30,7 @@ from workers.engine.delivery import Reservation
 from workers.engine.flex import AT_STANDARD, Flex
 from workers.engine.outcome import Action, Decision, decide
 from workers.engine.records import Done, about, record_of, tags_of, tries_of
+from workers.engine.refused import CREDENTIAL_REST, credential_for
 from workers.engine.trouble import Subject, Trouble, credential_alert
 from workers.engine.verdict import judge
 from workers.jobs import JobStore
@@ -49,9 +50,6 @@ _MOMENTARY = frozenset({Reason.TOKENS, Reason.REQUESTS, Reason.CONCURRENCY, Reas
 _MOMENT = 0.25
 #: The shortest wait before asking again, in seconds.
 _LEAST_WAIT = 0.01
-
-#: Seconds that all workers leave a connection alone whose credential was refused, unless it is changed before.
-_CREDENTIAL_REST = 30.0
 
 #: Actions that call again with the very same request.
 _WAITS = frozenset({Action.RETRY, Action.FALL_BACK})
@@ -178,7 +176,7 @@ class Attempts:
         """
         prefix = f"{subject.route.hop}.{pack.index}."
         try:
-            credential = await self._directory.credential(subject.effective)
+            credential = await credential_for(subject, self._directory, self._admission)
         except CredentialRefused:
             return Trouble.of_refused_credential(subject)
         work = _Work(
@@ -370,9 +368,7 @@ class Attempts:
         news = self._directory.refuse(subject.effective, credential.version)
         if not news:
             return
-        await self._admission.hold_back(
-            subject.effective, reason=Reason.CREDENTIAL, seconds=_CREDENTIAL_REST, code=code
-        )
+        await self._admission.hold_back(subject.effective, reason=Reason.CREDENTIAL, seconds=CREDENTIAL_REST, code=code)
         await self._alerts.raise_alert(credential_alert(subject, credential.version, code, at=self._clock.now()))
 
     def _wait(self, state: RetryCallState) -> float:

@@ -6,7 +6,7 @@ import redis
 
 from tasks.contract import FailureCode, JobRefused
 from workers.lanes.control import Lanes
-from workers.lanes.views import expected_wait
+from workers.lanes.views import Pause, expected_wait, list_pauses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,8 @@ class Backlog:
     #: Seconds until the last of them can be paid for at the declared limits, were nothing else to come in; None when
     #: no meter of theirs has a declared limit.
     expected_wait: float | None
+    #: What of it was paused, whether anything waits there or not.
+    pauses: tuple[Pause, ...] = ()
 
 
 def backlog_of(client: redis.Redis, project: str) -> Backlog:
@@ -26,7 +28,11 @@ def backlog_of(client: redis.Redis, project: str) -> Backlog:
     Raises:
         redis.RedisError: the broker cannot be asked.
     """
-    return Backlog(waiting=Lanes(client).waiting(project), expected_wait=expected_wait(client, project))
+    return Backlog(
+        waiting=Lanes(client).waiting(project),
+        expected_wait=expected_wait(client, project),
+        pauses=tuple(list_pauses(client, project)),
+    )
 
 
 def no_room(client: redis.Redis, project: str, *, waiting: int, most: int) -> JobRefused:

@@ -169,7 +169,12 @@ def job_key(job: ExtractionJob) -> str:
     """Redis key that holds the job's idempotency key; empty if it has none. Hashed, since it may hold anything."""
     if job.idempotency_key is None:
         return ""
-    return f"byom:key:{job.project}:{hashlib.sha256(job.idempotency_key.encode()).hexdigest()}"
+    return f"{key_prefix(job.project)}{hashlib.sha256(job.idempotency_key.encode()).hexdigest()}"
+
+
+def key_prefix(project: str) -> str:
+    """What all Redis keys begin with that hold idempotency keys of a project; its name has no character of patterns."""
+    return f"byom:key:{project}:"
 
 
 def _text(value: object) -> str:

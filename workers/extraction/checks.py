@@ -7,6 +7,7 @@ answer of which nothing can be believed is unusable.
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -210,7 +211,7 @@ class _Check:
             return facts
         for fact in facts:
             self._notes.add(WarningCode.DATES_STAMPED, f"{fact.subject} {fact.predicate}")
-        return [fact.model_copy(update={"valid_at": None}) for fact in facts]
+        return [replace(fact, valid_at=None) for fact in facts]
 
     def _is_language_changed(self, facts: Sequence[ExtractedFact]) -> bool:
         """Whether an episode in another script was answered in Latin letters; between two in Latin, who can tell."""

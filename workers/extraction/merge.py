@@ -1,7 +1,7 @@
 """One from many: duplicates within an answer, chunks of an episode, episodes of a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.contract import Entity, EpisodeResult, ExtractionJob, Fact, Failure, ResultWarning
 from workers.extraction.instructions import OTHER_TYPE
@@ -139,8 +139,15 @@ def _episode_result(
         facts=[
             Fact(
                 id=stable_id("fact", project, *_fact_key(fact)),
+                subject=fact.subject,
+                predicate=fact.predicate,
+                object=fact.object,
+                object_is_literal=fact.object_is_literal,
+                fact=fact.fact,
+                valid_at=fact.valid_at,
+                invalid_at=fact.invalid_at,
+                evidence=fact.evidence,
                 episode_id=episode_id,
-                **fact.model_dump(),
             )
             for fact in merged.facts
         ],
@@ -153,7 +160,7 @@ def _linked(fact: ExtractedFact, names: Mapping[str, str]) -> ExtractedFact:
     is_literal = known is None
     if (subject, object_, is_literal) == (fact.subject, fact.object, fact.object_is_literal):
         return fact
-    return fact.model_copy(update={"subject": subject, "object": object_, "object_is_literal": is_literal})
+    return replace(fact, subject=subject, object=object_, object_is_literal=is_literal)
 
 
 def _fact_key(fact: ExtractedFact) -> tuple[str, str, str]:
@@ -163,7 +170,7 @@ def _fact_key(fact: ExtractedFact) -> tuple[str, str, str]:
 def _join(one: ExtractedEntity, other: ExtractedEntity) -> ExtractedEntity:
     name = max(one.name, other.name, key=len)
     summary = max(one.summary, other.summary, key=len)
-    return one.model_copy(update={"name": name, "summary": summary})
+    return replace(one, name=name, summary=summary)
 
 
 def _join_dates(one: ExtractedFact, other: ExtractedFact, notes: Notes) -> ExtractedFact:
@@ -174,4 +181,4 @@ def _join_dates(one: ExtractedFact, other: ExtractedFact, notes: Notes) -> Extra
     valid_at, invalid_at = (first or second for first, second in dates)
     if valid_at and invalid_at and invalid_at < valid_at:
         return one
-    return one.model_copy(update={"valid_at": valid_at, "invalid_at": invalid_at})
+    return replace(one, valid_at=valid_at, invalid_at=invalid_at)

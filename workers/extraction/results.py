@@ -63,13 +63,9 @@ class PromptTooLong(Exception):
     kind = FaultKind.CONTEXT_TOO_LONG
 
 
-class _Value(BaseModel):
-    """Kept between attempts; a newer worker may have written it, so unknown fields are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-
-class ExtractedEntity(_Value):
+# Plain values, made of what the checks have looked at: to validate each once more would cost as much as the checks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractedEntity:
     """An entity that the checks let through."""
 
     name: str
@@ -77,7 +73,8 @@ class ExtractedEntity(_Value):
     summary: str = ""
 
 
-class ExtractedFact(_Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractedFact:
     """A fact that the checks let through; its subject, and its object unless literal, are entities beside it."""
 
     subject: str
@@ -91,8 +88,13 @@ class ExtractedFact(_Value):
     evidence: str
 
 
-class Extracted(_Value):
-    """What one unit yielded. Goes through JSON and back unchanged."""
+class Extracted(BaseModel):
+    """What one unit yielded. Goes through JSON and back unchanged.
+
+    Kept between attempts; a newer worker may have written it, so unknown fields are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     entities: list[ExtractedEntity] = []
     facts: list[ExtractedFact] = []

@@ -157,8 +157,8 @@ class JobStore(Protocol):
     async def end(self, job_id: str, *, owner: str, ending: Ending) -> Ended:
         """Note how the job ended and give the lease back; returns the ending that stands: `ending` itself, or another.
 
-        The same again is answered as the first time. The parts of a job of which nothing is left to be done are
-        dropped.
+        The same again is answered as the first time. Of a job of which nothing is left to be done the parts are
+        dropped; and the attempts but for that they were counted, unless another delivery has it in hand.
         """
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:

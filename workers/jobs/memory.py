@@ -14,6 +14,8 @@ from .base import Busy, Claim, Claimed, Dropped, Ended, Ending, HandedOver, Kept
 class _Job:
     units: dict[int, str] = field(default_factory=dict)
     attempts: dict[str, AttemptRecord] = field(default_factory=dict)
+    #: Those of which no more is kept than that they were counted.
+    counted: set[str] = field(default_factory=set)
     route: Route | None = None
     ending: Ending | None = None
     batched: bool = False
@@ -67,8 +69,8 @@ class MemoryJobs:
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt; returns whether this very record stands."""
-        attempts = self._job(record.job_id).attempts
-        return attempts.setdefault(record.id, record) == record
+        job = self._job(record.job_id)
+        return job.attempts.setdefault(record.id, record) == record and record.id not in job.counted
 
     async def keep(self, job_id: str, *, unit: int, outcome: str) -> None:
         """Store what came of one unit; the first outcome stands."""
@@ -100,9 +102,12 @@ class MemoryJobs:
         if job.ending is not None and job.ending != ending:
             return Ended(ending=job.ending)
         job.ending = ending
+        dropped = dropped_of(job.hands, owner)
         if ending.whole:
             job.units.clear()
-        return Ended(ending=ending, dropped=dropped_of(job.hands, owner))
+            if not dropped:
+                job.counted |= job.attempts.keys()
+        return Ended(ending=ending, dropped=dropped)
 
     async def release(self, job_id: str, *, owner: str, dropped: bool = False) -> None:
         """Give the lease back without an ending."""
@@ -144,4 +149,5 @@ class MemoryJobs:
 
 
 def _ordered(job: _Job) -> tuple[AttemptRecord, ...]:
-    return tuple(sorted(job.attempts.values(), key=lambda record: record.started_at))
+    kept = [record for name, record in job.attempts.items() if name not in job.counted]
+    return tuple(sorted(kept, key=lambda record: record.started_at))

@@ -55,7 +55,7 @@ class RedisJobs:
         self._records_kept = records_kept
         self._sums_ttl = sums_ttl
         self._clock = clock or SystemClock()
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._claim = Script(pipelining, lua("workers.jobs", "claim"))
         self._settle = Script(pipelining, lua("workers.jobs", "settle"))
         self._keep = Script(pipelining, lua("workers.jobs", "keep"))

@@ -8,7 +8,7 @@ import redis
 
 from config.connections.profiles import check_weight
 from workers.lanes.entering import Entrance, Entry, Put
-from workers.lanes.keys import ALL, PAUSED, WAITING, WAKE_KEY, WEIGHTS, LaneName, pause_field, queue_state
+from workers.lanes.keys import ALL, PAUSED, WAITING, WAKE_KEY, WEIGHTS, LaneName, pause_field, pauses_of, queue_state
 from workers.lanes.scripts import LANES, SESSIONS
 from workers.redis.lua import lua
 
@@ -138,6 +138,15 @@ class Lanes:
             self._client.hdel(WEIGHTS, project)
         else:
             self._client.hset(WEIGHTS, project, str(weight))
+
+    def forget(self, project: str) -> int:
+        """Forget what was set for the lanes of a project that is gone: its share and its pauses; how many of these."""
+        self._client.hdel(WEIGHTS, project)
+        fields = [field for field in map(_text, self._client.hkeys(PAUSED)) if field.startswith(pauses_of(project))]
+        if fields:
+            self._client.hdel(PAUSED, *fields)
+            self._look(Which(project=project), "look")
+        return len(fields)
 
     def clear(self, queue: str) -> int:
         """Throw away all that waits in the lanes of a queue, and what comes into them from behind; how many jobs."""

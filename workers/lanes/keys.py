@@ -129,3 +129,8 @@ def behind(session: str) -> str:
 def pause_field(project: str, priority: str, queue: str | None) -> str:
     """Field of what is paused; `None` for all queues."""
     return _SEPARATOR.join((project, priority, queue or ""))
+
+
+def pauses_of(project: str) -> str:
+    """What all fields begin with of what is paused of a project."""
+    return f"{project}{_SEPARATOR}"

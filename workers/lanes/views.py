@@ -12,6 +12,16 @@ _SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Lanes that hand out nothing until they are resumed, whether anything waits in them or not."""
+
+    project: str
+    priority: str
+    #: None: on all queues.
+    queue: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneView:
     """One lane in which jobs wait."""
 
@@ -72,6 +82,17 @@ def list_lanes(client: redis.Redis, which: Which = EVERY) -> list[LaneView]:
             view = _view(lane, depth, rest, paused=held, weight=weight, now=now)
             views.append(replace(view, behind=behind.get(lane, 0)))
     return views
+
+
+def list_pauses(client: redis.Redis, project: str | None = None) -> list[Pause]:
+    """All that is paused, or all of one project, in order; one command.
+
+    Raises:
+        redis.RedisError: the server cannot be asked.
+    """
+    names = sorted((_text(field) or "").split("\t") for field in client.hkeys(PAUSED))
+    pauses = [Pause(project=owner, priority=priority, queue=queue or None) for owner, priority, queue in names]
+    return [pause for pause in pauses if project in {None, pause.project}]
 
 
 def expected_wait(client: redis.Redis, project: str) -> float | None:

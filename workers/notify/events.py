@@ -82,7 +82,7 @@ class Events:
         self._remembered = remembered
         self._callback_max_bytes = callback_max_bytes
         self._now = now
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._emit = Script(pipelining, lua("workers.notify", "emit", uses=_OUTBOX))
         self._count = Script(pipelining, lua("workers.notify", "count", uses=_OUTBOX))
         self._close = Script(pipelining, lua("workers.notify", "close", uses=_OUTBOX))

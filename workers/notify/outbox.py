@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Self, cast
 import redis
 from redis.asyncio import Redis
 
+from config.connections import project_path
 from workers.redis.lua import lua
 from workers.redis.pipelining import Pipelining, Script
 
@@ -94,7 +95,7 @@ class Outbox:
         self._limits = limits or Limits()
         self._remembered = remembered
         self._now = now
-        pipelining = Pipelining(client)
+        pipelining = Pipelining.of(client)
         self._put = Script(pipelining, lua("workers.notify", "put", uses=_SHARED))
         self._claim = Script(pipelining, lua("workers.notify", "claim", uses=_SHARED))
         self._finish = Script(pipelining, lua("workers.notify", "finish", uses=_SHARED))
@@ -205,6 +206,12 @@ class OutboxReader:
     def reopen(self, target: str) -> bool:
         """Let deliveries go to a receiver again that had said that it is gone; False when it had not."""
         return bool(self._client.hdel(f"{PREFIX}gone", target))
+
+    def forget(self, project: str) -> int:
+        """Forget which receivers of a project had said that they are gone, since it is gone itself; how many."""
+        gone = [target.decode() for target in cast("list[bytes]", self._client.hkeys(f"{PREFIX}gone"))]
+        its = [target for target in gone if target.startswith((f"{project_path(project)}/", f"callback {project} "))]
+        return int(self._client.hdel(f"{PREFIX}gone", *its)) if its else 0
 
     def gone(self, target: str) -> str | None:
         """Why nothing is sent to a receiver any more."""

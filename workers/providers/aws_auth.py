@@ -5,24 +5,25 @@ development, JSON with `access_key_id`, `secret_access_key` and, for temporary k
 """
 
 import asyncio
-import logging
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Protocol
+from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import ValidationError
 
-from config.headers import fits_header
 from config.kinds.bedrock import DEFAULT_REGION
 from workers.clock import Clock
+from workers.providers.aws_signing import AwsKeys
+from workers.providers.aws_sts import BotoSts, StsFactory
 from workers.providers.base import Call, Fault, FaultKind
 
+#: Roles that are asked for at once; each blocks a thread until STS answers, or for some twenty seconds if it does not.
+_AT_ONCE = 16
 #: The most that AWS grants when one role assumes another, which is how most workers run.
 _SESSION_SECONDS = 3_600
 #: A session is renewed in the background from the first on, and no longer used from the second on: both this long
@@ -45,6 +46,13 @@ _STS_FAULTS: dict[str, tuple[FaultKind, str]] = {
         "AWS does not let this worker assume the role; its trust policy must name the worker and the external_id.",
     ),
     "ValidationError": (FaultKind.CREDENTIAL_REJECTED, "AWS does not take the role's ARN or the external_id."),
+    "SignatureDoesNotMatch": (
+        FaultKind.UNAVAILABLE,
+        (
+            "The role was not assumed: AWS refused the signature of this worker's own credentials; an operator must "
+            "see whether their secret key is right, and the broker's clock, by which workers sign."
+        ),
+    ),
     "RegionDisabledException": (
         FaultKind.ENDPOINT_INVALID,
         "The customer's AWS account has switched STS off in the connection's region.",
@@ -55,7 +63,6 @@ _OWN_CREDENTIALS = frozenset(
         "ExpiredToken",
         "ExpiredTokenException",
         "InvalidClientTokenId",
-        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
@@ -66,60 +73,6 @@ _OWN_MISSING = (
 )
 _STS_FAILED = "The role was not assumed: STS failed."
 _STS_UNREADABLE = "The role was not assumed: the answer of STS is incomplete, or is not of STS."
-
-
-class AwsKeys(BaseModel):
-    """What requests are signed with."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    access_key_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{16,128}$")]
-    secret_access_key: SecretStr
-    session_token: SecretStr | None = None
-
-    @field_validator("secret_access_key", "session_token")
-    @classmethod
-    def _check(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not fits_header(secret.get_secret_value()):
-            raise ValueError("is empty, or holds spaces, line breaks or characters outside ASCII")
-        return secret
-
-
-class StsClient(Protocol):
-    """The part of boto3's STS client that is used; it blocks."""
-
-    @property
-    def assume_role(self) -> Callable[..., Mapping[str, Any]]:
-        """`sts:AssumeRole`; takes and gives the vendor's own names."""
-
-
-#: Gives the STS client of a region; called outside of the event loop.
-StsFactory = Callable[[str], StsClient]
-
-
-class BotoSts:
-    """STS clients on this process's own AWS credentials, found as boto3 finds them. May be called from any thread."""
-
-    def __init__(self) -> None:
-        self._clients: dict[str, StsClient] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, region: str) -> StsClient:
-        """The client of a region."""
-        with self._lock:
-            if region not in self._clients:
-                self._clients[region] = self._build(region)
-            return self._clients[region]
-
-    @staticmethod
-    def _build(region: str) -> StsClient:
-        import boto3  # noqa: PLC0415 - a third of a second that only workers with a Bedrock role need to spend
-
-        # At DEBUG botocore logs whole responses, and the secret keys in them.
-        logging.getLogger("botocore").setLevel(logging.INFO)
-        config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
-        client: StsClient = boto3.Session().client("sts", region_name=region, config=config)
-        return client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +99,9 @@ class AwsAuth:
 
     def __init__(self, *, clock: Clock, sts: StsFactory | None = None) -> None:
         self._clock = clock
-        self._sts = sts or BotoSts()
+        self._sts = sts or BotoSts(clock=clock)
+        # Not the loop's own: while STS hangs, roles wait for each other, and nobody's reads of the store for them.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="byom-sts")
         self._sessions: dict[_Role, _Session] = {}
         self._renewals: dict[_Role, asyncio.Task[AwsKeys | Fault]] = {}
 
@@ -179,7 +134,7 @@ class AwsAuth:
         return await asyncio.shield(renewal)
 
     async def _renew(self, role: _Role) -> AwsKeys | Fault:
-        answer = await asyncio.to_thread(self._assume, role)
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._assume, role)
         now = self._clock.now()
         if isinstance(answer, Fault):
             if (held := self._sessions.get(role)) is not None:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from config.catalogue import ModelFacts
 from config.headers import fits_header
 from tasks.contract import TokenUsage
@@ -19,9 +21,12 @@ _CHARACTERS_PER_TOKEN = 4
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """A request body as JSON, in the order of its fields, so that equal prompts are equal bytes."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair has no UTF-8; one broken character must not cost the episode.
-    return text.encode("utf-8", errors="replace")
+    try:
+        return to_json(body)
+    except PydanticSerializationError:
+        # Half a surrogate pair has no UTF-8; one broken character must not cost the episode.
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", errors="replace")
 
 
 def decode(content: bytes) -> Mapping[str, Any] | None:

@@ -9,13 +9,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import redis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-_Waiting = list[tuple[tuple[Any, ...], asyncio.Future[Any]]]
+#: Commands as the server reads them, and who waits for the answer to each.
+_Waiting = list[tuple[bytes, asyncio.Future[Any]]]
 
 
 class Pipelining:
@@ -25,9 +27,17 @@ class Pipelining:
     """
 
     def __init__(self, client: Redis) -> None:
-        self._client = client
+        self._pool = client.connection_pool
+        self._encode: Callable[[Any], bytes] = self._pool.get_encoder().encode  # type: ignore[no-untyped-call]
+        #: Kept while there is a client: to ask the pool for one costs more than to send a command.
+        self._connection: AbstractConnection | None = None
         self._waiting: _Waiting = []
         self._sending: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, client: Redis) -> "Pipelining":
+        """The one of a client: what all that use it send goes together."""
+        return _of_clients.setdefault(client, cls(client))
 
     async def execute(self, *command: Any) -> Any:
         """The server's answer to one command, as it came.
@@ -36,7 +46,7 @@ class Pipelining:
             redis.RedisError: the server refused the command, or could not be reached.
         """
         answer = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, answer))
+        self._waiting.append((_packed(command, self._encode), answer))
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         return await answer
@@ -67,16 +77,18 @@ class Pipelining:
             else:
                 answer.set_result(reply)
 
-    async def _replies(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    async def _replies(self, commands: Sequence[bytes]) -> list[Any]:
         """Send commands and read their replies, errors of single ones among them.
 
         What redis-py's own pipelines do for less: they pack each argument by itself and look at each command twice.
         """
-        pool = self._client.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = self._connection = self._connection or await self._pool.get_connection()  # type: ignore[no-untyped-call]
 
         async def exchange() -> list[Any]:
-            await connection.send_packed_command(_packed(commands, connection.encoder.encode))
+            if connection.is_connected and await connection.can_read():
+                # Nobody has asked for anything: the server has closed it.
+                await connection.disconnect()
+            await connection.send_packed_command(b"".join(commands))
             try:
                 # One for all of them; the connection itself would set a timer for each.
                 async with asyncio.timeout(connection.socket_timeout):
@@ -89,9 +101,14 @@ class Pipelining:
 
         try:
             replies: list[Any] = await connection.retry.call_with_retry(exchange, failed)
-        finally:
-            await pool.release(connection)
+        except BaseException:
+            # A reply may still be under way; nothing else may read it in place of its own.
+            await connection.disconnect(nowait=True)
+            raise
         return replies
+
+
+_of_clients: WeakKeyDictionary[Redis, Pipelining] = WeakKeyDictionary()
 
 
 async def _reply(connection: AbstractConnection) -> Any:
@@ -101,14 +118,12 @@ async def _reply(connection: AbstractConnection) -> Any:
         return error
 
 
-def _packed(commands: Sequence[Sequence[Any]], encode: Callable[[Any], bytes]) -> bytes:
-    """Commands as the server reads them: lists of byte strings."""
-    parts = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        for argument in command:
-            data = argument.encode() if isinstance(argument, str) else encode(argument)
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+def _packed(command: Sequence[Any], encode: Callable[[Any], bytes]) -> bytes:
+    """A command as the server reads it: a list of byte strings."""
+    parts = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        data = argument.encode() if isinstance(argument, str) else encode(argument)
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(parts)
 
 

@@ -230,6 +230,9 @@ def _conclude(task: "Task[Any, Any]", job: dict[str, Any], handled: Handled) -> 
             collected = Collected(job_id=job_id, project=str(job["project"]), connection=connection)
             raise Reject(collected, requeue=True)  # type: ignore[arg-type]  # as above
         case HandOff(route=route, address=address) | Accepted(route=route, address=address):
+            if isinstance(outcome, HandOff):
+                # It was running, and may wait for long where it goes now.
+                task.update_state(state=WAITING, meta={"reason": "fallback", "connection": route.connection})
             crashes = (getattr(task.request, HEADER, None) or {}).get("crashes", 0)
             raise task.replace(
                 attempt_signature(

@@ -115,6 +115,30 @@ async def test_every_key_goes_away_some_time(
     assert [key for key in keys if await client.ttl(key) < 0] == []
 
 
+async def test_leases_get_a_lifetime_when_the_first_one_comes_and_hourly_from_then_on(
+    admission: RedisAdmission, client: "redis.asyncio.Redis"
+) -> None:
+    fetch, now = await client.script_load(FETCH), time.time() // 3_600 * 3_600
+    keys = keys_of(EFFECTIVE)[1:]
+
+    async def lifetimes(after: int, lease: str) -> list[int]:
+        """Seconds of both keys, each set to one before a lease is taken."""
+        for key in keys:
+            await client.expire(key, 1_000)
+        await client.evalsha(fetch, 3, *keys_of(EFFECTIVE), now + after, 10, 10, 1, lease, 86_400)
+        return [await client.ttl(key) for key in keys]
+
+    assert min(await lifetimes(0, "first")) > 1_000
+    assert max(await lifetimes(60, "second")) <= 1_000
+    assert min(await lifetimes(3_600, "third")) > 1_000
+    for lease in ("first", "second", "third"):
+        await admission.release(EFFECTIVE, reservation=lease)
+    assert min(await lifetimes(3_660, "fourth")) > 1_000
+    # The only one there is makes place for another.
+    assert not isinstance(await admission.admit(EFFECTIVE, demand(10), reservation="fourth"), Refusal)
+    assert min([await client.ttl(key) for key in keys]) > 1_000
+
+
 async def test_a_code_that_only_newer_workers_know_stops_nobody_from_reading_the_meter(
     admission: RedisAdmission, client: "redis.asyncio.Redis", read: Read
 ) -> None:

@@ -1,6 +1,9 @@
 """When a driver pauses, what a pause leaves alone, and how a backfill is cancelled."""
 
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from tests.backfill import attempt, success
 from tests.unit.backfill.scene import DAY, Scene, entries, until_idle
@@ -56,6 +59,30 @@ def test_where_nothing_is_known_of_the_cost_a_few_show_it_first() -> None:
     until_idle(driver)
 
     assert driver.in_flight == 20
+
+
+def test_an_estimate_that_is_far_too_low_does_not_overspend_the_budget() -> None:
+    scene = Scene(entries(200), window=200, budget=Decimal("0.050"), fields={"expected_cost": "0.0001"}, batch=200)
+    driver = scene.driver()
+    rounds: list[int] = []
+
+    while until_idle(driver).orders.phase is Phase.RUNNING:
+        rounds.append(driver.in_flight)
+        done = len(scene.sink.rows)
+        scene.end(*range(done + 1, done + driver.in_flight + 1))
+
+    assert rounds == [20, 20, 10]
+    assert scene.state.load().sums["pico"] == 50 * 10**9
+
+
+@pytest.mark.parametrize("fields", [{"economy": True}, {"pack_tokens": 1_000}], ids=str)
+def test_where_a_round_takes_a_day_or_lines_share_prompts_the_estimate_does_for_all(fields: dict[str, Any]) -> None:
+    scene = Scene(entries(60), budget=Decimal(5), batch=50, fields={"expected_cost": "0.001", **fields})
+    driver = scene.driver()
+
+    until_idle(driver)
+
+    assert sum(len(flight.lines) for flight in scene.state.flights()) == 60
 
 
 def test_a_budget_that_just_suffices_is_no_reason_to_pause() -> None:

@@ -21,7 +21,7 @@ def test_the_report_of_a_round_is_read_as_chaos_prints_it() -> None:
 
     assert found.values == {"wrong": 0, "settled": 90, "tokens": 5_000, "silent": 30, "faults": 10, "kills": 6}
     assert found.values.keys() == ROWS[0].figures.keys()
-    assert found.notes == ("seed 7: 1 died at ending, 2 kill, 3 provider",)
+    assert found.notes == ("seed 7: 2 kill, 1 kill at ending, 3 provider",)
 
 
 def test_whatever_is_wrong_counts_and_is_told() -> None:

@@ -50,8 +50,16 @@ def test_a_row_that_cannot_be_measured_ends_with_one(tmp_path: Path) -> None:
         (("run", "--only", "tokens", "--size", "tokens"), "write ROW.NAME=NUMBER"),
         (("run", "--only", "tokens", "--size", "tokens.packed=few"), "write ROW.NAME=NUMBER"),
         (("run", "--repeats", "0"), "--repeats"),
-        (("render", "nowhere.json"), "No such file"),
-        (("size", "nowhere.json"), "No such file"),
+        (
+            ("render", "nowhere.json"),
+            "cannot read nowhere.json: No such file or directory; `python -m benchmarks run --json FILE` measures",
+        ),
+        (
+            ("size", "nowhere.json"),
+            "cannot read nowhere.json: No such file or directory; `python -m benchmarks scale --json FILE` measures",
+        ),
+        (("render", "/"), "cannot read /: Is a directory; "),
+        (("run", "--json", "nowhere/r.json"), "cannot write nowhere/r.json: No such file or directory; --json takes "),
     ],
 )
 def test_a_wrong_command_ends_with_two_and_says_what_is_wrong(arguments: tuple[str, ...], said: str) -> None:
@@ -63,9 +71,29 @@ def test_a_wrong_command_ends_with_two_and_says_what_is_wrong(arguments: tuple[s
 
 def test_results_of_another_kind_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.json"
-    file.write_text("{}", encoding="utf-8")
+    for content, where in (("{}", "began: "), ("", "the whole: "), ("[", "the whole: ")):
+        file.write_text(content, encoding="utf-8")
+        refused = command("render", str(file))
 
-    assert command("render", str(file)).exit_code == 2
+        assert refused.exit_code == 2
+        assert f"{file} holds no results of this version ({where}" in refused.output
+        assert refused.output.count("\n") == 1
+
+
+def test_a_page_that_cannot_take_the_table_is_named(tmp_path: Path) -> None:
+    file, page = tmp_path / "results.json", tmp_path / "page.md"
+    command("run", "--only", "tokens", "--repeats", "1", "--json", str(file))
+
+    missing = command("render", str(file), "--into", str(page))
+    page.write_bytes(b"\xff")
+    foreign = command("render", str(file), "--into", str(page))
+    page.write_text("no place", encoding="utf-8")
+    without = command("render", str(file), "--into", str(page))
+
+    assert [ended.exit_code for ended in (missing, foreign, without)] == [2] * 3
+    assert f"into {page}: No such file" in missing.output
+    assert f"into {page}: it is no text in UTF-8" in foreign.output
+    assert f"{page}: the page has no place for the table" in without.output
 
 
 @pytest.mark.parametrize(("name", "rows"), [("run", DESIGN), ("scale", SCALE)])

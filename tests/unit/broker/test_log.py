@@ -88,6 +88,25 @@ def test_the_level_holds(logged: io.StringIO) -> None:
     assert [line["event"] for line in lines(logged)] == ["loud"]
 
 
+def test_a_log_that_nobody_takes_any_more_fails_no_job(logged: io.StringIO) -> None:
+    configure_logging("json", "INFO", stream=logged)
+    logged.close()
+
+    structlog.get_logger("workers.x").info("job parked")
+
+
+def test_a_logger_that_was_used_before_writes_to_where_the_process_logs_now(logged: io.StringIO) -> None:
+    before = io.StringIO()
+    configure_logging("json", "INFO", stream=before)
+    log = structlog.get_logger("workers.x")
+    log.info("first")
+    configure_logging("json", "INFO", stream=logged)
+
+    log.error("second")
+
+    assert [[line["event"] for line in lines(stream)] for stream in (before, logged)] == [["first"], ["second"]]
+
+
 def test_libraries_that_log_secrets_stay_above_debug(logged: io.StringIO) -> None:
     configure_logging("json", "DEBUG", stream=logged)
 

@@ -81,6 +81,7 @@ def test_a_file_without_a_single_job_ends_at_once_and_says_why(backfill: Run, ho
         pytest.param(["a.jsonl", "--project", "nobody"], "nobody", id="no project"),
         pytest.param(["a.jsonl", "--project", "acme", "--out", "out.csv"], ".jsonl.gz, .parquet", id="no kind of sink"),
         pytest.param(["a.jsonl", "--project", "acme", "--out", "a.jsonl"], "is there already", id="its own input"),
+        pytest.param(["a.jsonl", "--project", "acme", "--out", "no/out.jsonl"], "there is no folder", id="no folder"),
         pytest.param(["a.jsonl", "--project", "acme", "--where", "model=x"], "--results FILE", id="no results"),
         pytest.param(["a.jsonl", "--project", "acme", "--callback-url", "ftp://x"], "http or https", id="no callback"),
         pytest.param(
@@ -179,6 +180,24 @@ def test_cancelling_is_for_good(backfill: Run, backfills: RedisBackfills, home: 
     for command in (["resume", "archive"], ["pause", "archive"]):
         assert backfill(*command).exit_code == ExitCode.USAGE
     assert "another --name" in backfill("resume", "archive").stderr.replace("\n", " ")
+
+
+def test_one_whose_results_cannot_be_written_is_wound_up_once_they_can(
+    backfill: Run, backfills: RedisBackfills, home: Path
+) -> None:
+    paused(backfill, backfills, home)
+    results = home / "out.jsonl"
+    results.unlink(missing_ok=True)
+    results.mkdir()
+
+    refused = backfill("cancel", "archive", "--yes")
+
+    assert refused.exit_code == ExitCode.FAILED
+    assert "Then: byom backfill cancel archive" in refused.stderr.replace("\n", " ")
+    assert "byom backfill cancel archive" in backfill("status", "archive").stdout
+
+    results.rmdir()
+    assert ended(backfill("cancel", "archive", "--yes", "--json"))["state"] == "cancelled"
 
 
 def test_nothing_is_said_of_what_is_not_there(backfill: Run) -> None:

@@ -53,9 +53,13 @@ BAD_FILES = {
     "a password": (FILE | {"password": "hunter2-canary"}, "password looks like a secret"),
     "an unknown field": (FILE | {"colour": "green"}, "colour: Extra inputs are not permitted"),
     "no object": ([FILE], "is not a JSON object"),
-    "no provider": ({"model": "m"}, "say which provider"),
+    "no provider": (
+        {"model": "m"},
+        "'provider' in --file. Recommended: --provider gemini --model",
+    ),
     "another provider": (FILE | {"provider": "openia"}, "the provider is none of openai, azure_openai"),
-    "a number as the model": (FILE | {"model": 7}, "say which model"),
+    "a number as the model": (FILE | {"model": 7}, "Recommended: --provider openai --model gpt-6-luna"),
+    "no model of a server": ({"provider": "openai_compatible"}, "say which model: --model, or 'model' in --file\n"),
     "a name that is a list": (FILE | {"name": ["x"]}, "name: "),
 }
 

@@ -86,6 +86,13 @@ def test_nobody_is_dead(byom: Byom, seed: Seed) -> None:
     assert ids(byom) == []
 
 
+def test_nobody_is_dead_of_those_that_are_selected(byom: Byom, outage: None) -> None:
+    for words in (["list"], ["list", "--by", "cause"]):
+        result = byom("dead", *words, "--project", "nope")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "No job is dead, of those that are selected." in result.stderr
+
+
 def test_the_newest_are_shown_first_and_never_what_was_said(byom: Byom, outage: None) -> None:
     table = byom("dead", "list").stdout
 

@@ -19,6 +19,7 @@ from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind
 from tests.unit.cli.conftest import Byom
 from workers.broker.transport import Channel
 from workers.cli.checks import Status, broker, consumers, flower, local, projects
+from workers.lanes.control import Lanes
 
 OK, WARN, FAIL = Status.OK, Status.WARN, Status.FAIL
 TODAY = date(2026, 11, 23)
@@ -180,6 +181,18 @@ def test_waiting_jobs_and_messages_in_hand_are_counted() -> None:
     assert depth.found == "extract.openai 2"
     assert (in_hand.status, "1 of 2" in in_hand.found) == (WARN, True)
     assert (malformed.status, malformed.found.split()[0]) == (WARN, "1")
+
+
+def test_a_project_that_is_paused_is_noticed() -> None:
+    client = fakeredis.FakeRedis()
+    Lanes(client).pause(project="acme")
+    Lanes(client).pause(project="other", priority="backfill")
+
+    _, acme, other, _ = consumers.check_depths(client, unrenewed_for=60)
+
+    assert (acme.status, acme.found.split(":")[0]) == (WARN, "project 'acme'")
+    assert other.found.startswith("project 'other' (backfill):")
+    assert "byom lanes resume --project other" in other.mend
 
 
 def facts(ends: date | None) -> Catalogue:

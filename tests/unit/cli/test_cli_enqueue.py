@@ -26,6 +26,7 @@ from tasks.contract import (
 )
 from tests.unit.cli.conftest import Byom
 from workers.enqueue.backlog import Backlog
+from workers.lanes.views import Pause
 
 LINES = [{"id": f"e{number}", "content": f"Ana likes tea no. {number}."} for number in range(1, 4)]
 FACT = Fact(
@@ -73,6 +74,7 @@ class FakeProducer:
         self.breaks_after: int | None = None
         self.takes: int | None = None
         self.waits: float | None = 5
+        self.pauses: tuple[Pause, ...] = ()
         self._keys: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -97,7 +99,7 @@ class FakeProducer:
             yield self.handle(job_id, duplicate=duplicate)
 
     def backlog(self, _project: str) -> Backlog:
-        return Backlog(waiting=1_234, expected_wait=self.waits)
+        return Backlog(waiting=1_234, expected_wait=self.waits, pauses=self.pauses)
 
     def handle(self, job_id: str, *, duplicate: bool = False) -> FakeHandle:
         end = self.ends.get(job_id.removeprefix("job-"), succeeded(job_id))
@@ -159,6 +161,37 @@ def test_who_enqueues_hears_of_a_long_backlog(byom: Byom, producer: FakeProducer
     assert (told.exit_code, quiet.exit_code, quiet.stderr) == (0, 0, "")
     producer.waits = None
     assert "Note" not in byom("enqueue", "jobs.jsonl", "--project", "acme").stderr
+
+
+@pytest.mark.parametrize(
+    ("pauses", "said"),
+    [
+        ([("live", None), ("backfill", None)], "project 'acme' is paused"),
+        ([("backfill", None)], "project 'acme' (backfill) is paused"),
+        ([("live", "extract.openai")], "project 'acme' (live at openai) is paused"),
+    ],
+    ids=str,
+)
+def test_who_enqueues_hears_that_the_project_is_paused(
+    byom: Byom, producer: FakeProducer, file: Path, pauses: list[tuple[str, str | None]], said: str
+) -> None:
+    producer.pauses = tuple(Pause(project="acme", priority=priority, queue=queue) for priority, queue in pauses)
+
+    result = byom("enqueue", str(file), "--project", "acme")
+
+    assert said in result.stderr
+    assert "byom lanes resume --project acme" in result.stderr
+    assert "Note" not in byom("enqueue", str(file), "--project", "acme", "--json").stderr
+
+
+def test_what_has_not_ended_is_told_with_all_that_was_waited(byom: Byom, producer: FakeProducer, file: Path) -> None:
+    producer.ends = dict.fromkeys(("e1", "e2", "e3"), "waiting")
+
+    result = byom("enqueue", str(file), "--project", "acme", "--wait", "--timeout", "0.5")
+
+    assert result.exit_code == 1
+    assert result.stderr.count("has not ended after 0.5 s; it goes on") == 3
+    assert "✗" not in result.stderr
 
 
 def test_a_full_backlog_ends_with_how_many_jobs_were_enqueued(byom: Byom, producer: FakeProducer, file: Path) -> None:
@@ -331,7 +364,7 @@ def test_a_result_is_the_published_document(byom: Byom, producer: FakeProducer) 
     assert ExtractionResult.model_validate(document) == succeeded("job-e1")
 
 
-@pytest.mark.parametrize("state", ["pending", "queued", "running"])
+@pytest.mark.parametrize("state", ["pending", "queued", "running", "waiting", "budget_paused", "something_new"])
 def test_a_job_that_goes_on_is_reported_with_its_state(byom: Byom, producer: FakeProducer, state: str) -> None:
     producer.ends["e1"] = state
     result = byom("result", "job-e1", "--json")

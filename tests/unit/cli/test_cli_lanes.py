@@ -162,6 +162,29 @@ def test_a_project_is_paused_and_resumed(
     assert [lane["paused"] for lane in listed(byom)] == [False]
 
 
+def test_a_pause_is_not_forgotten_while_nothing_waits(byom: Byom, celery: Celery, acme: FileStore) -> None:
+    byom("lanes", "pause", "--project", "acme", "--priority", "backfill")
+
+    for options in ([], ["--project", "acme"]):
+        assert "Paused: project 'acme' (backfill)" in byom("lanes", "list", *options).stderr
+    assert "Paused" not in byom("lanes", "list", "--project", "other").stderr
+
+    put(celery, acme, priority="backfill")
+    assert "Paused" not in byom("lanes", "list").stderr
+    byom("lanes", "resume", "--project", "acme")
+    assert "Paused" not in byom("lanes", "list").stderr
+
+
+def test_a_pause_of_a_project_that_is_not_there_is_made_and_doubted(
+    byom: Byom, celery: Celery, acme: FileStore
+) -> None:
+    known, mistyped = byom("lanes", "pause", "--project", "acme"), byom("lanes", "pause", "--project", "amce", "--json")
+
+    assert (known.stderr, mistyped.exit_code) == ("", 0)
+    assert json.loads(mistyped.stdout)["paused"] is True
+    assert "project 'amce' is not configured; is its name right?" in mistyped.stderr
+
+
 def test_waits_are_ended(byom: Byom, celery: Celery, acme: FileStore, valkey_client: redis.Redis) -> None:
     put(celery, acme)
     [lane] = Lanes(valkey_client).names()

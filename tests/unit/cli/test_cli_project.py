@@ -88,7 +88,8 @@ def test_a_project_is_removed_with_all_that_it_has(byom: Byom, store: FileStore)
     again = byom("project", "remove", "-p", "acme", "--yes")
 
     assert (unasked.exit_code, declined.exit_code, again.exit_code) == (2, 1, 2)
-    assert json.loads(removed.stdout) == {"project": "acme", "removed": True, "parameters": 4}
+    assert json.loads(removed.stdout) == {"project": "acme", "removed": True, "parameters": 4, "forgotten": None}
+    assert "byom lanes resume --project acme" in removed.stderr
     assert {parameter.path.split("/")[3] for parameter in store.list("/byom")} == {"acme-two"}
 
 

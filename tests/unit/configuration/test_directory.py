@@ -2,6 +2,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -317,6 +318,20 @@ async def test_a_version_that_was_refused_is_not_used_again_for_some_minutes(sto
 
     clock.seconds = REFUSED_FOR
     assert await directory.credential(effective) is not None
+
+
+async def test_a_refused_version_is_looked_after_now_and_then_and_each_meter_by_itself(store: CountingStore) -> None:
+    clock = ManualClock()
+    directory = Directory(store, clock=clock, ttl=1_000)
+    (effective,) = await directory.chain("acme")
+    other = replace(effective, connection=effective.connection.model_copy(update={"model": "other"}))
+    directory.refuse(effective, 1)
+
+    assert not directory.looks_again(effective, 1, after=15)
+    assert [directory.looks_again(other, 1, after=15) for _ in range(2)] == [True, False]
+    clock.seconds = 15
+    assert [directory.looks_again(effective, 1, after=15) for _ in range(2)] == [True, False]
+    assert not directory.looks_again(effective, None, after=0)
 
 
 async def test_another_version_is_used_at_once_although_one_was_refused(store: CountingStore) -> None:

@@ -27,7 +27,11 @@ def test_it_goes_along(told: dict[str, Any] | None, headers: dict[str, Any] | No
         raise Ignore
 
     task: Any = SimpleNamespace(
-        app=create_app(Settings()), name="extract.openai", replace=replace, request=SimpleNamespace(id="j", byom=told)
+        app=create_app(Settings()),
+        name="extract.openai",
+        replace=replace,
+        request=SimpleNamespace(id="j", byom=told),
+        update_state=lambda **_: None,
     )
 
     def step(_job: ExtractionJob, _job_id: str) -> HandOff:

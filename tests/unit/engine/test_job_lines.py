@@ -16,7 +16,9 @@ from celery import Task
 from celery.exceptions import Ignore, Reject
 from celery.result import EagerResult
 
+from config.settings import Settings
 from tasks.contract import (
+    EXTRACT_TASK,
     ContractError,
     ExtractionFailed,
     ExtractionJob,
@@ -28,6 +30,7 @@ from tasks.contract import (
 )
 from tests.unit.engine.conftest import Bench, fault, make_job
 from workers.admission import Reason
+from workers.app import create_app
 from workers.engine.engine import Collect, HandOff, Park
 from workers.engine.routing import Hop, Route
 from workers.enqueue.intake import Accepted, Duplicate
@@ -79,13 +82,14 @@ class FakeTask:
     def __init__(self, **request: Any) -> None:
         self.request = SimpleNamespace(id="job-1", traceparent=PARENT, **request)
         self.sent: list[Any] = []
+        self.states: list[tuple[str, str]] = []
         self.app = SimpleNamespace(
             signature=lambda name, **options: SimpleNamespace(name=name, options=options),
             AsyncResult=lambda job_id: EagerResult(job_id, RESULT.model_dump(mode="json"), "SUCCESS"),
         )
 
-    def update_state(self, **_: Any) -> None:
-        return
+    def update_state(self, *, state: str, meta: dict[str, Any]) -> None:
+        self.states.append((state, meta["reason"]))
 
     def replace(self, signature: Any) -> None:
         self.sent.append(signature)
@@ -241,6 +245,27 @@ def test_messages_that_follow_carry_the_trace(step: Any) -> None:
     (signature,) = run(step).sent
 
     assert signature.options["headers"] == {"traceparent": PARENT}
+
+
+@pytest.mark.parametrize(
+    ("step", "states"),
+    [
+        (HandOff(route=ROUTE, address=None), [("WAITING", "fallback")]),
+        (Park(reason=Reason.TOKENS, seconds=1), [("WAITING", "tokens")]),
+        (Park(reason=Reason.BUDGET, seconds=1), [("BUDGET_PAUSED", "budget")]),
+        # Its entry task has never said that it runs.
+        (Accepted(route=ROUTE, address=None), []),
+    ],
+    ids=str,
+)
+def test_a_job_that_goes_on_elsewhere_is_not_called_running_meanwhile(step: Any, states: list[tuple[str, str]]) -> None:
+    assert run(step).states == states
+
+
+def test_the_entry_task_never_says_that_a_job_runs() -> None:
+    with create_app(Settings()) as app:
+        app.loader.import_default_modules()
+        assert [app.tasks[name].track_started for name in (EXTRACT_TASK, "extract.openai")] == [False, True]
 
 
 class Told(NoTracing):

@@ -245,6 +245,33 @@ async def test_a_credential_that_is_refused_and_has_no_successor_is_left_alone_b
     assert "key-one" not in repr(alert)
 
 
+async def test_a_connection_is_held_back_for_as_long_as_its_credential_is_refused(bench: Bench) -> None:
+    bench.model.always["primary"] = fault(FaultKind.CREDENTIAL_REJECTED)
+    held = [("primary", Reason.CREDENTIAL, 30.0, FailureCode.CREDENTIAL_REJECTED)]
+    await bench.run(job_id="a", delivery=FRESH)
+
+    for number, seconds in enumerate((1, 14, 1, 1)):
+        bench.clock.seconds += seconds
+        assert isinstance(await bench.run(job_id=f"b{number}", delivery=FRESH), HandOff)
+
+    assert bench.gate.held_back == held * 2
+    assert bench.called == ["primary"]
+    assert len(bench.alerts.raised) == 1
+
+
+async def test_a_successor_of_which_no_notice_came_is_found_while_a_credential_is_refused(bench: Bench) -> None:
+    bench.model.always["primary"] = fault(FaultKind.CREDENTIAL_REJECTED)
+    await bench.run(job_id="a", delivery=FRESH)
+    del bench.model.always["primary"]
+    save_credential(bench.store, project_path("acme"), "main", SecretStr("key-two"))
+
+    bench.clock.seconds += 16
+    await bench.run(job_id="b", delivery=FRESH)
+
+    assert [call.credential and call.credential.version for call in bench.model.calls] == [1, 2]
+    assert len(bench.gate.held_back) == 1
+
+
 async def test_without_a_fallback_a_job_stays_away_from_a_credential_that_was_seen_refused(
     bench: Bench,
 ) -> None:

@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001  # letters of other scripts are what is tested
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_looping_names_and_summaries_are_left_out(run_check: Check) -> None:
 
     checked = run_check(SAID, answer([entity(round_and_round), entity("Acme", summary=round_and_round)], []))
 
-    assert [one.model_dump() for one in checked.entities] == [{"name": "Acme", "type": "person", "summary": ""}]
+    assert [asdict(one) for one in checked.entities] == [{"name": "Acme", "type": "person", "summary": ""}]
     assert codes(checked) == [WarningCode.REPETITION]
 
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 
@@ -204,7 +205,7 @@ def test_duplicates_are_merged_in_silence(run_check: Check) -> None:
         **MESSAGE,
     )
 
-    assert [one.model_dump() for one in checked.entities] == [
+    assert [asdict(one) for one in checked.entities] == [
         {"name": "Acme!", "type": "organization", "summary": "A company."},
         {"name": "Ana Lima", "type": "person", "summary": ""},
     ]

@@ -317,8 +317,34 @@ async def test_of_a_job_that_ended_without_success_all_is_kept(subject: Subject)
     assert await ended(subject, failure()) == Kept(units={1: "{}"}, attempts=(record(),))
 
 
-async def test_of_a_job_that_is_done_no_parts_are_kept(subject: Subject) -> None:
-    assert await ended(subject, success()) == Kept(attempts=(record(),))
+async def test_of_a_job_that_is_done_its_ending_is_kept_and_that_its_calls_were_counted(subject: Subject) -> None:
+    assert await ended(subject, success()) == Kept()
+    assert await subject.jobs.claim("j", hop=1, owner="c", lease=15) == Ended(ending=success())
+    assert not await subject.jobs.settle(record())
+
+
+async def test_a_job_of_very_many_parts_and_calls_comes_to_its_end(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    for number in range(501):
+        await subject.jobs.keep("j", unit=number, outcome="{}")
+        await subject.jobs.settle(record(f"c{number}"))
+
+    await subject.jobs.end("j", owner="a", ending=success())
+
+    assert await subject.jobs.kept("j") == Kept()
+    assert not await subject.jobs.settle(record("c500"))
+
+
+async def test_attempts_stay_where_another_delivery_has_the_job_in_hand_that_is_done(subject: Subject) -> None:
+    await subject.jobs.claim("j", hop=1, owner="a", lease=15)
+    await subject.lapse()
+    await subject.jobs.claim("j", hop=1, owner="b", lease=15)
+    await subject.jobs.settle(record())
+
+    ended = await subject.jobs.end("j", owner="b", ending=success())
+
+    assert [one.owner for one in ended.dropped] == ["a"]
+    assert (await subject.jobs.kept("j")).attempts == (record(),)
 
 
 async def test_a_reopened_job_begins_with_its_first_connection_and_with_all_that_is_paid_for(subject: Subject) -> None:

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from tests.integration.support.lanes import LaneBench
-from workers.lanes.views import LaneView
-from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes, Pause
+from workers.lanes.views import LaneView, Pause
+from workers.monitoring.pool.lanes import LaneBoard, MemoryLanes
 from workers.monitoring.pool.redis_lanes import RedisLanes
 
 #: Project, priority, queue, and jobs.

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.monitoring import Site, boards, busy_lanes, site
-from workers.monitoring.pool.lanes import MemoryLanes, Pause
+from workers.lanes.views import Pause
+from workers.monitoring.pool.lanes import MemoryLanes
 
 CONTOSO = {"project": "contoso", "priority": "backfill", "queue": "extract.gemini"}
 

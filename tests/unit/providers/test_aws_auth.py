@@ -21,7 +21,8 @@ from tasks.contract import ProviderKind
 from tests.providers import make_call
 from tests.support import ManualClock
 from workers.engine.outcome import Action, decide
-from workers.providers.aws_auth import AwsAuth, AwsKeys
+from workers.providers.aws_auth import AwsAuth
+from workers.providers.aws_signing import AwsKeys
 from workers.providers.base import Call, Fault, FaultKind
 
 ROLE = "arn:aws:iam::123456789012:role/byom-extract"
@@ -221,6 +222,19 @@ async def test_a_cancelled_call_does_not_take_the_session_from_the_others(auth: 
     sts.gate.set()
     assert (await other).access_key_id == "ASIASESSION000000001"
     assert cancelled.cancelled()
+
+
+async def test_while_sts_hangs_threads_of_others_are_free(auth: AwsAuth, sts: FakeSts) -> None:
+    sts.gate.clear()
+    waiting = [asyncio.create_task(auth.keys(_call(f"{ROLE}-{number}"))) for number in range(64)]
+    # First all calls begin, then all renewals.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(auth._renewals) == len(waiting)
+
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "read"), 5) == "read"
+    sts.gate.set()
+    assert all(isinstance(keys, AwsKeys) for keys in await asyncio.gather(*waiting))
 
 
 @pytest.mark.parametrize(("minutes", "renewed"), [(0, False), (49.9, False), (50, True), (54.9, True)])

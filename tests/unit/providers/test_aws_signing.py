@@ -13,8 +13,7 @@ from pydantic import SecretStr
 
 from workers.embedded.simulator.exchange import Incoming, Rejection
 from workers.embedded.simulator.wire.aws_signature import Identity, verify
-from workers.providers.aws_auth import AwsKeys
-from workers.providers.aws_signing import sign
+from workers.providers.aws_signing import AwsKeys, sign
 
 _NOW = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC)
 _SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYcanary"

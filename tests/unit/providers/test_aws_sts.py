@@ -10,7 +10,8 @@ from moto.sts.models import sts_backends
 from tasks.contract import ProviderKind
 from tests.providers import make_call
 from workers.clock import SystemClock
-from workers.providers.aws_auth import AwsAuth, AwsKeys
+from workers.providers.aws_auth import AwsAuth
+from workers.providers.aws_signing import AwsKeys
 from workers.providers.base import Fault, FaultKind
 
 ROLE = "arn:aws:iam::123456789012:role/byom-extract"

@@ -10,7 +10,8 @@ from tasks.contract import ProviderKind, TokenUsage
 from tests.providers import answer, make_call
 from tests.support import ManualClock
 from workers.engine.outcome import Action, decide
-from workers.providers.aws_auth import AwsAuth, AwsKeys
+from workers.providers.aws_auth import AwsAuth
+from workers.providers.aws_signing import AwsKeys
 from workers.providers.base import Call, Fault, FaultKind, HoldsTokens, Reply, WireResponse
 from workers.providers.bedrock import BedrockProvider
 from workers.providers.faults import EMPTY, FOREIGN, HTTP_RULES

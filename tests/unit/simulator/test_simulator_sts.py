@@ -94,6 +94,17 @@ async def test_the_books_have_the_id_that_the_answer_names(vendors: SimulatorThr
     assert answer.request_id == vendors.books().entries[-1].request_id
 
 
+async def test_a_role_is_asked_for_by_the_time_of_the_pool_whatever_this_machine_shows(
+    vendors: SimulatorThread, transport: Transport
+) -> None:
+    wrong = _Shifted()
+    wrong.ahead = timedelta(minutes=6)
+    refused = (await transport.send(BedrockProvider(clock=wrong), call(vendors), timeout=10)).answer
+    assert isinstance(refused, Fault)
+    assert (refused.kind, refused.code) == (FaultKind.UNAVAILABLE, "SignatureDoesNotMatch")
+    assert "clock" in refused.message
+
+
 @pytest.mark.parametrize("kind", [Injection.TRUNCATED, Injection.EMPTY, Injection.HTML, Injection.TORN])
 async def test_an_answer_of_sts_that_is_none_is_a_fault_and_its_keys_show_nowhere(
     vendors: SimulatorThread, transport: Transport, kind: Injection, caplog: pytest.LogCaptureFixture

@@ -86,7 +86,7 @@ class JsonlSink:
         except OSError as error:
             raise SinkError(
                 f"cannot write {self._path}: {error.strerror or type(error).__name__}. What is noted as done is "
-                "there; mend it and resume"
+                "there; mend it to go on"
             ) from error
 
 

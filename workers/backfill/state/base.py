@@ -19,7 +19,11 @@ class UnknownBackfill(BackfillError):
     """No backfill has this name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no backfill is called '{name}'; `byom backfill list` shows those that are")
+        # As it was given: errors are made anew from it in another process.
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"no backfill is called '{self.args[0]}'; `byom backfill list` shows those that are"
 
 
 class NameTaken(BackfillError):
@@ -30,26 +34,36 @@ class Held(BackfillError):
     """Another process drives the backfill."""
 
     def __init__(self, name: str, driver: str, seconds: float) -> None:
-        super().__init__(
-            f"backfill '{name}' is driven by {driver}, and by one at a time. Should that have died, it is free in "
-            f"{seconds:.0f} s; `byom backfill pause {name}` makes it stop"
-        )
+        super().__init__(name, driver, seconds)
         self.driver = driver
         self.seconds = seconds
+
+    def __str__(self) -> str:
+        name = self.args[0]
+        return (
+            f"backfill '{name}' is driven by {self.driver}, and by one at a time. Should that have died, it is free in "
+            f"{self.seconds:.0f} s; `byom backfill pause {name}` makes it stop"
+        )
 
 
 class Fenced(BackfillError):
     """Another process took over: this one may not go on."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"another process drives backfill '{name}' now; this one stops. Nothing is done twice")
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"another process drives backfill '{self.args[0]}' now; this one stops. Nothing is done twice"
 
 
 class Rewound(BackfillError):
     """The broker has lost what was noted last, as it may when it crashes: go on from what it has."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the broker has lost what was noted last of backfill '{name}'; it goes on from what is there")
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"the broker has lost what was noted last of backfill '{self.args[0]}'; it goes on from what is there"
 
 
 class Phase(StrEnum):

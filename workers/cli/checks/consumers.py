@@ -9,7 +9,9 @@ import redis
 
 from tasks.contract import ENTRY_QUEUE, EXTRACT_TASK, ProviderKind, provider_queue
 from workers.broker.transport import Channel
+from workers.cli.pauses import paused_projects, resume_command
 from workers.lanes.control import Lanes
+from workers.lanes.views import list_pauses
 
 from .base import Check, fail, ok, warn
 
@@ -73,6 +75,9 @@ def check_depths(client: redis.Redis, *, unrenewed_for: float) -> list[Check]:
     depths |= {f"lanes of {queue}": lanes.jobs_in(queue) for queue in queues}
     waiting = ", ".join(f"{queue} {depth:,}" for queue, depth in depths.items() if depth)
     checks = [ok("waiting", waiting or "nothing")]
+    for words, project in paused_projects(list_pauses(client)):
+        found = f"{words}: nothing of it is handed out, present and future"
+        checks.append(warn("paused", found, f"when it is to go on: {resume_command(project)}"))
     in_hand = int(client.zcard(_UNACKED_INDEX))
     seconds, micros = client.time()
     late = int(client.zcount(_UNACKED_INDEX, "-inf", seconds + micros / 1e6 - unrenewed_for))

@@ -88,6 +88,8 @@ def read_report(path: Path, readers: Mapping[str, Callable[[Any], Report]], *, p
         return reader(_pages(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UnreadableReport(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UnreadableReport(f"{path} is not a usage report of {provider}: it is no text in UTF-8") from None
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         what = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
         raise UnreadableReport(

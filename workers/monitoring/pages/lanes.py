@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 import structlog
 import tornado.web
 
-from workers.lanes.views import LaneView
+from workers.lanes.views import LaneView, Pause
 from workers.monitoring.pages.base import Page
-from workers.monitoring.pool.lanes import PRIORITIES, Pause
+from workers.monitoring.pool.lanes import PRIORITIES
 
 #: Lines of the page.
 _MOST = 200

@@ -1,24 +1,14 @@
 """Lanes as a page shows and steers them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from config.connections.profiles import check_weight
-from workers.lanes.views import LaneView
+from workers.lanes.views import LaneView, Pause
 
 #: The classes that lanes come in.
 PRIORITIES = ("live", "backfill")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """Lanes that hand out nothing until they are resumed, whether anything waits in them or not."""
-
-    project: str
-    priority: str
-    #: None: on all queues.
-    queue: str | None
 
 
 class LaneBoard(Protocol):

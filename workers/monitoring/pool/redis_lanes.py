@@ -1,14 +1,11 @@
 """Lanes on Redis or Valkey."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import redis
 
 from workers.lanes.control import Lanes, Which
-from workers.lanes.keys import PAUSED
-from workers.lanes.views import LaneView, list_lanes
-from workers.monitoring.pool.lanes import Pause
+from workers.lanes.views import LaneView, Pause, list_lanes, list_pauses
 
 
 class RedisLanes:
@@ -24,9 +21,7 @@ class RedisLanes:
 
     def pauses(self) -> Sequence[Pause]:
         """All that is paused."""
-        fields: Any = self._client.hkeys(PAUSED)
-        names = sorted(field.decode().split("\t") for field in fields)
-        return [Pause(project=project, priority=priority, queue=queue or None) for project, priority, queue in names]
+        return list_pauses(self._client)
 
     def pause(self, *, project: str, priority: str | None = None, queue: str | None = None) -> None:
         """Hand out no job of these lanes, present and future, until they are resumed."""
