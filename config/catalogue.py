@@ -10,16 +10,13 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
-from typing import Annotated, Final
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from config.errors import SettingsError, UnknownModel
 from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier
-
-#: Where nothing speaks for another provider: its recommended model is cheap and fast, and its reasoning can be off.
-RECOMMENDED: Final = ProviderKind.GEMINI
 
 #: Characters of a model's name that a message shows.
 _SHOWN = 80
@@ -70,7 +67,9 @@ class ModelFacts(BaseModel):
 class Catalogue:
     """All verified models."""
 
-    def __init__(self, models: list[ModelFacts]) -> None:
+    def __init__(self, models: list[ModelFacts], *, recommended: ProviderKind | None = None) -> None:
+        """Keep the models; `recommended` is the provider to choose where nothing speaks for another."""
+        self.recommended = recommended
         self._models = {(model.provider, model.id): model for model in models}
 
     def __iter__(self) -> Iterator[ModelFacts]:
@@ -133,6 +132,8 @@ def load_catalogue() -> Catalogue:
     """
     text = files("config").joinpath("catalogue.toml").read_text(encoding="utf-8")
     try:
-        return Catalogue([ModelFacts.model_validate(entry) for entry in tomllib.loads(text)["models"]])
-    except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
+        document = tomllib.loads(text)
+        models = [ModelFacts.model_validate(entry) for entry in document["models"]]
+        return Catalogue(models, recommended=ProviderKind(document["recommended"]))
+    except (KeyError, ValueError) as error:
         raise SettingsError(f"config/catalogue.toml is damaged: {error}") from error

@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
-from config.catalogue import RECOMMENDED, load_catalogue
+from config.catalogue import load_catalogue
 from config.connections import ProjectProfile, read_project, save_connection, write_project
 from config.connections.documents import Document
 from config.connections.draft import Draft
@@ -216,9 +216,10 @@ def _complete(document: Document, given: Document, settings: dict[str, str]) -> 
 
 def _recommended(provider: Any) -> str:
     """What to choose, of a provider or where nothing speaks for one."""
+    catalogue = load_catalogue()
     kinds = {kind.value for kind in ProviderKind}
-    chosen = provider if isinstance(provider, str) and provider in kinds else RECOMMENDED.value
-    models = [facts.id for facts in load_catalogue() if facts.provider.value == chosen and facts.recommended]
+    chosen = provider if isinstance(provider, str) and provider in kinds else catalogue.recommended
+    models = [facts.id for facts in catalogue if facts.provider == chosen and facts.recommended]
     return f". Recommended: --provider {chosen} --model {models[0]}" if models else ""
 
 
