@@ -178,7 +178,7 @@ def test_a_token_ends_when_it_said_it_would() -> None:
 async def test_an_account_may_be_lent_tokens_for_less_and_they_may_be_taken_back(
     simulator: Simulator, http: httpx.AsyncClient
 ) -> None:
-    simulator.put_account(Account(key=SecretStr(EMAIL), lends_for=60, revokes_after=0.001))
+    simulator.put_account(Account(key=SecretStr(EMAIL), lends_for=60, revokes_after=1e-6))
     body = (await ask(http, assertion()))[1]
 
     assert body["expires_in"] == 60

@@ -124,7 +124,7 @@ async def test_an_answer_of_sts_that_is_none_is_a_fault_and_its_keys_show_nowher
 async def test_a_session_that_was_taken_back_is_replaced_by_the_next_try(
     vendors: SimulatorThread, transport: Transport
 ) -> None:
-    vendors.put_account(Account(key=SecretStr(WORKER), revokes_after=0.001))
+    vendors.put_account(Account(key=SecretStr(WORKER), revokes_after=1e-6))
     clock = _Shifted()
     provider = BedrockProvider(clock=clock)
 

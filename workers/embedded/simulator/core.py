@@ -185,6 +185,9 @@ class Core:
         rule = self._draw(exchange, exchange.incoming.params.get("model"))
         if rule is not None and rule.kind not in AFTER_THE_MODEL:
             return await self._interrupt(exchange, rule, None)
+        if rule is not None and rule.prefix is None:
+            # It is meant for answers of a model, and not for the token that a call of it needs.
+            rule = exchange.entry.fault = None
         outgoing = exchange.mount.wire.look_up(exchange.incoming, account)
         exchange.entry.status = outgoing.status
         self.books.write(exchange.entry)

@@ -96,7 +96,8 @@ class FaultRule(BaseModel):
     billed: bool = False
     #: Only requests whose key has this fingerprint (`fingerprint(key)`, or `key` in the books); never a key itself.
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
-    #: Only requests whose path starts so, such as `/openai/`.
+    #: Only requests whose path starts so, such as `/openai/`. Faults of an answer strike what no model answers, such as
+    #: the request for a token, only where this names it.
     prefix: str | None = None
     #: Only requests for this model.
     model: str | None = None

@@ -20,7 +20,7 @@ class Lent:
 
     def lend(self, owner: str, *, seconds: float) -> str:
         """Something that holds for so many seconds."""
-        said = base64.urlsafe_b64encode(f"{self.now() + seconds:.3f} {owner}".encode()).decode()
+        said = base64.urlsafe_b64encode(f"{self.now() + seconds:.6f} {owner}".encode()).decode()
         return f"{self._prefix}.{said}.{self.sealed(said)}"
 
     def owner(self, text: str) -> str:
