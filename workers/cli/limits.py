@@ -23,7 +23,7 @@ from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, identifier
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
 from workers.configuration.admin import Admin
-from workers.configuration.effect import forget
+from workers.configuration.effect import reset_limits
 from workers.redis.impatient import connect
 
 app = typer.Typer(help="Show, set and reset the limits of connections.", no_args_is_help=True)
@@ -131,7 +131,7 @@ def reset(
         )
     [link] = found
     with connect(settings.redis_url) as client:
-        forget(client, link)
+        reset_limits(client, link)
     if as_json:
         print_json({"scope": scope, "connection": connection, "meter": link.key})
     else:
