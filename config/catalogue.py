@@ -10,16 +10,13 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.errors import SettingsError, UnknownModel
 from config.kinds import kind_of
 from tasks.contract import ProviderKind, Tier
-
-#: Where nothing speaks for another provider: its recommended model is cheap and fast, and its reasoning can be off.
-RECOMMENDED: Final = ProviderKind.GEMINI
 
 #: Characters of a model's name that a message shows.
 _SHOWN = 80
@@ -59,6 +56,8 @@ class ModelFacts(BaseModel):
     #: Cheaper tiers that jobs which can wait are served at, the one that is taken first before the others.
     economy: tuple[Tier, ...] = ()
     recommended: bool = False
+    #: Whether it is the one to begin with where nothing speaks for another provider.
+    first_choice: bool = False
     #: When the vendor switches it off.
     ends: date | None = None
     verified: bool = True

@@ -238,7 +238,11 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         lines += [_line(problem) for problem in problems(error, whole="settings")]
-    except (ValueError, OSError) as error:
+    except UnicodeDecodeError:
+        lines.append(f"  {_FILE}: is no text in UTF-8")
+    except OSError as error:
+        lines.append(f"  {_FILE}: cannot be read: {error.strerror}")
+    except ValueError as error:
         lines.append(f"  {_FILE}: {error}")
     else:
         if not lines:
@@ -256,7 +260,7 @@ def _as_redis(url: SecretStr) -> str:
 
 def _misspelt() -> list[str]:
     """Variables that are nearly a setting's; others are let be, since orchestrators invent `BYOM_*` of their own."""
-    known = [f"{_PREFIX}{name}".upper() for name in Settings.model_fields]
+    known = _names()
     return [
         f"  {name}: no such setting; did you mean {close[0]}?"
         for name in os.environ
@@ -264,6 +268,16 @@ def _misspelt() -> list[str]:
     ]
 
 
+def _names() -> list[str]:
+    return [f"{_PREFIX}{name}".upper() for name in Settings.model_fields]
+
+
 def _line(problem: Problem) -> str:
-    name, *path = problem.field.split(".")
-    return f"  {'.'.join([f'{_PREFIX}{name}'.upper(), *path])}: {problem.message}"
+    first, *path = problem.field.split(".")
+    name = f"{_PREFIX}{first}".upper()
+    if name not in _names():
+        # Of the file alone: of the environment only what is a setting is read.
+        close = get_close_matches(name, _names(), 1, 0.75)
+        said = f"did you mean {close[0]}?" if close else "docs/settings.md lists them"
+        return f"  {name}: no such setting; {said}"
+    return f"  {'.'.join([name, *path])}: {problem.message}"

@@ -1,5 +1,6 @@
 """Logging of a process: one format for our lines and everybody else's, and nothing secret in either."""
 
+import json
 import logging
 import re
 import sys
@@ -8,6 +9,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, TextIO
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from workers.broker.parked import Collected, Parked
@@ -78,7 +80,7 @@ def configure_logging(log_format: Literal["text", "json"], level: str, *, stream
     ]
     renderer: Processor
     if log_format == "json":
-        renderer = structlog.processors.JSONRenderer()
+        renderer = json_line
     elif stream.isatty():
         renderer = structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
     else:
@@ -152,6 +154,15 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Whether a line of Celery's tells anything: that a job has to wait is no warning, and its traceback no help."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(getattr(error, "reason", None), Parked | Collected)
+
+
+def json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """A line as JSON; what JSON does not have is shown as text."""
+    try:
+        return to_json(event, fallback=repr).decode()
+    except PydanticSerializationError:
+        # Half a surrogate pair has no UTF-8.
+        return json.dumps(event, default=repr)
 
 
 def plain_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

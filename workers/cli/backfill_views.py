@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.markup import escape
@@ -28,22 +28,33 @@ def shown(driver: Driver, *, lines: int, quiet: bool) -> Iterator[Callable[[Step
             past.append((now, ready))
             while now - past[0][0] > _SPAN:
                 past.popleft()
-            bar.update(task, completed=ready, figures=_figures(driver, past, left=lines - ready))
+            bar.update(
+                task,
+                completed=ready,
+                figures=figures(driver.sums, past, in_flight=driver.in_flight, left=lines - ready),
+            )
 
         yield told
 
 
-def _figures(driver: Driver, past: "deque[tuple[float, int]]", *, left: int) -> str:
-    sums = driver.sums
+def figures(sums: Mapping[str, int], past: Sequence[tuple[float, int]], *, in_flight: int, left: int) -> str:
+    """What stands behind the bar, as markup: pace, time left, money, and what did not go as planned.
+
+    Args:
+        sums: of the backfill.
+        past: moments of the last half minute in seconds, and how many lines were done by then; the newest is the last.
+        in_flight: lines.
+        left: lines.
+    """
     seconds, lines = past[-1][0] - past[0][0], past[-1][1] - past[0][1]
     parts = [f"{lines / seconds:,.1f}/s" if seconds and lines else "…"]
     if seconds and lines:
         parts.append(f"{span(left * seconds / lines)} left")
-    unknown = f" + {sums['unpriced']:,} of unknown cost" if sums["unpriced"] else ""
-    parts.append(f"${usd(sums['pico']):.2f}{unknown}")
-    parts.append(f"{driver.in_flight:,} in flight")
+    unknown = f" + {sums['unpriced']:,} of unknown cost" if sums.get("unpriced") else ""
+    parts.append(f"${usd(sums.get('pico', 0)):.2f}{unknown}")
+    parts.append(f"{in_flight:,} in flight")
     for word, colour in (("fallbacks", "yellow"), ("partial", "yellow"), ("failed", "red"), ("invalid", "red")):
-        if sums[word]:
+        if sums.get(word):
             parts.append(f"[{colour}]{sums[word]:,} {word}[/]")
     return "  ".join(parts)
 

@@ -25,6 +25,7 @@ from workers.cli.context import configured_store
 from workers.cli.documents import read_text
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.forgotten import forgetting, say_forgotten
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import identifier
 from workers.cli.saving import must_verify, print_warnings, shape_problem
@@ -140,9 +141,11 @@ def apply(
         if not force:
             _try_keys(store, plan)
         reports = [] if no_verify or dry_run else _verify(settings, store, ready, force=force, as_json=as_json)
-        if not dry_run:
-            write_changes(admin, plan.draft.changes(), seen=plan.draft.store)
-        warn_if_not_announced(admin, settings)
+        lessened = dict.fromkeys(one.level for one in plan.differences if one.action == "removed")
+        with forgetting(admin, settings, list(lessened)) as forgotten:
+            if not dry_run:
+                write_changes(admin, plan.draft.changes(), seen=plan.draft.store)
+            warn_if_not_announced(admin, settings)
     if as_json:
         print_json(
             {
@@ -155,6 +158,7 @@ def apply(
         return
     _print_differences(plan.differences)
     print_warnings(reviewed.warnings)
+    say_forgotten(list(forgotten.values()))
     count = "1 change" if len(plan.differences) == 1 else f"{len(plan.differences)} changes"
     if not plan.differences:
         err.print("Nothing to change.")

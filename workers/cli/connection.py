@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
-from config.catalogue import RECOMMENDED, load_catalogue
+from config.catalogue import load_catalogue
 from config.connections import ProjectProfile, read_project, save_connection, write_project
 from config.connections.documents import Document
 from config.connections.draft import Draft
@@ -215,11 +215,11 @@ def _complete(document: Document, given: Document, settings: dict[str, str]) -> 
 
 
 def _recommended(provider: Any) -> str:
-    """What to choose, of a provider or where nothing speaks for one."""
-    kinds = {kind.value for kind in ProviderKind}
-    chosen = provider if isinstance(provider, str) and provider in kinds else RECOMMENDED.value
-    models = [facts.id for facts in load_catalogue() if facts.provider.value == chosen and facts.recommended]
-    return f". Recommended: --provider {chosen} --model {models[0]}" if models else ""
+    """What to choose, of a provider or where none is said."""
+    for facts in load_catalogue():
+        if facts.first_choice if provider is None else facts.recommended and facts.provider.value == provider:
+            return f". Recommended: --provider {facts.provider.value} --model {facts.id}"
+    return ""
 
 
 def _name_credential(document: Document, secret: SecretStr | None) -> None:

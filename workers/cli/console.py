@@ -52,4 +52,6 @@ def progress(*, quiet: bool, extra: str | None = None) -> Progress:
     """
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     columns.append(TextColumn(f"{{task.fields[{extra}]}}") if extra else TimeRemainingColumn())
-    return Progress(*columns, console=err, disable=quiet, transient=True)
+    # What is printed meanwhile goes above the bar where both are on one terminal, and past it into a file or pipe.
+    hidden = quiet or not err.is_terminal
+    return Progress(*columns, console=err, disable=hidden, transient=True, redirect_stdout=sys.stdout.isatty())

@@ -77,7 +77,7 @@ def _selection(
         connection=connection,
         credential=None if credential is None else _credential(credential),
         since=None if since is None else parse_since(since, now=now),
-        until=None if until is None else parse_since(until, now=now),
+        until=None if until is None else parse_since(until, now=now, option="--until"),
         labels=_labels(label or []),
         ids=frozenset(ids or []),
         status=status and status.value,

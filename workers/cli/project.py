@@ -1,18 +1,15 @@
 """`byom project`: what is set for a project as a whole."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-import redis
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
 from config.connections import (
-    EffectiveConnection,
     ProjectProfile,
     has_primary,
     list_projects,
@@ -24,21 +21,21 @@ from config.connections.draft import Draft, broken
 from config.connections.paths import Level
 from config.connections.profiles import write_project
 from config.errors import ConfigError, InvalidConnection, StoreError, UnknownProject
-from config.settings import Settings, load_settings
+from config.settings import load_settings
 from config.store import ParameterStore
 from tasks.contract.problems import problems
 from workers.cli.changes_to_store import remove_level, write_changes
 from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.context import configured_store, connect
+from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
+from workers.cli.forgotten import forgetting, say_forgotten
 from workers.cli.levels import is_new
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import OnSpendCapOption, RequiredProject, SpendCapDay, SpendCapMonth, identifier
 from workers.cli.saving import print_warnings
 from workers.configuration.admin import Admin
-from workers.configuration.forgetting import Forgotten, forget
 
 app = typer.Typer(help="Set, show and remove what holds for a project as a whole.", no_args_is_help=True)
 
@@ -162,46 +159,16 @@ def remove(
         if not any(store.list(level.path, secure=False)) and not any(store.secrets(level.path)):
             raise CommandError(f"{level} is not configured; see: byom project list", code=ExitCode.USAGE)
         ask(f"Remove {level} with all its connections and credentials?", yes=yes, as_json=as_json)
-        own = _resolved(store, level)
-        removed = remove_level(admin, level)
-        warn_if_not_announced(admin, settings)
-        forgotten = _forget(settings, project, own) if admin.announced else None
-    if forgotten is None:
-        err.print(
-            "What the broker keeps under its name is still there, and would meet a later project of that name: when it "
-            f"answers, end a pause with `byom lanes resume {level.flag}`; idempotency keys run out by themselves "
-            "(BYOM_IDEMPOTENCY_TTL)."
-        )
+        with forgetting(admin, settings, [level]) as forgotten:
+            removed = remove_level(admin, level)
+            warn_if_not_announced(admin, settings)
+    found = forgotten.get(project)
     if as_json:
-        kept = None if forgotten is None else asdict(forgotten)
+        kept = asdict(found) if found else None
         print_json({"project": project, "removed": True, "parameters": removed, "forgotten": kept})
     else:
         out.print(f"Removed {level}: {removed} parameters.")
-        if forgotten is not None and (said := _said(forgotten)):
-            out.print(f"Forgotten with it: {said}.")
-
-
-def _resolved(store: ParameterStore, level: Level) -> list[EffectiveConnection]:
-    """The connections of a project, as far as they can be resolved."""
-    try:
-        return project_connections(store, level.name)
-    except StoreError:
-        raise
-    except ConfigError:
-        return []
-
-
-def _forget(settings: Settings, project: str, own: Sequence[EffectiveConnection]) -> Forgotten | None:
-    """None where the broker does not answer."""
-    try:
-        with connect(settings.redis_url) as client:
-            return forget(client, project, own=own)
-    except redis.RedisError:
-        return None
-
-
-def _said(forgotten: Forgotten) -> str:
-    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(forgotten).items() if count)
+        say_forgotten([found])
 
 
 def _profile(stored: ProjectProfile, given: dict[str, Any], unset: list[str]) -> ProjectProfile:

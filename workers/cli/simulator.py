@@ -1,5 +1,6 @@
 """`byom simulator`: the provider simulator as a server of its own."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -37,5 +38,7 @@ def simulator(
     try:
         serve(host, port, options=Options(latency=Latency.fixed(latency)), ready=announce)
     except OSError as error:
-        message = f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+        # What the event loop makes of it repeats the address.
+        reason = os.strerror(error.errno) if error.errno else error.strerror
+        message = f"cannot listen on {host} port {port}: {reason}; choose others with --host and --port"
         raise CommandError(message, code=ExitCode.USAGE) from error

@@ -50,7 +50,7 @@ def usage(
     now = datetime.now(UTC)
     dimensions = [name.strip() for name in by.split(",") if name.strip()]
     start = parse_since(since, now=now)
-    end = None if until is None else parse_since(until, now=now)
+    end = None if until is None else parse_since(until, now=now, option="--until")
     if end is not None and end <= start:
         raise typer.BadParameter("--until must be later than --since")
     with usage_source(load_settings(), source, now=now) as ledger:

@@ -25,7 +25,6 @@ from config.webhooks import (
 )
 from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
@@ -37,6 +36,7 @@ from workers.cli.webhook_views import failed_as_json, failed_row, owner_of, show
 from workers.configuration.admin import Admin
 from workers.notify.outbox import OutboxReader
 from workers.notify.posting import webhook_address_problem
+from workers.redis.impatient import connect
 
 app = typer.Typer(help="Post events to webhooks, signed; and see what could not be delivered.", no_args_is_help=True)
 
@@ -167,7 +167,7 @@ def rotate(
     """Make a new secret. Until the overlap ends both sign every message, so that receivers can change over."""
     settings, scope = load_settings(), scope_path(project, account)
     now = datetime.now(UTC)
-    span = now - parse_since(overlap, now=now)
+    span = now - parse_since(overlap, now=now, option="--overlap")
     with _changing(settings, "rotate", scope, name, {"overlap_seconds": span.total_seconds()}) as store:
         webhook = rotate_secret(store, _webhook(store, scope, name), now=now, overlap=span)
     if as_json:

@@ -47,7 +47,7 @@ class Amounts:
             attempts=1,
             failed=int(record.status != "ok"),
             unpriced=int(cost is None and record.usage.total > 0),
-            **record.usage.model_dump(),
+            **dict(record.usage),
             latency_ms=record.latency_ms,
             queue_wait_ms=record.queue_wait_ms or 0,
         )

@@ -9,6 +9,7 @@ makes it up from the sums of the hour as `(other)`: so totals are exact, and mem
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
@@ -46,7 +47,8 @@ LABEL_FIELDS = 10_000
 
 def hour_key(at: datetime) -> str:
     """Key of the sums of the hour that holds an instant."""
-    return f"byom:usage:sums:{at.astimezone(UTC):%Y%m%d%H}"
+    utc = at.astimezone(UTC)
+    return f"byom:usage:sums:{utc.year:04}{utc.month:02}{utc.day:02}{utc.hour:02}"
 
 
 def failed_key(hour: str) -> str:
@@ -108,5 +110,5 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _field(values: list[str | None]) -> str:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+#: Made once: `json.dumps` would make one for each field.
+_field: Callable[[list[str | None]], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

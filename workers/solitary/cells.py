@@ -82,6 +82,15 @@ class Cells:
             child = self._take()
             child.start()
             begins()
+            try:
+                return child.run(errand)
+            except ChildDied:
+                if self._stopping or child.jobs == 1:
+                    raise
+                # It may have died of what a job before this one left behind in it.
+                _log.warning("job_tried_again_alone", job_id=errand.job_id, reason="its process had run another before")
+            child = self._replace(child)
+            child.start()
             return child.run(errand)
         except (ChildDied, NoChild):
             if self._stopping:
@@ -117,9 +126,22 @@ class Cells:
         with self._lock:
             if self._stopping:
                 raise CancelledError
-            child = self._idle.pop() if self._idle else _Child([*self._command, *self._modules()], self._counted)
+            child = self._idle.pop() if self._idle else self._new()
             self._busy.add(child)
             return child
+
+    def _replace(self, dead: "_Child") -> "_Child":
+        with self._lock:
+            self._busy.discard(dead)
+            if self._stopping:
+                raise CancelledError
+            child = self._new()
+            self._busy.add(child)
+        dead.end()
+        return child
+
+    def _new(self) -> "_Child":
+        return _Child([*self._command, *self._modules()], self._counted)
 
     def _leave(self, child: "_Child | None") -> None:
         with self._lock:
@@ -151,6 +173,8 @@ class _Child:
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101, PT018 - pipes
         self._errands, self._answers = self._process.stdin, self._process.stdout
         self._started = False
+        #: Jobs that it got.
+        self.jobs = 0
 
     def start(self) -> None:
         """Wait until it is ready.
@@ -166,6 +190,7 @@ class _Child:
     def run(self, errand: Errand) -> Answer:
         """Have it run one job."""
         begun = False
+        self.jobs += 1
         with suppress(OSError):
             send(self._errands, errand)
         while (answer := self._next()) is not None:

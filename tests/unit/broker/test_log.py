@@ -78,6 +78,15 @@ def test_plain_lines_look_as_structlog_writes_them() -> None:
     assert plain_line(None, "info", dict(event)) == structlogs(None, "info", dict(event))
 
 
+def test_a_line_is_written_whatever_is_in_it(logged: io.StringIO) -> None:
+    configure_logging("json", "INFO", stream=logged)
+
+    structlog.get_logger("workers.x").info("é", half="\ud83d", odd=b"\xff", numbers=(1, 2))
+
+    (line,) = lines(logged)
+    assert (line["event"], line["half"], line["odd"], line["numbers"]) == ("é", "\ud83d", "b'\\xff'", [1, 2])
+
+
 def test_the_level_holds(logged: io.StringIO) -> None:
     configure_logging("json", "WARNING", stream=logged)
 

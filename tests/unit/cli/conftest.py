@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from config.settings import load_settings
 from config.store import FileStore
 from tests.unit.cli.config_files import fill
+from tests.unit.cli.fake_producer import FakeProducer
 from workers.cli.root import app
 from workers.embedded.simulator import Latency, Options, SimulatorThread
 
@@ -65,6 +66,15 @@ def store(home: Path) -> FileStore:
 def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key where `--key-env MY_KEY` finds it."""
     monkeypatch.setenv("MY_KEY", SECRET)
+
+
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
+    """What `byom enqueue` and `byom result` speak with."""
+    made = FakeProducer()
+    for module in ("enqueue", "result"):
+        monkeypatch.setattr(f"workers.cli.{module}.open_producer", lambda _settings: made)
+    return made
 
 
 @pytest.fixture

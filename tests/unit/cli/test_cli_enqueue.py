@@ -1,117 +1,21 @@
-"""`byom enqueue` and `byom result`: all or nothing, in order, and honest about how jobs ended."""
+"""`byom enqueue`: all or nothing, in order, and honest about how jobs ended."""
 
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from config.connections import project_path, save_connection, save_project
 from config.credentials import save_credential
 from config.store import FileStore
-from tasks.contract import (
-    Entity,
-    EpisodeResult,
-    ExtractionFailed,
-    ExtractionJob,
-    ExtractionResult,
-    Fact,
-    FailureCode,
-    JobRefused,
-    JobStatus,
-    UsageTotals,
-)
+from tasks.contract import ExtractionFailed, ExtractionResult, JobRefused, JobStatus, UsageTotals
 from tests.unit.cli.conftest import Byom
-from workers.enqueue.backlog import Backlog
+from tests.unit.cli.fake_producer import FACT, FAILURE, FakeProducer, succeeded
 from workers.lanes.views import Pause
 
 LINES = [{"id": f"e{number}", "content": f"Ana likes tea no. {number}."} for number in range(1, 4)]
-FACT = Fact(
-    id="f1",
-    subject="Ana",
-    predicate="LIKES",
-    object="tea",
-    fact="Ana likes [tea].",
-    evidence="likes tea",
-    episode_id="e1",
-)
-ENTITY = Entity(id="n1", name="Ana", type="person", episode_ids=["e1"])
-FAILURE = {"code": FailureCode.RATE_LIMITED, "message": "too fast", "project": "acme"}
-
-
-def succeeded(job_id: str, status: JobStatus = JobStatus.SUCCEEDED) -> ExtractionResult:
-    episodes = [EpisodeResult(episode_id="e1", facts=[FACT], entities=[ENTITY])]
-    return ExtractionResult(job_id=job_id, project="acme", status=status, episodes=episodes)
-
-
-class FakeHandle:
-    def __init__(self, job_id: str, end: ExtractionResult | Exception | str, *, duplicate: bool) -> None:
-        self.id = job_id
-        self.duplicate = duplicate
-        self._end = end
-
-    def state(self) -> str:
-        if isinstance(self._end, str):
-            return self._end
-        return self._end.status.value if isinstance(self._end, ExtractionResult) else "failed"
-
-    def result(self, timeout: float | None = None) -> ExtractionResult:
-        if isinstance(self._end, ExtractionResult):
-            return self._end
-        raise TimeoutError(f"not after {timeout}") if isinstance(self._end, str) else self._end
-
-
-class FakeProducer:
-    """Takes jobs and ends them as the test says."""
-
-    def __init__(self) -> None:
-        self.jobs: list[ExtractionJob] = []
-        #: Episode id → how its job ends; a text is the state in which it stays.
-        self.ends: dict[str, ExtractionResult | Exception | str] = {}
-        self.breaks_after: int | None = None
-        self.takes: int | None = None
-        self.waits: float | None = 5
-        self.pauses: tuple[Pause, ...] = ()
-        self._keys: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def enqueue_many(self, jobs: Iterable[ExtractionJob]) -> Iterator[FakeHandle]:
-        # Reads ahead, as the real one does for its batches.
-        for job in list(jobs):
-            if len(self.jobs) == self.breaks_after:
-                raise redis.ConnectionError("gone")
-            if len(self.jobs) == self.takes:
-                raise JobRefused("too many jobs wait.", {"code": "backlog_full"})
-            job_id = f"job-{job.episodes[0].id}"
-            duplicate = job.idempotency_key in self._keys
-            if job.idempotency_key:
-                job_id = self._keys.setdefault(job.idempotency_key, job_id)
-            if not duplicate:
-                self.jobs.append(job)
-            yield self.handle(job_id, duplicate=duplicate)
-
-    def backlog(self, _project: str) -> Backlog:
-        return Backlog(waiting=1_234, expected_wait=self.waits, pauses=self.pauses)
-
-    def handle(self, job_id: str, *, duplicate: bool = False) -> FakeHandle:
-        end = self.ends.get(job_id.removeprefix("job-"), succeeded(job_id))
-        return FakeHandle(job_id, end, duplicate=duplicate)
-
-
-@pytest.fixture
-def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
-    made = FakeProducer()
-    for module in ("enqueue", "result"):
-        monkeypatch.setattr(f"workers.cli.{module}.open_producer", lambda _settings: made)
-    return made
 
 
 @pytest.fixture(autouse=True)
@@ -190,8 +94,8 @@ def test_what_has_not_ended_is_told_with_all_that_was_waited(byom: Byom, produce
     result = byom("enqueue", str(file), "--project", "acme", "--wait", "--timeout", "0.5")
 
     assert result.exit_code == 1
-    assert result.stderr.count("has not ended after 0.5 s; it goes on") == 3
-    assert "✗" not in result.stderr
+    assert result.stdout.count("has not ended after 0.5 s; it goes on") == 3
+    assert "✗" not in result.stdout
 
 
 def test_a_full_backlog_ends_with_how_many_jobs_were_enqueued(byom: Byom, producer: FakeProducer, file: Path) -> None:
@@ -348,43 +252,6 @@ def test_no_output_of_enqueue_repeats_an_episode(byom: Byom, producer: FakeProdu
     result = byom("enqueue", "jobs.jsonl", "--project", "acme", "--skip-invalid")
 
     assert "tea" not in result.output
-
-
-def test_a_result_shows_memories(byom: Byom, producer: FakeProducer) -> None:
-    result = byom("result", "job-e1")
-
-    assert result.exit_code == 0
-    assert "Ana likes [tea]." in result.stdout
-    assert "Ana (person)" in result.stdout
-
-
-def test_a_result_is_the_published_document(byom: Byom, producer: FakeProducer) -> None:
-    document = json.loads(byom("result", "job-e1", "--json").stdout)
-
-    assert ExtractionResult.model_validate(document) == succeeded("job-e1")
-
-
-@pytest.mark.parametrize("state", ["pending", "queued", "running", "waiting", "budget_paused", "something_new"])
-def test_a_job_that_goes_on_is_reported_with_its_state(byom: Byom, producer: FakeProducer, state: str) -> None:
-    producer.ends["e1"] = state
-    result = byom("result", "job-e1", "--json")
-
-    assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"job_id": "job-e1", "status": state}
-
-
-def test_waiting_for_a_job_that_goes_on_ends_with_1(byom: Byom, producer: FakeProducer) -> None:
-    producer.ends["e1"] = "running"
-
-    assert byom("result", "job-e1", "--wait", "--timeout", "0").exit_code == 1
-
-
-def test_a_failed_job_says_why(byom: Byom, producer: FakeProducer) -> None:
-    producer.ends["e1"] = ExtractionFailed("too fast", FAILURE)
-    result = byom("result", "job-e1")
-
-    assert result.exit_code == 1
-    assert "too fast" in result.stdout
 
 
 def test_packed_lines_go_out_as_one_job_named_by_its_first_line(byom: Byom, producer: FakeProducer, file: Path) -> None:

@@ -23,6 +23,13 @@ MISTAKES = {
     "an address that is none": (["doctor", "--flower-url=nope"], "--flower-url is no URL"),
     "an address with a line in it": (["doctor", "--flower-url=\n"], "--flower-url is no URL"),
     "an address that is no text": (["doctor", f"--flower-url={HALF}"], "--flower-url is no URL"),
+    "a span that is none": (["usage", "--since=5x"], "for '--since': '5x' is neither a span such as 24h"),
+    "an end that is none": (["usage", "--until=2026-13-45"], "for '--until': '2026-13-45' is neither a span"),
+    "a bound of letters that is none": (["dead", "list", "--until=x\ny"], "for '--until': 'x?y' is neither a span"),
+    "an overlap that is none": (["webhook", "rotate", "h", "-p", "acme", "--overlap=x"], "for '--overlap': 'x' is"),
+    "a span beyond all dates": (["events", f"--since={'9' * 12}d"], "for '--since': '999999999999d' is further back"),
+    "a place for data that can be none": (["up", "--data-dir=jobs/data"], "Not a directory; name a directory with"),
+    "an address of another machine": (["simulator", "--host=203.0.113.9"], "choose others with --host and --port"),
     "an id that is empty": (["result", ""], "the job's id is empty"),
     "a bound beyond all numbers": (["dead", "list", f"--limit={'9' * 30}"], "--limit"),
     "a bound of what is replayed": (["dead", "replay", f"--limit={'9' * 30}"], "--limit"),
@@ -105,7 +112,7 @@ def test_a_full_disk_ends_a_real_process_with_one_line(home: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     assert ended.returncode == 1

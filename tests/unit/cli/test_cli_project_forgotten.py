@@ -1,10 +1,12 @@
 """`byom project remove` on Valkey: what the broker forgets, and what a later project of the same name meets."""
 
 import json
+from pathlib import Path
 from typing import cast
 
 import pytest
 import redis
+import yaml
 
 from config.connections import effective_chain
 from config.store import FileStore
@@ -86,6 +88,30 @@ def test_a_later_project_of_the_same_name_meets_nothing_but_what_was_spent(
     assert json.loads(removed.stdout)["forgotten"] == {"pauses": 3, "idempotency_keys": 2, "receivers": 2}
     nothing = {"pauses": 0, "weight": False, "keys": 0, "webhook": None, "callback": None, "held": False}
     assert left(valkey_client, store, "acme") == {**nothing, "spent": b"7"}
+    assert {project: left(valkey_client, store, project) for project in PROJECTS[1:]} == others
+
+
+@pytest.mark.usefixtures("key")
+def test_a_project_that_a_file_leaves_out_is_forgotten_too_once_nothing_of_it_is_left(
+    byom: Byom, home: Path, store: FileStore, valkey_client: redis.Redis
+) -> None:
+    for project in PROJECTS:
+        add(byom, project)
+        use(valkey_client, store, project)
+    file = home / "byom.yaml"
+    document = yaml.safe_load(byom("config", "export").stdout)
+    del document["projects"]["acme"]
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    others = {project: left(valkey_client, store, project) for project in PROJECTS[1:]}
+
+    dry = byom("config", "apply", str(file), "--prune", "--dry-run", "--no-verify")
+    assert left(valkey_client, store, "acme")["pauses"] == 3
+    applied = byom("config", "apply", str(file), "--prune", "--no-verify")
+    add(byom, "acme")
+
+    assert "Forgotten" not in dry.stdout
+    assert "Forgotten with it: 3 pauses, 2 idempotency keys, 2 receivers." in applied.stdout
+    assert left(valkey_client, store, "acme")["pauses"] == 0
     assert {project: left(valkey_client, store, project) for project in PROJECTS[1:]} == others
 
 

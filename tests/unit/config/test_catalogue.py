@@ -63,6 +63,12 @@ def test_each_provider_recommends_one_model() -> None:
     }
 
 
+def test_one_model_is_the_first_choice_where_nothing_speaks_for_another() -> None:
+    assert [(facts.provider, facts.id) for facts in _LISTED if facts.first_choice] == [
+        (ProviderKind.GEMINI, "gemini-2.5-flash-lite")
+    ]
+
+
 def test_a_model_that_is_not_listed_is_refused_with_those_that_are() -> None:
     with pytest.raises(UnknownModel, match="gpt-6-luna"):
         load_catalogue().find(ProviderKind.OPENAI, "gpt-5-mini")

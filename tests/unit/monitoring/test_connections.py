@@ -23,7 +23,7 @@ def slices(*tables: tuple[int, dict[Combination, Sums]]) -> list[Slice[Combinati
 def row(
     reading: MeterReading, *tables: tuple[int, dict[Combination, Sums]], lanes: tuple[LaneView, ...] = ()
 ) -> ConnectionRow:
-    (found,) = connection_rows([reading], lanes, slices(*tables), since=SINCE)
+    (found,) = connection_rows([reading], lanes, slices(*tables), since=SINCE, lately=hour(1))
     return found
 
 
@@ -54,7 +54,7 @@ def test_a_meters_name_tells_whose_it_is(meter: str, name: MeterName) -> None:
 
 def test_a_name_of_another_kind_is_left_out() -> None:
     assert MeterName.parse("something else") is None
-    assert connection_rows([MeterReading(tenant="t", meter="?")], [], [], since=SINCE) == []
+    assert connection_rows([MeterReading(tenant="t", meter="?")], [], [], since=SINCE, lately=hour(1)) == []
 
 
 def test_a_row_joins_usage_lanes_and_the_meter() -> None:
@@ -139,10 +139,18 @@ def test_how_a_connection_fares(reading: MeterReading, sums: Sums, depth: int, s
     assert row(reading, (1, table), lanes=lanes).state is state
 
 
+def test_what_failed_hours_ago_is_no_illness_any_more() -> None:
+    failed, well = {combination(): Sums(attempts=90, failed=90)}, {combination(): Sums(attempts=10)}
+
+    assert row(ACME, (1, well), (2, failed)).state is State.OK
+    assert row(ACME, (0, well), (1, failed)).state is State.FAILING
+    assert row(ACME, (1, well), (2, failed)).sums.failed == 90
+
+
 def test_trouble_comes_first() -> None:
     ill = replace(ACME, meter=ACME.meter.replace("main", "ill"), breaker="open")
 
-    assert [found.reading for found in connection_rows([ACME, ill], [], [], since=SINCE)] == [ill, ACME]
+    assert [found.reading for found in connection_rows([ACME, ill], [], [], since=SINCE, lately=hour(1))] == [ill, ACME]
 
 
 @pytest.mark.parametrize(("level", "used"), [(90_000, 0.0), (45_000, 0.5), (0, 1.0), (-5_000, 1.0), (99_000, 0.0)])

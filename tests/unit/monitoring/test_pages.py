@@ -196,6 +196,14 @@ def test_providers_show_health_limits_waits_and_credentials(busy: Site) -> None:
     assert "version 2, used since" in ill[7]
 
 
+def test_providers_are_counted_by_how_they_fare(busy: Site) -> None:
+    page = busy.get("/providers").text
+    labels, values = (re.findall(rf'<p class="metric-{part}">([^<]*)</p>', page) for part in ("label", "value"))
+
+    assert labels == ["Breaker open", "Held back", "Failing", "Jobs wait", "Ok"]
+    assert sum(map(int, values)) == 8
+
+
 @pytest.mark.parametrize(
     ("parameters", "lines"),
     [({"state": "open"}, 1), ({"provider": "openai"}, 2), ({"project": "globex"}, 1), ({"project": "nobody"}, 1)],

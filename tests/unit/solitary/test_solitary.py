@@ -54,6 +54,7 @@ CHILD = textwrap.dedent("""
     Path(sys.argv[1], f"started-{os.getpid()}").touch()
     say(counted=COUNTED)
     say()
+    spoilt = False
     while len(head := sys.stdin.buffer.read(4)) == 4:
         errand = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))
         what = errand["job_id"]
@@ -63,7 +64,10 @@ CHILD = textwrap.dedent("""
         say(counted=COUNTED)
         if what == "poison":
             os._exit(0)
-        while what == "slow" and not Path(sys.argv[1], "go").exists():
+        if spoilt:
+            os._exit(0)
+        spoilt = what == "spoils"
+        while what in {"slow", "spoils"} and not Path(sys.argv[1], "go").exists():
             pass
         say(ending={"failure": {"code": "internal", "message": "it ended"}})
 """)
@@ -81,8 +85,8 @@ class Place:
         script = folder / "child.py"
         script.write_text(CHILD, encoding="utf-8")
         self.counted: list[Counted] = []
-        command = (sys.executable, str(script), str(folder))
-        self.cells = Cells(modules=lambda: modules, counted=self.counted.append, command=command)
+        self.command = (sys.executable, str(script), str(folder))
+        self.cells = Cells(modules=lambda: modules, counted=self.counted.append, command=self.command)
 
     def started(self) -> int:
         return len(list(self.folder.glob("started-*")))
@@ -150,6 +154,24 @@ def test_jobs_that_wait_take_over_the_children_of_those_before_them(place: Place
 
     assert place.started() == 2
     assert place.cells._idle == []
+
+
+def test_a_job_is_not_blamed_for_what_another_one_left_behind_in_its_process(place: Place) -> None:
+    begun: list[str] = []
+    with ThreadPoolExecutor(2) as threads:
+        cells = Cells(modules=tuple, counted=place.counted.append, command=place.command, cells=1)
+        first = threads.submit(cells.run, errand("spoils"), begins=nothing)
+        wait_until(lambda: place.started() == 1)
+        second = threads.submit(cells.run, errand("innocent"), begins=lambda: begun.append("innocent"))
+        wait_until(lambda: cells._waiting == 1)
+        (place.folder / "go").touch()
+
+        assert first.result(timeout=60).ending == second.result(timeout=60).ending == ENDED
+    # It began once, and a process that is fresh says so of itself.
+    assert begun == ["innocent"]
+    assert place.started() == 2
+    with pytest.raises(ChildDied):
+        cells.run(errand("poison"), begins=nothing)
 
 
 def test_a_worker_that_stops_takes_its_children_along_and_blames_nobody(place: Place) -> None:

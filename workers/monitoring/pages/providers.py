@@ -9,6 +9,8 @@ from workers.monitoring.pool.connections import ConnectionRow, State, connection
 #: Lines of one page.
 _MOST = 100
 _DAY = timedelta(days=1)
+#: Hours of it, the present one included, that tell how a connection fares.
+_LATELY = 2
 
 #: State → how it is coloured.
 COLOURS = {
@@ -59,8 +61,10 @@ class ProvidersPage(Page):
     def _look(self) -> _Look:
         boards = self.boards
         # The same hours as on the page of usage; and whatever else is at hand tells since when credentials are used.
-        since = boards.book.span(_DAY).slices[0].start
+        day = boards.book.span(_DAY).slices
         known = boards.book.known().slices
-        rows = connection_rows(boards.meters.readings(), boards.lanes.lanes(), known, since=since)
+        rows = connection_rows(
+            boards.meters.readings(), boards.lanes.lanes(), known, since=day[0].start, lately=day[-_LATELY].start
+        )
         counts = {state: sum(row.state is state for row in rows) for state in State}
         return _Look(rows, counts, sorted({provider for row in rows for provider in row.providers}))

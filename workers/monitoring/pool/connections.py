@@ -44,8 +44,9 @@ class ConnectionRow:
     providers: Sequence[str]
     projects: Sequence[str]
     connections: Sequence[str]
-    #: Of the last day.
+    #: Of the last day, and of the hour that is under way and the one before: what is long over is no illness any more.
     sums: Sums
+    lately: Sums
     #: Version of the credential that was used last, and when it was first used as far as is known.
     credential_version: str | None
     credential_since: datetime | None
@@ -63,7 +64,8 @@ class ConnectionRow:
             return State.OPEN
         if reading.blocked_by is not None:
             return State.HELD
-        if sums.attempts >= _ENOUGH and sums.failed / sums.attempts >= _FAILING_SHARE:
+        lately = self.lately
+        if lately.attempts >= _ENOUGH and lately.failed / lately.attempts >= _FAILING_SHARE:
             return State.FAILING
         if self.depth:
             return State.BUSY
@@ -78,10 +80,13 @@ class _Used:
     projects: set[str] = field(default_factory=set)
     connections: set[str] = field(default_factory=set)
     sums: Sums = field(default_factory=Sums)
+    lately: Sums = field(default_factory=Sums)
     #: Version → when it was first and last used.
     versions: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
 
-    def add(self, combination: Combination, span: tuple[datetime, datetime], sums: Sums | None) -> None:
+    def add(
+        self, combination: Combination, span: tuple[datetime, datetime], sums: Sums | None, lately: Sums | None
+    ) -> None:
         """Add what is known of one combination: when it was first and last used, and what counts of it."""
         self.providers.add(combination.provider)
         self.projects.add(combination.project)
@@ -92,6 +97,8 @@ class _Used:
             self.versions[combination.credential_version] = min(first, span[0]), max(last, span[1])
         if sums is not None:
             self.sums.add(sums)
+        if lately is not None:
+            self.lately.add(lately)
 
 
 #: Level (`account` or `project`), its name, and the model.
@@ -99,7 +106,12 @@ _Owner = tuple[str, str, str]
 
 
 def connection_rows(
-    readings: Iterable[MeterReading], lanes: Iterable[LaneView], usage: Iterable[Slice[Combination]], *, since: datetime
+    readings: Iterable[MeterReading],
+    lanes: Iterable[LaneView],
+    usage: Iterable[Slice[Combination]],
+    *,
+    since: datetime,
+    lately: datetime,
 ) -> list[ConnectionRow]:
     """All connections, those in trouble first.
 
@@ -108,9 +120,10 @@ def connection_rows(
         lanes: what waits.
         usage: as far back as it is at hand, to tell since when a credential is used.
         since: from when on attempts are counted.
+        lately: from when on they tell how a connection fares.
     """
     slices = list(usage)
-    used = _used(slices, since=since)
+    used = _used(slices, since=since, lately=lately)
     begin = min((part.start for part in slices), default=since)
     waiting: dict[tuple[str, str], list[LaneView]] = {}
     for lane in lanes:
@@ -140,6 +153,7 @@ def _row(
         projects=sorted(of_owner.projects | {lane.project for lane in lanes}),
         connections=sorted(connections),
         sums=of_owner.sums,
+        lately=of_owner.lately,
         credential_version=version,
         credential_since=versions[version][0] if version else None,
         credential_older=bool(version) and versions[version or ""][0] == begin,
@@ -148,10 +162,11 @@ def _row(
     )
 
 
-def _used(slices: Iterable[Slice[Combination]], *, since: datetime) -> dict[_Owner, _Used]:
+def _used(slices: Iterable[Slice[Combination]], *, since: datetime, lately: datetime) -> dict[_Owner, _Used]:
     # By combination first: there are many slices, and the same combinations in each.
     spans: dict[Combination, tuple[datetime, datetime]] = {}
     counted: dict[Combination, Sums] = {}
+    late: dict[Combination, Sums] = {}
     for part in slices:
         start = part.start
         for combination in part.table:
@@ -160,11 +175,13 @@ def _used(slices: Iterable[Slice[Combination]], *, since: datetime) -> dict[_Own
         if start >= since:
             for combination, sums in part.table.items():
                 counted.setdefault(combination, Sums()).add(sums)
+                if start >= lately:
+                    late.setdefault(combination, Sums()).add(sums)
     found: dict[_Owner, _Used] = {}
     for combination, span in spans.items():
         for level, owner in (("project", combination.project), ("account", combination.account)):
             used = found.setdefault((level, owner, combination.model), _Used())
-            used.add(combination, span, counted.get(combination))
+            used.add(combination, span, counted.get(combination), late.get(combination))
     return found
 
 
