@@ -109,9 +109,14 @@ POINTS: Final = (
     "ended",
     "acknowledging",
 )
-#: Passages of that point before it does; tokens and sessions are asked for a few times a minute only.
+#: Passages of that point before it does; tokens are asked for, and jobs handed over, a few times a minute only.
 _PASSAGES: Final = (3, 60)
-_RARE: Final[Mapping[str, tuple[int, int]]] = {"minting": (1, 4), "minted": (1, 4), "signed": (1, 20)}
+_RARE: Final[Mapping[str, tuple[int, int]]] = {
+    "minting": (1, 4),
+    "minted": (1, 4),
+    "signed": (1, 20),
+    "handed_over": (1, 6),
+}
 #: Share of workers that start with such a thing before them, and what it is, as often as it stands here.
 _SENTENCED: Final = 0.5
 _HOW: Final = (What.KILL, What.KILL, What.KILL, What.TERM, What.STOP)
