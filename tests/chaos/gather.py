@@ -1,6 +1,5 @@
 """Gathers what is known after a run."""
 
-import asyncio
 import json
 import time
 from collections import Counter
@@ -8,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-
-import redis.asyncio
 
 from benchmarks.ground import Ground
 from config.connections import effective_chain
@@ -21,8 +18,7 @@ from tests.chaos.spilled import spilled
 from tests.chaos.stage import CHAINS
 from tests.chaos.traffic import MOST_EPISODES
 from tests.chaos.watchers import Watchers, counted
-from workers.admission import RedisAdmission
-from workers.alerts import MemoryAlerts
+from workers.admission.control import Meters
 from workers.jobs import Ending
 from workers.jobs.redis import job_key
 from workers.ledger import UsageReader, UsageRow
@@ -177,7 +173,7 @@ def _left(run: Run) -> dict[str, str]:
         if not name.startswith(KEPT) or name.endswith(":lease"):
             left[name] = f"of type {client.type(key)!r}"
     for project in CHAINS:
-        left |= asyncio.run(_reserved(run.place, project))
+        left |= _reserved(run.place, project)
     names = [name for ids in run.traffic.ids.values() for name in ids]
     for first in range(0, len(names), _AT_ONCE):
         some = names[first : first + _AT_ONCE]
@@ -195,14 +191,12 @@ def _left(run: Run) -> dict[str, str]:
     return left
 
 
-async def _reserved(place: Ground, project: str) -> dict[str, str]:
+def _reserved(place: Ground, project: str) -> dict[str, str]:
     """Meters of a project at which something is still set aside."""
     found: dict[str, str] = {}
-    async with redis.asyncio.Redis.from_url(place.valkey.url) as client:
-        admission = RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1)
-        for link in effective_chain(place.store, project):
-            state = await admission.read(link)
-            if state.in_flight or state.reserved_requests or state.reserved_tokens:
-                what = f"{state.in_flight} leases, {state.reserved_tokens:.0f} tokens set aside"
-                found[f"meter of {project}/{link.connection.name}"] = what
+    chain = effective_chain(place.store, project)
+    for link, state in zip(chain, Meters(place.client).read(chain), strict=True):
+        if state.in_flight or state.reserved_requests or state.reserved_tokens:
+            what = f"{state.in_flight} leases, {state.reserved_tokens:.0f} tokens set aside"
+            found[f"meter of {project}/{link.connection.name}"] = what
     return found

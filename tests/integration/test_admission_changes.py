@@ -1,6 +1,5 @@
 """What changes while jobs wait: limits, providers that fail and come back, budgets. On real workers."""
 
-import asyncio
 import json
 import logging
 import subprocess
@@ -10,14 +9,14 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
-import redis.asyncio
 
 from benchmarks import scenes
 from benchmarks.ground import ROOT, Ground, jobs, wait_for
 from config.connections import effective_chain
 from tasks.contract import ExtractionFailed, ExtractionResult, FailureCode
-from workers.admission import MeterState, Reason, RedisAdmission
-from workers.alerts import AlertKind, MemoryAlerts
+from workers.admission import MeterState, Reason
+from workers.admission.control import Meters
+from workers.alerts import AlertKind
 from workers.embedded.simulator import FaultRule, Injection, fingerprint
 from workers.notify.reading import EventReader
 
@@ -49,13 +48,8 @@ def alerts(ground: Ground, project: str) -> list[str]:
 
 def meter(ground: Ground, project: str) -> MeterState:
     """What stands of the only connection of a project."""
-    (link,) = effective_chain(ground.store, project)
-
-    async def read() -> MeterState:
-        async with redis.asyncio.Redis.from_url(ground.valkey.url) as client:
-            return await RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1).read(link)
-
-    return asyncio.run(read())
+    [state] = Meters(ground.client).read(effective_chain(ground.store, project))
+    return state
 
 
 def cost(results: Iterable[ExtractionResult]) -> Decimal:

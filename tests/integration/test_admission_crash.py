@@ -1,19 +1,17 @@
 """A worker dies with leases in its hands: what it had set aside comes back, and nothing is lost or paid for at will."""
 
-import asyncio
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-import redis.asyncio
 
 from benchmarks.ground import Ground, ground, jobs, wait_for
 from config.connections import effective_chain
 from tasks.contract import JobStatus
-from workers.admission import MeterState, RedisAdmission
-from workers.alerts import MemoryAlerts
+from workers.admission import MeterState
+from workers.admission.control import Meters
 from workers.embedded.simulator import Latency
 
 pytestmark = pytest.mark.integration
@@ -32,13 +30,8 @@ def own_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 def meter(place: Ground, project: str) -> MeterState:
     """What stands of the only connection of a project."""
-    (link,) = effective_chain(place.store, project)
-
-    async def read() -> MeterState:
-        async with redis.asyncio.Redis.from_url(place.valkey.url) as client:
-            return await RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1).read(link)
-
-    return asyncio.run(read())
+    [state] = Meters(place.client).read(effective_chain(place.store, project))
+    return state
 
 
 def test_a_killed_workers_reservations_run_out_and_only_what_was_in_flight_is_called_again(own_ground: Ground) -> None:

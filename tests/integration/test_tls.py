@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from tests.integration.support.pool import ROOT, Pool, job, running_pool, wait_until
 from tests.integration.support.tls import Authority, tls_proxy
-from workers.cli.context import connect
 from workers.embedded.valkey import _free_port
 from workers.enqueue.producer import Producer
+from workers.redis.impatient import connect
 
 pytestmark = pytest.mark.integration
 

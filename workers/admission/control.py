@@ -1,13 +1,19 @@
-"""What operators say of meters, from outside of any call. Synchronous: commands use it."""
+"""What operators see and say of meters, from outside of any call. Synchronous: commands use it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import redis
 
 from config.connections import EffectiveConnection
+from workers.admission.budget import day_of
 from workers.admission.declared import Declared
 from workers.admission.keys import keys_of
 from workers.admission.redis import script
+from workers.admission.state import Figures, MeterState, meter_state
+from workers.admission.terms import Terms
+
+#: Meters that are read in one round trip.
+_AT_ONCE = 200
 
 
 class Meters:
@@ -18,6 +24,8 @@ class Meters:
 
     def __init__(self, client: redis.Redis, *, now: Callable[[], float] | None = None) -> None:
         """Prepare; `now` replaces the server's clock, in seconds since 1970, for tests."""
+        self._client = client
+        self._read = client.register_script(script("read"))
         self._hold = client.register_script(script("hold", "declared"))
         self._now = now
 
@@ -37,6 +45,23 @@ class Meters:
         """Forget what was learned of a meter, its breaker and what was held back; limits and levels stay."""
         self._say(effective, "reset")
 
+    def read(self, links: Sequence[EffectiveConnection]) -> list[MeterState]:
+        """How the meters of connections stand, in their order."""
+        day = day_of(self._client.time()[0] if self._now is None else self._now())
+        states: list[MeterState] = []
+        for first in range(0, len(links), _AT_ONCE):
+            some = [(link, Terms.of(link, day)) for link in links[first : first + _AT_ONCE]]
+            with self._client.pipeline(transaction=False) as pipeline:
+                for _, terms in some:
+                    self._read(keys=list(terms.keys), args=[self._given_now()], client=pipeline)
+                answers = pipeline.execute()
+            for (link, terms), (*books, spent) in zip(some, answers, strict=True):
+                spends = zip(terms.spends, map(int, spent), strict=True)
+                states.append(meter_state(link.key, Figures.of(books), spends=spends))
+        return states
+
     def _say(self, effective: EffectiveConnection, *words: str) -> None:
-        now = "" if self._now is None else format(self._now(), ".17g")
-        self._hold(keys=list(keys_of(effective)), args=[now, *words])
+        self._hold(keys=list(keys_of(effective)), args=[self._given_now(), *words])
+
+    def _given_now(self) -> str:
+        return "" if self._now is None else format(self._now(), ".17g")

@@ -286,8 +286,11 @@ class MemoryAdmission:
         meter = self._tenant(effective).meter
         return meter.take(wish, name=name, seconds=seconds, kind="fetch", replaces=None, now=self._now())
 
-    async def read(self, effective: EffectiveConnection) -> MeterState:
-        """What operators see of a connection's meter."""
+    def read(self, links: Sequence[EffectiveConnection]) -> list[MeterState]:
+        """How the meters of connections stand, in their order."""
+        return [self._state_of(link) for link in links]
+
+    def _state_of(self, effective: EffectiveConnection) -> MeterState:
         now = self._now()
         books = self._tenant(effective).meter.load(now)
         fields, texts = _fields(books)

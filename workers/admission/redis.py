@@ -14,7 +14,7 @@ from workers.admission.declared import Ceilings
 from workers.admission.health import sets_cap_aside
 from workers.admission.keys import aside_key, keys_of
 from workers.admission.notices import Notices
-from workers.admission.state import Figures, MeterState, failure_code, meter_state
+from workers.admission.state import failure_code
 from workers.admission.terms import Terms, TermsBook
 from workers.alerts import Alerts
 from workers.clock import Clock, SystemClock
@@ -84,7 +84,6 @@ class RedisAdmission:
         self._settle = Script(pipelining, script("settle", "spend", "learn", "breaker"))
         self._earmark = Script(pipelining, script("earmark", "spend"))
         self._hold = Script(pipelining, script("hold", "declared"))
-        self._read = Script(pipelining, script("read"))
 
     async def admit(
         self, effective: EffectiveConnection, demand: Demand, *, reservation: str | None = None
@@ -194,17 +193,6 @@ class RedisAdmission:
     async def _tell(self, effective: EffectiveConnection, terms: Terms, spent: Any) -> None:
         for position, percent in spent:
             await self._notices.spent(effective, terms.spends[int(position)], percent=int(percent))
-
-    async def read(self, effective: EffectiveConnection) -> MeterState:
-        """What operators see of a connection's meter.
-
-        Raises:
-            redis.RedisError: as `admit`.
-        """
-        terms = self._terms_of(effective)
-        *answer, spent = await self._read(keys=terms.keys, args=[self._given_now()])
-        spends = zip(terms.spends, map(int, spent), strict=True)
-        return meter_state(effective.key, Figures.of(answer), spends=spends)
 
     async def _ask(
         self,

@@ -1,31 +1,22 @@
 """How a project's connections stand: what is known of their calls, their limits, what waits, and what is spent."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
-
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from config.catalogue import Catalogue, ModelFacts
 from config.connections import EffectiveConnection
-from workers.admission import MeterState, RedisAdmission
+from workers.admission import MeterState
 from workers.admission.budget import usd
+from workers.admission.control import Meters
 from workers.admission.declared import Declared
 from workers.admission.state import SpendState
-from workers.alerts import MemoryAlerts
 from workers.backfill.expectation import LEAST_CALLS, Expectation
 from workers.backfill.history import History, read_histories
 from workers.backfill.pace import Cap
 from workers.lanes.views import LaneView, list_lanes
 from workers.ledger.stream import RecordStream
-
-#: Seconds that Redis may take to answer.
-_PATIENCE: Final = 5.0
+from workers.redis.impatient import connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +70,8 @@ def read_standings(
         redis.RedisError: it does not answer.
         UnknownModel: a model is neither in the catalogue nor marked unverified.
     """
-    states = asyncio.run(_read_meters(url, links))
-    with redis.Redis.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE) as client:
+    with connect(url) as client:
+        states = Meters(client).read(links)
         lanes = list_lanes(client)
         stream = RecordStream(client)
         histories = read_histories(stream, links, now=now)
@@ -93,15 +84,6 @@ def read_standings(
         _standing(link, state, history, lanes, catalogue=catalogue)
         for link, state, history in zip(links, states, histories, strict=True)
     ]
-
-
-async def _read_meters(url: str, links: Sequence[EffectiveConnection]) -> list[MeterState]:
-    async with redis.asyncio.Redis.from_url(
-        url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE, retry=Retry(NoBackoff(), 0)
-    ) as client:
-        # It makes no calls, so that it takes no leases and has nothing to alert of.
-        admission = RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1)
-        return await asyncio.gather(*(admission.read(link) for link in links))
 
 
 def _standing(

@@ -11,8 +11,9 @@ from config.connections.paths import ACCOUNTS
 from config.kms_check import KeyCheck, Status, set_kms_key
 from config.reencrypt import plan
 from config.settings import load_settings
-from config.store import ParameterStore, join_path, open_store
+from config.store import ParameterStore, join_path
 from workers.cli.console import JsonFlag, err, out, print_json, table
+from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
@@ -30,8 +31,7 @@ _MARKS = {Status.OK: "[green] ok [/]", Status.FAILED: "[bold red]FAIL[/]", Statu
 @app.command("list", epilog=examples("byom account list", "byom account list --json"))
 def list_accounts(as_json: JsonFlag = False) -> None:
     """Show all accounts: those that have something of their own, and those that a project names."""
-    settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
+    store = configured_store()
     accounts = [_summary(store, account, projects) for account, projects in sorted(_accounts(store).items())]
     if as_json:
         print_json(accounts)
@@ -54,8 +54,7 @@ def list_accounts(as_json: JsonFlag = False) -> None:
 @app.command(epilog=examples("byom account show --account acme", "byom account show --account acme --json"))
 def show(account: RequiredAccount, as_json: JsonFlag = False) -> None:
     """Show one account: its projects, its connections, its KMS key, and which of its secrets are under that key."""
-    settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
+    store = configured_store()
     projects = _accounts(store).get(account)
     if projects is None:
         message = f"there is no account '{account}'; see: byom account list"

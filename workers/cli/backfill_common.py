@@ -13,10 +13,10 @@ from workers.backfill.errors import BackfillError
 from workers.backfill.report import Report
 from workers.backfill.state import Fenced, Held, Snapshot
 from workers.cli.console import out, print_json
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.options import identifier
 from workers.clock import SystemClock
+from workers.redis.impatient import connect
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The backfill.", callback=identifier)]
 

@@ -4,16 +4,12 @@ import json
 import os
 from typing import Any
 
-import redis
 from pydantic import SecretStr
 
-from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
 from workers.enqueue.producer import Producer
-
-#: Seconds that a command waits for the broker to answer.
-_PATIENCE = 5.0
+from workers.redis.impatient import connect
 
 
 def put_flags(**flags: str | int | None) -> None:
@@ -36,21 +32,6 @@ def configured_store() -> ParameterStore:
     """
     settings = load_settings()
     return open_store(settings.store_url, key=settings.store_key)
-
-
-def connect(url: str) -> "redis.Redis":
-    """A client of the broker or of the result store; commands fail with `redis.RedisError` when it does not answer.
-
-    Raises:
-        SettingsError: the URL is not one.
-    """
-    try:
-        return redis.Redis.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE)
-    except ValueError:
-        # The client's message may repeat the URL, which may hold a password.
-        raise SettingsError(
-            "BYOM_BROKER_URL or BYOM_RESULT_URL is not a Redis URL; write redis://HOST:PORT/DB, or rediss:// for TLS"
-        ) from None
 
 
 def open_producer(settings: Settings) -> Producer:

@@ -8,9 +8,9 @@ import typer
 from config.credentials import CredentialHistory, CredentialState, VersionFacts, history_of, list_credentials
 from config.errors import CredentialMissing
 from config.settings import Settings, load_settings
-from config.store import open_store
 from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
+from workers.cli.context import configured_store
 from workers.cli.credential_trial import Trial, try_version
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
@@ -197,8 +197,7 @@ def list_versions(
 ) -> None:
     """Show all versions with their states; of secrets only fingerprints."""
     scope = scope_path(project, account)
-    settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
+    store = configured_store()
     found = {key: history for key, history in list_credentials(store, scope).items() if name in {None, key}}
     rows = [
         version_as_json(scope, key, number, facts)

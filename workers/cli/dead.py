@@ -15,7 +15,6 @@ import typer
 from config.settings import Settings, load_settings
 from workers.broker.unacked import KEYS
 from workers.cli.console import JsonFlag, err, print_json
-from workers.cli.context import connect
 from workers.cli.dead_options import MOST_LETTERS, selected_pages, selects
 from workers.cli.dead_replay import DISCARD_EXAMPLES, REPLAY_EXAMPLES, discard, replay
 from workers.cli.dead_views import as_json as letter_as_json
@@ -26,6 +25,7 @@ from workers.dead.letter import Contents, Letter
 from workers.dead.sealing import Sealed, Sealing
 from workers.dead.selection import GROUPS, Selection, counted
 from workers.dead.shelf import Shelf
+from workers.redis.impatient import connect
 
 app = typer.Typer(help="Look into the jobs that failed, run them again, or throw them away.", no_args_is_help=True)
 

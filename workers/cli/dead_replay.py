@@ -15,7 +15,6 @@ from tasks.contract import Priority
 from workers.app import create_app
 from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, progress
-from workers.cli.context import connect
 from workers.cli.dead_options import MOST_LETTERS, AllFlag, require_selection, selected_pages, selects
 from workers.cli.dead_views import show_counts
 from workers.cli.errors import ExitCode
@@ -24,6 +23,7 @@ from workers.dead.letter import Letter
 from workers.dead.replay import BATCH, Fate, Outcome, Replayer
 from workers.dead.selection import Selection
 from workers.dead.shelf import Shelf
+from workers.redis.impatient import connect
 
 #: Reasons that are told apart when letters stay.
 _REASONS = 10

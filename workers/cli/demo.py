@@ -19,7 +19,6 @@ from config.settings import Settings, load_settings
 from config.store import open_store
 from tasks.contract import ExtractionJob, Role
 from workers.cli.console import JsonFlag, err, out, progress
-from workers.cli.context import connect
 from workers.cli.demo_report import USAGE_BY, Report, print_report
 from workers.cli.demo_scenes import Scene, choose
 from workers.cli.errors import CommandError, ExitCode
@@ -30,6 +29,7 @@ from workers.cli.outcomes import Outcome, await_outcome
 from workers.cli.signals import Stop, stop_signals
 from workers.enqueue.producer import JobHandle, Producer
 from workers.ledger import UsageReader
+from workers.redis.impatient import connect
 
 EXAMPLES = examples(
     "byom demo",

@@ -28,9 +28,9 @@ from workers.cli.checks.local import check_packages, check_python
 from workers.cli.checks.projects import check_project, check_store
 from workers.cli.checks.tracing import check_tracing
 from workers.cli.console import JsonFlag, out, print_json
-from workers.cli.context import connect
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
+from workers.redis.impatient import connect
 
 EXAMPLES = examples(
     "byom doctor",

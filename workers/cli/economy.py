@@ -11,7 +11,6 @@ from rich.markup import escape
 from config.prices import PICO
 from config.settings import load_settings
 from workers.cli.console import JsonFlag, out, print_json, table
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import ProjectOption
@@ -23,6 +22,7 @@ from workers.economy.controls import (
     list_batches,
     list_waiting,
 )
+from workers.redis.impatient import connect
 
 app = typer.Typer(help="See and end the batches in which economy jobs are answered.", no_args_is_help=True)
 

@@ -9,13 +9,13 @@ from rich.markup import escape
 from config.settings import load_settings
 from tasks.contract.events import Event, EventKind, Folded, JobEnded
 from workers.cli.console import JsonFlag, err, out, print_json
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import ProjectOption
 from workers.cli.options import since as parse_since
 from workers.cli.signals import stop_signals
 from workers.notify.reading import EventReader
+from workers.redis.impatient import connect
 
 EXAMPLES = examples(
     "byom events",

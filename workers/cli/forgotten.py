@@ -12,10 +12,10 @@ from config.errors import ConfigError, StoreError
 from config.settings import Settings
 from config.store import ParameterStore
 from workers.cli.console import err, out
-from workers.cli.context import connect
 from workers.cli.levels import is_new
 from workers.configuration.admin import Admin
 from workers.configuration.forgetting import Forgotten, forget
+from workers.redis.impatient import connect
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from tasks.contract import Priority, ProviderKind, provider_queue
 from workers.app import create_app
 from workers.cli.confirming import YesFlag, must_ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.context import configured_store, connect
+from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.levels import is_new
@@ -37,6 +37,7 @@ from workers.lanes.emptying import Taken, empty_lanes
 from workers.lanes.ending import cancel, move, moved_message
 from workers.lanes.sessions import empty_behind, rewrite_behind
 from workers.lanes.views import LaneView, list_lanes, list_pauses
+from workers.redis.impatient import connect
 
 app = typer.Typer(help="See and control where jobs wait for their connection.", no_args_is_help=True)
 

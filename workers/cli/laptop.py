@@ -22,6 +22,7 @@ from workers.cli.signals import Stop
 from workers.embedded.stack import Child, Program, Sink, Stack, flower_command, worker_command
 from workers.embedded.valkey import EmbeddedValkey
 from workers.monitoring.access import new_login
+from workers.redis.impatient import connect
 
 #: Seconds that the worker and Flower may take to be ready.
 _READY = 60.0

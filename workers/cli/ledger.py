@@ -12,12 +12,12 @@ from rich.markup import escape
 
 from config.settings import Settings
 from workers.cli.console import err
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.signals import stop_signals
 from workers.ledger import UsageReader, UsageSource
 from workers.ledger.errors import LedgerError, LedgerUnavailable
 from workers.ledger.stream import Cursor, Gap, RecordStream
+from workers.redis.impatient import connect
 
 if TYPE_CHECKING:
     from workers.ledger.sql.database import Database

@@ -1,41 +1,33 @@
 """`byom limits`: what each connection may take from its vendor, what it takes, and what stands in the way."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import redis.asyncio
 import typer
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from config.connections import EffectiveConnection, effective_chain, list_projects
 from config.connections.documents import connection_documents
 from config.connections.paths import Level
 from config.connections.review import level_connections
 from config.errors import ConfigError, StoreError
-from config.settings import Settings, load_settings
+from config.settings import load_settings
 from config.store import ParameterStore, open_store
-from workers.admission import MeterState, RedisAdmission
+from workers.admission import MeterState
 from workers.admission.budget import usd
-from workers.alerts import MemoryAlerts
+from workers.admission.control import Meters
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
 from workers.cli.options import ProjectOption, identifier
 from workers.cli.scopes import AccountScope, ProjectScope, scope_path, scope_words
 from workers.configuration.admin import Admin
-from workers.configuration.effect import forget
+from workers.configuration.effect import reset_limits
+from workers.redis.impatient import connect
 
 app = typer.Typer(help="Show, set and reset the limits of connections.", no_args_is_help=True)
 
-_T = TypeVar("_T")
-#: Seconds that a command waits for Redis.
-_PATIENCE = 5.0
 
 ConnectionOption = Annotated[
     str, typer.Option("--connection", "-c", help="Name of the connection.", callback=identifier)
@@ -50,10 +42,8 @@ def show(project: ProjectOption = None, as_json: JsonFlag = False) -> None:
     projects = [project] if project else list_projects(store)
     links = [link for name in projects for link in effective_chain(store, name)]
 
-    async def read(admission: RedisAdmission) -> list[MeterState]:
-        return await asyncio.gather(*(admission.read(link) for link in links))
-
-    rows = list(zip(links, _with_admission(settings, read), strict=True))
+    with connect(settings.redis_url) as client:
+        rows = list(zip(links, Meters(client).read(links), strict=True))
     if as_json:
         print_json([_document(link, state) for link, state in rows])
         return
@@ -141,7 +131,7 @@ def reset(
         )
     [link] = found
     with connect(settings.redis_url) as client:
-        forget(client, link)
+        reset_limits(client, link)
     if as_json:
         print_json({"scope": scope, "connection": connection, "meter": link.key})
     else:
@@ -184,21 +174,6 @@ def _sees(store: ParameterStore, project: str, connection: str) -> bool:
     except ConfigError:
         return False
     return any(link.connection.name == connection for link in chain)
-
-
-def _with_admission(settings: Settings, work: Callable[[RedisAdmission], Awaitable[_T]]) -> _T:
-    async def run() -> _T:
-        async with redis.asyncio.Redis.from_url(
-            settings.redis_url,
-            socket_connect_timeout=_PATIENCE,
-            socket_timeout=_PATIENCE,
-            # Who waits is a person.
-            retry=Retry(NoBackoff(), 0),
-        ) as client:
-            # It makes no calls, so that it takes no leases and has nothing to alert of.
-            return await work(RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=1))
-
-    return asyncio.run(run())
 
 
 def _words(changes: dict[str, Any]) -> str:

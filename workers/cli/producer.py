@@ -24,6 +24,7 @@ from config.settings import Settings, load_settings
 from config.store import ParameterStore, open_store
 from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
+from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
@@ -76,8 +77,7 @@ def add(
 @app.command("list", epilog=examples("byom producer list", "byom producer list --json"))
 def list_all(as_json: JsonFlag = False) -> None:
     """Show the producers, the pool itself among them, without their keys."""
-    settings = load_settings()
-    found = list_producers(open_store(settings.store_url, key=settings.store_key))
+    found = list_producers(configured_store())
     if as_json:
         print_json([_as_json(producer) for producer in found])
     elif found:
@@ -94,8 +94,7 @@ def list_all(as_json: JsonFlag = False) -> None:
 )
 def key(name: Name, as_json: JsonFlag = False) -> None:
     """Print the key with which a producer signs: its BYOM_PRODUCER_KEY."""
-    settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
+    store = configured_store()
     producer = read_producer(store, name) or _missing(name)
     found = read_keys(store, producer, now=datetime.now(UTC))
     if not found:

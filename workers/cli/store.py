@@ -17,6 +17,7 @@ from config.store.file import KEY_SETTING
 from config.store.probe import Access, probe
 from workers.cli.account import RequiredAccount
 from workers.cli.console import JsonFlag, out, print_json, progress
+from workers.cli.context import configured_store
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
@@ -37,8 +38,7 @@ def info(as_json: JsonFlag = False) -> None:
 
     To find out it writes a secret of no meaning, reads it back and deletes it.
     """
-    settings = load_settings()
-    store = open_store(settings.store_url, key=settings.store_key)
+    store = configured_store()
     facts = describe(store)
     access = probe(store, ROOT)
     counts = _counts(store) if access.readable else {}

@@ -10,7 +10,6 @@ import typer
 
 from config.settings import load_settings
 from workers.cli.console import err
-from workers.cli.context import connect
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.cli.ledger import go_on, ledger_errors, say_before_first, say_gap
@@ -20,6 +19,7 @@ from workers.ledger.export import Format, Selection, as_csv_line, as_json_line
 from workers.ledger.export import export as export_records
 from workers.ledger.files import PIPE, Output
 from workers.ledger.stream import Cursor, RecordStream
+from workers.redis.impatient import connect
 
 EXAMPLES = examples(
     "byom usage export --since 24h | jq .cost_usd",

@@ -7,11 +7,11 @@ import typer
 
 from config.settings import load_settings
 from workers.cli.console import JsonFlag, err, print_json
-from workers.cli.context import connect
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.cli.ledger import go_on, ledger_errors, open_database, say_before_first, say_gap
 from workers.ledger.stream import RECORDS_KEY, Cursor, Gap, RecordStream
+from workers.redis.impatient import connect
 
 EXAMPLES = examples(
     "BYOM_LEDGER_URL=sqlite:///usage.db byom usage sync",

@@ -25,7 +25,6 @@ from config.webhooks import (
 )
 from workers.cli.confirming import YesFlag, ask
 from workers.cli.console import JsonFlag, err, out, print_json, table
-from workers.cli.context import connect
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.examples import examples
 from workers.cli.notice import warn_if_not_announced
@@ -37,6 +36,7 @@ from workers.cli.webhook_views import failed_as_json, failed_row, owner_of, show
 from workers.configuration.admin import Admin
 from workers.notify.outbox import OutboxReader
 from workers.notify.posting import webhook_address_problem
+from workers.redis.impatient import connect
 
 app = typer.Typer(help="Post events to webhooks, signed; and see what could not be delivered.", no_args_is_help=True)
 

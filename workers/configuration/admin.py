@@ -17,8 +17,6 @@ from typing import Any, Self
 
 import redis
 from pydantic import SecretStr
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config.connections import (
     AccountProfile,
@@ -44,16 +42,14 @@ from config.credentials import (
     history_of,
     note_verification,
 )
-from config.errors import AuditError, ConfigError, SettingsError
+from config.errors import AuditError, ConfigError
 from config.settings import Settings
 from config.store import ParameterStore, open_store
 from workers.clock import Clock, SystemClock
 from workers.configuration.audit import AuditLog, difference
 from workers.configuration.changes import Announcer, Change
 from workers.configuration.effect import Effect, put_into_force
-
-#: Seconds that a command waits for Redis to take a notice.
-_PATIENCE = 5.0
+from workers.redis.impatient import connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,18 +104,7 @@ class Admin:
             StoreError: the store's URL is none.
             SettingsError: the broker's URL is none.
         """
-        try:
-            client = redis.Redis.from_url(
-                settings.redis_url,
-                socket_connect_timeout=_PATIENCE,
-                socket_timeout=_PATIENCE,
-                # Who waits is a person, and the caches of the workers are the second line.
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            # The client's message may repeat the URL, which may hold a password.
-            raise SettingsError("BYOM_BROKER_URL is not a Redis URL; write redis://HOST:PORT/DB") from None
-        with client:
+        with connect(settings.redis_url) as client:
             yield cls(
                 open_store(settings.store_url, key=settings.store_key),
                 audit=AuditLog.from_settings(settings),

@@ -54,7 +54,7 @@ def put_into_force(client: redis.Redis, store: ParameterStore, scope: str, *, tr
         lanes.wake(Which(meter=meter))
 
 
-def forget(client: redis.Redis, link: EffectiveConnection) -> None:
+def reset_limits(client: redis.Redis, link: EffectiveConnection) -> None:
     """Forget what was learned of a connection's meter and what stands in its way, and let the jobs go that waited.
 
     Raises:

@@ -12,8 +12,7 @@ from typing import Final
 import redis
 
 from config.connections import EffectiveConnection, project_path
-from workers.admission.keys import keys_of
-from workers.admission.redis import script
+from workers.admission.control import Meters
 from workers.enqueue.intake import key_prefix
 from workers.lanes.control import Lanes
 from workers.notify.outbox import OutboxReader
@@ -44,11 +43,10 @@ def forget(client: redis.Redis, project: str, *, own: Sequence[EffectiveConnecti
     Raises:
         redis.RedisError: the broker does not answer; the same again forgets the rest.
     """
-    say = client.register_script(script("hold", "declared"))
+    meters = Meters(client)
     for effective in own:
         if effective.credential_scope.startswith(f"{project_path(project)}/"):
-            # The first word is for tests that set the time.
-            say(keys=list(keys_of(effective)), args=["", "reset"])
+            meters.reset(effective)
     return Forgotten(
         pauses=Lanes(client).forget(project),
         idempotency_keys=_forget_keys(client, project),

@@ -107,12 +107,13 @@ class Subject:
 
     async def level(self, effective: EffectiveConnection) -> float:
         """What is in the bucket of tokens."""
-        bucket = (await self.admission.read(effective)).tokens
+        bucket = (await self.read(effective)).tokens
         assert bucket is not None
         return bucket.level
 
     async def read(self, effective: EffectiveConnection) -> MeterState:
-        return await self.admission.read(effective)
+        [state] = self.meters.read([effective])
+        return state
 
     async def set_aside(
         self, effective: EffectiveConnection, *, tokens: int, calls: int = 1, seconds: float = 30

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any
@@ -13,12 +13,12 @@ import redis
 import redis.asyncio
 from redis.crc import key_slot
 
-from config.connections import ProjectProfile
+from config.connections import EffectiveConnection, ProjectProfile
 from config.prices import PICO
 from tasks.contract import FailureCode, TokenUsage
 from tests.support import ManualClock
 from tests.unit.admission.conftest import FETCH, demand, limited, used
-from workers.admission import Health, Observation, Reason, RedisAdmission, Refusal, learning, memory, meter
+from workers.admission import Health, MeterState, Observation, Reason, RedisAdmission, Refusal, learning, memory, meter
 from workers.admission.control import Meters
 from workers.admission.keys import keys_of, meter_keys
 from workers.alerts import MemoryAlerts
@@ -47,6 +47,15 @@ def admission(client: "redis.asyncio.Redis") -> RedisAdmission:
     return RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=60)
 
 
+Read = Callable[[EffectiveConnection], MeterState]
+
+
+@pytest.fixture
+def read(valkey_client: redis.Redis) -> Read:
+    """How a meter stands, on the server's own clock."""
+    return lambda effective: Meters(valkey_client).read([effective])[0]
+
+
 async def exercise(admission: RedisAdmission, client: "redis.asyncio.Redis", commands: redis.Redis) -> None:
     """Everything once."""
     meters = Meters(commands)
@@ -63,7 +72,7 @@ async def exercise(admission: RedisAdmission, client: "redis.asyncio.Redis", com
         await admission.let_go(EFFECTIVE, reason=reason)
     await admission.release(EFFECTIVE, reservation="another")
     meters.declare(limited(tpm=5, refill=1, model=EFFECTIVE.connection.model))
-    await admission.read(EFFECTIVE)
+    meters.read([EFFECTIVE])
     meters.trust(EFFECTIVE)
     meters.reset(EFFECTIVE)
 
@@ -131,33 +140,34 @@ async def test_leases_get_a_lifetime_when_the_first_one_comes_and_hourly_from_th
 
 
 async def test_a_code_that_only_newer_workers_know_stops_nobody_from_reading_the_meter(
-    admission: RedisAdmission, client: "redis.asyncio.Redis"
+    admission: RedisAdmission, client: "redis.asyncio.Redis", read: Read
 ) -> None:
-    state, *_ = keys_of(EFFECTIVE)
-    await client.hset(state, "holds", f"credential {time.time() + 60} moon_in_the_way\n")
+    await client.hset(keys_of(EFFECTIVE).state, "holds", f"credential {time.time() + 60} moon_in_the_way\n")
 
     refusal = await admission.admit(EFFECTIVE, demand(1))
-    read = await admission.read(EFFECTIVE)
+    state = read(EFFECTIVE)
 
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.code) == (Reason.CREDENTIAL, None)
-    assert (read.blocked_by, read.blocked_code) == (Reason.CREDENTIAL, None)
+    assert (state.blocked_by, state.blocked_code) == (Reason.CREDENTIAL, None)
 
 
-async def test_time_is_the_servers(admission: RedisAdmission) -> None:
+async def test_time_is_the_servers(admission: RedisAdmission, read: Read) -> None:
     effective = limited(tpm=1_000, refill=0.001)
     await admission.admit(effective, demand(989))
 
     refusal = await admission.admit(effective, demand(0))
 
-    state = await admission.read(effective)
+    state = read(effective)
     assert isinstance(refusal, Refusal)
     assert abs(state.at.timestamp() - time.time()) < 60
     assert refusal.wait == pytest.approx(1_000, rel=0.01)
 
 
-async def test_a_worker_whose_clock_shows_another_day_counts_on_the_servers_day(client: "redis.asyncio.Redis") -> None:
-    slow, right = ManualClock(), RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=60)
+async def test_a_worker_whose_clock_shows_another_day_counts_on_the_servers_day(
+    client: "redis.asyncio.Redis", read: Read
+) -> None:
+    slow = ManualClock()
     slow.seconds = -400 * 86_400
     admission = RedisAdmission(client, alerts=MemoryAlerts(), lease_seconds=60, clock=slow)
     for _ in range(2):
@@ -165,12 +175,11 @@ async def test_a_worker_whose_clock_shows_another_day_counts_on_the_servers_day(
         assert not isinstance(lease, Refusal)
         await lease.settle(used(0, cost=7))
 
-    assert {row.spent for row in (await right.read(limited())).spends} == {14}
-    assert {row.spent for row in (await admission.read(limited())).spends} == {14}
+    assert {row.spent for row in read(limited()).spends} == {14}
 
 
 async def test_an_admission_whose_answer_was_lost_takes_nothing_when_it_is_sent_again(
-    client: "redis.asyncio.Redis", admission: RedisAdmission, monkeypatch: pytest.MonkeyPatch
+    client: "redis.asyncio.Redis", admission: RedisAdmission, monkeypatch: pytest.MonkeyPatch, read: Read
 ) -> None:
     effective = limited(tpm=1_000, refill=0.001, spend_cap_day_usd=Decimal(5))
     ask = admission._admit.__call__
@@ -183,11 +192,11 @@ async def test_an_admission_whose_answer_was_lost_takes_nothing_when_it_is_sent_
     monkeypatch.setattr(admission, "_admit", twice)
     await admission.admit(effective, demand(99, price=PICO // 1_000))
 
-    state = await admission.read(effective)
+    state = read(effective)
     assert (state.in_flight, state.reserved_tokens, state.spends[0].spent) == (1, 100, PICO // 10)
 
 
-async def test_many_at_once_get_no_more_than_there_is(admission: RedisAdmission) -> None:
+async def test_many_at_once_get_no_more_than_there_is(admission: RedisAdmission, read: Read) -> None:
     effective = limited(tpm=1_000, refill=0.001, rpm_capacity=1_000, spend_cap_day_usd=Decimal(5))
 
     answers = await asyncio.gather(*(admission.admit(effective, demand(99)) for _ in range(50)))
@@ -195,7 +204,7 @@ async def test_many_at_once_get_no_more_than_there_is(admission: RedisAdmission)
     granted = [answer for answer in answers if not isinstance(answer, Refusal)]
     assert len(granted) == 9
     await asyncio.gather(*(lease.settle(used(99, 1)) for lease in granted))
-    assert (await admission.read(effective)).in_flight == 0
+    assert read(effective).in_flight == 0
 
 
 async def test_a_server_that_lost_the_scripts_gets_them_again(
@@ -207,7 +216,9 @@ async def test_a_server_that_lost_the_scripts_gets_them_again(
     assert not isinstance(await admission.admit(limited(), demand(1)), Refusal)
 
 
-async def test_a_full_server_still_lets_workers_go_on(client: "redis.asyncio.Redis", admission: RedisAdmission) -> None:
+async def test_a_full_server_still_lets_workers_go_on(
+    client: "redis.asyncio.Redis", admission: RedisAdmission, read: Read
+) -> None:
     await client.config_set("maxmemory", "1")
     try:
         lease = await admission.admit(limited(), demand(1, price=1))
@@ -216,7 +227,7 @@ async def test_a_full_server_still_lets_workers_go_on(client: "redis.asyncio.Red
     finally:
         await client.config_set("maxmemory", "0")
 
-    assert (await admission.read(limited())).answers == 0
+    assert read(limited()).answers == 0
 
 
 def number(pattern: str) -> float:

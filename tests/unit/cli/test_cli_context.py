@@ -9,7 +9,8 @@ from config.errors import SettingsError
 from config.settings import Settings, load_settings
 from tasks.contract import ProviderKind
 from tests.unit.cli.conftest import Byom
-from workers.cli.context import connect, environment
+from workers.cli.context import environment
+from workers.redis.impatient import connect
 
 CUSTOM = Settings(
     broker_url=SecretStr("redis://:pw@127.0.0.1:7000/1"),

@@ -232,7 +232,7 @@ def test_no_secret_is_anywhere_but_in_its_place(
 
 def test_a_url_that_is_none_is_said_without_its_password() -> None:
     with (
-        pytest.raises(SettingsError, match="BYOM_BROKER_URL is not a Redis URL") as caught,
+        pytest.raises(SettingsError, match="is not a Redis URL") as caught,
         Admin.opened(Settings(broker_url=SecretStr("http://:hunter2@host"))),
     ):
         pass

@@ -22,6 +22,7 @@ from config.errors import StoreError
 from config.store import MemoryStore
 from tasks.contract import FailureCode
 from workers.admission import MeterState, Reason, RedisAdmission
+from workers.admission.control import Meters
 from workers.alerts import MemoryAlerts
 from workers.configuration.effect import put_into_force
 from workers.embedded.valkey import EmbeddedValkey
@@ -62,7 +63,9 @@ def ask(valkey: EmbeddedValkey, work: Callable[[RedisAdmission], Awaitable[_T]])
 
 
 def read(valkey: EmbeddedValkey, effective: EffectiveConnection) -> MeterState:
-    return ask(valkey, lambda admission: admission.read(effective))
+    with redis.Redis.from_url(valkey.url) as client:
+        [state] = Meters(client).read([effective])
+    return state
 
 
 def hold_back(valkey: EmbeddedValkey, *links: EffectiveConnection) -> None:

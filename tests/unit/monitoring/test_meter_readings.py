@@ -11,6 +11,7 @@ from config.connections import EffectiveConnection
 from tasks.contract import FailureCode, ProviderKind, TokenUsage
 from tests.support import effective
 from workers.admission import BucketState, Demand, Health, MeterState, Observation, Reason, RedisAdmission, Refusal
+from workers.admission.control import Meters
 from workers.alerts import MemoryAlerts
 from workers.monitoring.pool.meters import Limit, MeterReading
 from workers.monitoring.pool.redis_meters import RedisMeters
@@ -36,6 +37,11 @@ def limited(name: str, **changes: object) -> EffectiveConnection:
         credential_scope=found.credential_scope,
         origins={},
     )
+
+
+def state_of(client: redis.Redis, connection: EffectiveConnection) -> MeterState:
+    [state] = Meters(client).read([connection])
+    return state
 
 
 def as_admission_says(state: MeterState, tenant: str) -> MeterReading:
@@ -90,7 +96,7 @@ async def test_a_reading_is_what_admission_says(admission: RedisAdmission, valke
 
     assert set(readings) == {connection.key for connection in (plain, metered, broken, held)}
     for connection in (plain, metered, broken, held):
-        said = as_admission_says(await admission.read(connection), connection.tenant)
+        said = as_admission_says(state_of(valkey_client, connection), connection.tenant)
         # Levels rise while time passes between the two readings.
         assert settled(readings[connection.key]) == settled(said)
         levels = zip(readings[connection.key].limits, said.limits, strict=True)
@@ -110,7 +116,7 @@ async def test_what_a_vendor_refused_shows_as_a_limit_that_was_learned(
     await lease.settle(Observation(usage=TokenUsage(), rate_limited=True, retry_after=0))
 
     (reading,) = RedisMeters(valkey_client).readings()
-    said = (await admission.read(refused)).tokens
+    said = state_of(valkey_client, refused).tokens
 
     (limit,) = reading.limits
     assert said is not None
