@@ -265,7 +265,8 @@ local function bucket_hindrances(keys, meter, lease, replaced, short)
   elseif meter.breaker == 'half_open' then
     local till = meter.probe ~= lease.replaces and redis.call('ZSCORE', keys.leases, meter.probe)
     if till then
-      short(math.max(0, math.min(BUCKET_ASK_AGAIN, tonumber(till) - meter.now)), 'breaker', meter.breaker_code)
+      -- Why it is left alone is an open question until the probe is answered.
+      short(math.max(0, math.min(BUCKET_ASK_AGAIN, tonumber(till) - meter.now)), 'breaker')
     else
       probing = true
     end

@@ -340,8 +340,9 @@ class Meter:
         elif breaker.state == "half_open":
             probe = books.leases.get(breaker.probe) if breaker.probe and breaker.probe != replaces else None
             if probe:
+                # Why it is left alone is an open question until the probe is answered.
                 soon = max(0.0, min(ASK_AGAIN, probe.expires - books.now))
-                short.append((soon, Reason.BREAKER, breaker.code))
+                short.append((soon, Reason.BREAKER, "-"))
             else:
                 plan.probing = True
         bound = books.declared.max_concurrency

@@ -92,13 +92,13 @@ async def test_a_fatal_answer_opens_it_at_once_and_for_longer(subject: Subject) 
     )
 
 
-async def test_exactly_one_call_tries_it_again(subject: Subject) -> None:
+async def test_exactly_one_call_tries_it_again_and_the_others_are_not_told_that_it_failed(subject: Subject) -> None:
     await opened(subject)
 
     await probe(subject, after=5)
 
     assert await state(subject) is BreakerState.HALF_OPEN
-    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.1, code=DOWN)
+    assert await subject.refusal(LINE, demand(0)) == Refusal(reason=Reason.BREAKER, wait=0.1)
 
 
 async def test_an_answer_of_the_probe_closes_it_and_calls_come_back_on_a_ramp(subject: Subject) -> None:

@@ -7,7 +7,7 @@ from config.connections import project_path
 from config.credentials import save_credential
 from tasks.contract import FailureCode, TokenUsage
 from tests.support import START
-from tests.unit.engine.conftest import FRESH, IMPATIENT, USAGE, Bench, failure_of, fault, make_job, reply
+from tests.unit.engine.conftest import FRESH, IMPATIENT, TEXT, USAGE, Bench, failure_of, fault, make_job, reply
 from workers.admission import Reason, Refusal
 from workers.alerts import AlertKind
 from workers.engine.delivery import Delivery
@@ -128,6 +128,21 @@ async def test_what_does_not_pass_by_waiting_is_not_waited_for(bench: Bench, cod
     bench.gate.script.append(refused(Reason.BREAKER, code=code))
 
     assert failure_of(await bench.run(delivery=FRESH)).code is code
+
+
+async def test_what_a_trial_call_is_to_tell_is_waited_for(bench: Bench) -> None:
+    await alone(bench)
+    # The job's first episode is that call; all others have to see what comes of it.
+    bench.gate.script += [None, refused(Reason.BREAKER), refused(Reason.BREAKER)]
+    job = make_job(TEXT, TEXT, TEXT)
+
+    waiting = await bench.run(job, delivery=FRESH)
+    ending = await bench.run(job, delivery=FRESH)
+
+    assert waiting == Park(reason=Reason.BREAKER, seconds=1)
+    assert isinstance(ending, Ending)
+    assert ending.whole
+    assert len(bench.called) == 3
 
 
 async def test_a_spent_budget_pauses_a_job_however_long_it_has_waited(bench: Bench) -> None:
