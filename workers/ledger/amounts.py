@@ -41,13 +41,17 @@ class Amounts:
     @classmethod
     def of(cls, record: AttemptRecord) -> Self:
         """What one attempt adds."""
-        cost = cost_pico(record)
+        cost, usage = cost_pico(record), record.usage
         return cls(
             cost_pico=cost or 0,
             attempts=1,
             failed=int(record.status != "ok"),
-            unpriced=int(cost is None and record.usage.total > 0),
-            **dict(record.usage),
+            unpriced=int(cost is None and usage.total > 0),
+            input=usage.input,
+            cached_input=usage.cached_input,
+            cache_write=usage.cache_write,
+            output=usage.output,
+            reasoning=usage.reasoning,
             latency_ms=record.latency_ms,
             queue_wait_ms=record.queue_wait_ms or 0,
         )
