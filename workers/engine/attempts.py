@@ -28,6 +28,7 @@ from workers.clock import Clock
 from workers.configuration.directory import Directory
 from workers.engine.delivery import Reservation
 from workers.engine.flex import AT_STANDARD, Flex
+from workers.engine.leases import LeaseLost
 from workers.engine.outcome import Action, Decision, decide
 from workers.engine.records import Done, about, record_of, tags_of, tries_of
 from workers.engine.refused import CREDENTIAL_REST, credential_for
@@ -173,6 +174,7 @@ class Attempts:
 
         Raises:
             CredentialMissing: nothing was called.
+            LeaseLost: nothing was called, or not again: another delivery may have the job in hand.
         """
         prefix = f"{subject.route.hop}.{pack.index}."
         try:
@@ -232,6 +234,9 @@ class Attempts:
             lease = await self._admit(work)
             if isinstance(lease, Refusal):
                 return _Try(refusal=lease)
+            if not work.subject.in_hand():
+                await lease.refund()
+                raise LeaseLost
             return await self._call(work, records, lease)
 
     async def _call(self, work: _Work, records: list[AttemptRecord], lease: Lease) -> _Try:

@@ -129,8 +129,8 @@ class JobStore(Protocol):
             lease: seconds; renewed with `renew` while work goes on.
         """
 
-    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
-        """Prolong leases that are still held by their owners."""
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> list[tuple[str, str]]:
+        """Prolong leases that are still held by their owners, and say which are."""
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt and add it to the sums, unless there is one of that call already.

@@ -40,12 +40,12 @@ async def test_a_released_job_can_be_claimed_and_only_its_owner_releases_it(subj
 
 async def test_renewing_prolongs_only_leases_that_are_still_the_owners(subject: Subject) -> None:
     await subject.jobs.claim("j", hop=1, owner="a", lease=15)
-    await subject.jobs.renew([("j", "a"), ("other", "a")], lease=100)
+    assert await subject.jobs.renew([("other", "a"), ("j", "a")], lease=100) == [("j", "a")]
     claim = await subject.jobs.claim("j", hop=1, owner="b", lease=15)
     assert isinstance(claim, Busy)
     assert claim.seconds > 15
 
-    await subject.jobs.renew([("j", "b")], lease=500)
+    assert await subject.jobs.renew([("j", "b")], lease=500) == []
     claim = await subject.jobs.claim("j", hop=1, owner="b", lease=15)
     assert isinstance(claim, Busy)
     assert claim.seconds <= 100
