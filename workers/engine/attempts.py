@@ -331,7 +331,7 @@ class Attempts:
         work.met[fault.kind] += 1
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
         if work.met[fault.kind] >= tries or (fault.retry_after or 0) > self._patience:
-            if decision.action is Action.REFRESH_CREDENTIAL and call.credential is not None:
+            if decision.action is Action.REFRESH_CREDENTIAL:
                 # The newer one, or the one with a fresh token, was refused as well.
                 await self._leave_alone(work.subject, call.credential, decision.code)
             return _Try(fault=fault, decision=decision)
@@ -361,20 +361,19 @@ class Attempts:
             work.credential = await self._directory.credential(work.subject.effective, fresh=True)
         except (CredentialMissing, CredentialRefused):
             return False
-        if work.credential is None or used is None:
-            return renewed
-        if renewed or work.credential.version != used.version:
+        newer = work.credential is not None and used is not None and work.credential.version != used.version
+        if renewed or newer:
             return True
         await self._leave_alone(work.subject, used, code)
         return False
 
-    async def _leave_alone(self, subject: Subject, credential: Credential, code: FailureCode) -> None:
-        """The newest credential was refused: no other job needs to find that out by a call."""
-        news = self._directory.refuse(subject.effective, credential.version)
-        if not news:
+    async def _leave_alone(self, subject: Subject, credential: Credential | None, code: FailureCode) -> None:
+        """The newest credential was refused, or that there is none: no other job needs to find that out by a call."""
+        if credential is not None and not self._directory.refuse(subject.effective, credential.version):
             return
         await self._admission.hold_back(subject.effective, reason=Reason.CREDENTIAL, seconds=CREDENTIAL_REST, code=code)
-        await self._alerts.raise_alert(credential_alert(subject, credential.version, code, at=self._clock.now()))
+        if credential is not None:
+            await self._alerts.raise_alert(credential_alert(subject, credential.version, code, at=self._clock.now()))
 
     def _wait(self, state: RetryCallState) -> float:
         """The vendor's wait if it names one, else full-jitter backoff; none where the next try differs. In seconds."""

@@ -58,7 +58,7 @@ class Dropped:
     """A delivery that had the job in hand and never laid it down: its worker died, or gave up in the middle."""
 
     owner: str
-    #: When it took the job in hand, by its own clock.
+    #: When it took the job in hand, by the pool's clock.
     since: datetime
 
 
