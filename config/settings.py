@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
     #: Calls in flight at once over all jobs of one process.
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = 1_000
-    #: Celery's own rate limit per provider task and worker process, such as `{"openai": "600/m"}`.
+    #: Celery's own rate limit per provider task and worker process, of jobs and not of calls, such as
+    #: `{"openai": "600/m"}`.
     rate_limits: Annotated[
         dict[ProviderKind, Annotated[str, Field(pattern=r"^\d+(\.\d+)?/[smh]$")]], NoDecode, BeforeValidator(_decoded)
     ] = {}

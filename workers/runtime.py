@@ -137,7 +137,7 @@ class Runtime:
             clock=clock,
         )
         self._telling = Telling(jobs=jobs, letters=letters, events=events, inbox=Inbox(self._client))
-        leases = Leases(jobs, seconds=_LEASE)
+        leases = Leases(jobs, seconds=_LEASE, clock=clock)
         self._transport = build_transport(settings)
         providers = build_providers(fetch=self._transport.fetch, clock=clock, token_url=settings.google_token_url)
         attempts = Attempts(

@@ -1,6 +1,7 @@
 """The pages in a real browser: keyboard, narrow screens, both themes, and what they look like.
 
-With `BYOM_SCREENSHOTS=DIRECTORY` the pictures are kept there.
+With `BYOM_SCREENSHOTS=DIRECTORY` the pictures are kept there. The upper parts of two of them, with 256 colours, are in
+`docs/images`: `usage-light-wide` (1,130 pixels of height) and `providers-dark-wide` (900).
 """
 
 import os

@@ -59,7 +59,7 @@ class Refusal:
     wait: float
     #: Whether to wait at all; False when the project wants its jobs to fail at a spend cap.
     final: bool = False
-    #: For `BREAKER` and `CREDENTIAL`: why the connection is left alone. None while a call is trying whether it still is.
+    #: For `BREAKER` and `CREDENTIAL`: why the connection is left alone. None while a trial call is under way.
     code: FailureCode | None = None
 
 

@@ -139,11 +139,8 @@ def _raise(error: Exception, *_args: Any, **_kwargs: Any) -> None:
     raise error
 
 
-def _put_back_on_error(
-    target: Callable[..., Any], *, pause: Callable[[float], object] | None = None
-) -> Callable[..., Any]:
+def _put_back_on_error(target: Callable[..., Any]) -> Callable[..., Any]:
     """The same task, which answers "put it back" where it would raise."""
-    wait = pause or threading.Event().wait
 
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -153,7 +150,7 @@ def _put_back_on_error(
         except Exception as error:  # noqa: BLE001 - whatever it was, the job is not over
             # The message of an error may quote the payload.
             _log.error("job_put_back", error=type(error).__name__, why="the end of its task could not be stored")
-            wait(_PAUSE)
+            time.sleep(_PAUSE)
             why = Reject(type(error).__name__, requeue=True)
             # Failed, with what, after how many seconds: as Celery's tracer answers.
             return 1, ExceptionInfo((Reject, why, error.__traceback__)), 0.0

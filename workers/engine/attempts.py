@@ -28,6 +28,7 @@ from workers.clock import Clock
 from workers.configuration.directory import Directory
 from workers.engine.delivery import Reservation
 from workers.engine.flex import AT_STANDARD, Flex
+from workers.engine.leases import LeaseLost
 from workers.engine.outcome import Action, Decision, decide
 from workers.engine.records import Done, about, record_of, tags_of, tries_of
 from workers.engine.refused import CREDENTIAL_REST, credential_for
@@ -173,6 +174,7 @@ class Attempts:
 
         Raises:
             CredentialMissing: nothing was called.
+            LeaseLost: nothing was called, or not again: another delivery may have the job in hand.
         """
         prefix = f"{subject.route.hop}.{pack.index}."
         try:
@@ -232,6 +234,9 @@ class Attempts:
             lease = await self._admit(work)
             if isinstance(lease, Refusal):
                 return _Try(refusal=lease)
+            if not work.subject.in_hand():
+                await lease.refund()
+                raise LeaseLost
             return await self._call(work, records, lease)
 
     async def _call(self, work: _Work, records: list[AttemptRecord], lease: Lease) -> _Try:
@@ -326,7 +331,7 @@ class Attempts:
         work.met[fault.kind] += 1
         tries = decision.tries_when_last if work.subject.last and decision.tries_when_last else decision.tries
         if work.met[fault.kind] >= tries or (fault.retry_after or 0) > self._patience:
-            if decision.action is Action.REFRESH_CREDENTIAL and call.credential is not None:
+            if decision.action is Action.REFRESH_CREDENTIAL:
                 # The newer one, or the one with a fresh token, was refused as well.
                 await self._leave_alone(work.subject, call.credential, decision.code)
             return _Try(fault=fault, decision=decision)
@@ -356,20 +361,19 @@ class Attempts:
             work.credential = await self._directory.credential(work.subject.effective, fresh=True)
         except (CredentialMissing, CredentialRefused):
             return False
-        if work.credential is None or used is None:
-            return renewed
-        if renewed or work.credential.version != used.version:
+        newer = work.credential is not None and used is not None and work.credential.version != used.version
+        if renewed or newer:
             return True
         await self._leave_alone(work.subject, used, code)
         return False
 
-    async def _leave_alone(self, subject: Subject, credential: Credential, code: FailureCode) -> None:
-        """The newest credential was refused: no other job needs to find that out by a call."""
-        news = self._directory.refuse(subject.effective, credential.version)
-        if not news:
+    async def _leave_alone(self, subject: Subject, credential: Credential | None, code: FailureCode) -> None:
+        """The newest credential was refused, or that there is none: no other job needs to find that out by a call."""
+        if credential is not None and not self._directory.refuse(subject.effective, credential.version):
             return
         await self._admission.hold_back(subject.effective, reason=Reason.CREDENTIAL, seconds=CREDENTIAL_REST, code=code)
-        await self._alerts.raise_alert(credential_alert(subject, credential.version, code, at=self._clock.now()))
+        if credential is not None:
+            await self._alerts.raise_alert(credential_alert(subject, credential.version, code, at=self._clock.now()))
 
     def _wait(self, state: RetryCallState) -> float:
         """The vendor's wait if it names one, else full-jitter backoff; none where the next try differs. In seconds."""

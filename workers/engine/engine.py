@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from sys import maxsize
 from typing import Final
 
@@ -15,7 +16,7 @@ from redis import RedisError
 
 from config.catalogue import Catalogue
 from config.connections import EffectiveConnection
-from config.errors import ConfigError, InvalidConnection, StoreError
+from config.errors import ConfigError, StoreError
 from tasks.contract import AttemptRecord, ExtractionJob, FailureCode, Tier
 from workers import extraction
 from workers.admission import Reason
@@ -25,10 +26,10 @@ from workers.engine.attempts import Attempts
 from workers.engine.delivery import Delivery, Reservation
 from workers.engine.endings import ending_of, quarantined
 from workers.engine.kept import Kept
-from workers.engine.leases import Leases
+from workers.engine.leases import LeaseLost, Leases
 from workers.engine.outcome import Scope, decide
 from workers.engine.progress import Progress
-from workers.engine.routing import Route, next_route
+from workers.engine.routing import Route, connection_of, next_route
 from workers.engine.trouble import Subject, Trouble
 from workers.engine.writing_off import WritingOff
 from workers.jobs import Claimed, Dropped, Ended, Ending, HandedOver, JobStore
@@ -116,7 +117,9 @@ class Engine:
         """
         reservation = Reservation(delivery.reservation)
         try:
-            outcome = await self._claim(job, job_id=job_id, route=route, delivery=delivery, reservation=reservation)
+            outcome = None
+            while outcome is None:
+                outcome = await self._claim(job, job_id=job_id, route=route, delivery=delivery, reservation=reservation)
         finally:
             if unused := reservation.take():
                 await self._give_back(job, route, unused)
@@ -170,29 +173,34 @@ class Engine:
 
     async def _claim(
         self, job: ExtractionJob, *, job_id: str, route: Route, delivery: Delivery, reservation: Reservation
-    ) -> Outcome:
+    ) -> Outcome | None:
+        """None when the job slipped from its hands: then it waits for whoever took it, or goes on with what is done."""
         owner = uuid.uuid4().hex
-        async with self._leases.hold(job_id, hop=route.hop, owner=owner) as claim:
-            match claim:
-                case Ended(ending=ending):
-                    return ending
-                case HandedOver(route=onward):
-                    return await self._hand_off(job, onward)
-                case Claimed():
-                    return await self._run(
-                        job,
-                        job_id=job_id,
-                        route=route,
-                        delivery=delivery,
-                        reservation=reservation,
-                        owner=owner,
-                        claimed=claim,
-                    )
+        try:
+            async with self._leases.hold(job_id, hop=route.hop, owner=owner) as claim:
+                match claim:
+                    case Ended(ending=ending):
+                        return ending
+                    case HandedOver(route=onward):
+                        return await self._hand_off(job, onward)
+                    case Claimed():
+                        return await self._run(
+                            job,
+                            job_id=job_id,
+                            route=route,
+                            delivery=delivery,
+                            reservation=reservation,
+                            owner=owner,
+                            claimed=claim,
+                        )
+        except LeaseLost:
+            _log.warning("lease_lost", job_id=job_id, project=job.project, why="this process stood still")
+            return None
 
     async def _give_back(self, job: ExtractionJob, route: Route, reservation: str) -> None:
         """The job made no call; others need not wait until what was set aside for it runs out."""
         try:
-            effective = _on(await self._directory.chain(job.project), route)
+            effective = connection_of(await self._directory.chain(job.project), route)
             await self._attempts.give_back(effective, reservation)
         except (ConfigError, RedisError) as error:
             _log.warning("reservation_not_given_back", project=job.project, error=type(error).__name__)
@@ -225,7 +233,8 @@ class Engine:
         trouble: Trouble | None
         try:
             chain = await self._directory.chain(job.project)
-            subject = self._subject(job, job_id, route, chain, delivery)
+            in_hand = partial(self._leases.holds, job_id, owner=owner)
+            subject = replace(self._subject(job, job_id, route, chain, delivery), in_hand=in_hand)
             units = extraction.plan(job, context_tokens=subject.model.context, max_output=subject.model.max_output)
             if _waits_for_a_batch(subject, claimed) and len(progress.extracted) < len(units):
                 return Collect(connection=subject.route.connection)
@@ -300,7 +309,7 @@ class Engine:
         chain: Sequence[EffectiveConnection],
         delivery: Delivery,
     ) -> Subject:
-        effective = _on(chain, route)
+        effective = connection_of(chain, route)
         connection = effective.connection
         model = self._catalogue.find(connection.provider, connection.model, unverified=connection.unverified)
         last = next_route(chain, route, FailureCode.INTERNAL) is None
@@ -385,16 +394,3 @@ async def _all(todo: Iterable[Awaitable[None]]) -> None:
     for done in await asyncio.gather(*several, return_exceptions=True):
         if isinstance(done, BaseException):
             raise done
-
-
-def _on(chain: Sequence[EffectiveConnection], route: Route) -> EffectiveConnection:
-    """The connection of a route, as it is configured now; its model may have changed since the job was enqueued."""
-    for effective in chain:
-        if effective.connection.name == route.connection:
-            if effective.connection.provider is not route.provider:
-                break
-            return effective
-    raise InvalidConnection(
-        f"connection '{route.connection}' ({route.provider.value}) is no longer configured for the project; "
-        "the job goes on to the connections that are"
-    )

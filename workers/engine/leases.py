@@ -7,22 +7,34 @@ from contextlib import asynccontextmanager
 import structlog
 
 from config.errors import StoreError
+from workers.clock import Clock
 from workers.jobs import Busy, Claimed, Ended, HandedOver, JobStore
 
 _log = structlog.get_logger(__name__)
+
+
+class LeaseLost(Exception):
+    """A process stood still for longer than its lease: another may have the job in hand by now."""
 
 
 class Leases:
     """Claims jobs for one process and renews what it holds."""
 
     def __init__(
-        self, jobs: JobStore, *, seconds: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        jobs: JobStore,
+        *,
+        seconds: float,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`seconds` is how long a job stays claimed after its process stops renewing."""
         self._jobs = jobs
         self._seconds = seconds
+        self._clock = clock
         self._sleep = sleep
-        self._held: set[tuple[str, str]] = set()
+        #: Job and owner → until when the lease surely holds, by this process's clock.
+        self._held: dict[tuple[str, str], float] = {}
 
     @asynccontextmanager
     async def hold(self, job_id: str, *, hop: int, owner: str) -> AsyncIterator[Claimed | HandedOver | Ended]:
@@ -31,31 +43,36 @@ class Leases:
         A second delivery waits rather than leaves: were it dropped and the first one's worker died, nobody would be
         left to do the job.
         """
+        asked = self._clock.monotonic()
         claim = await self._jobs.claim(job_id, hop=hop, owner=owner, lease=self._seconds)
         while isinstance(claim, Busy):
             await self._sleep(min(max(claim.seconds, 0.05), 1.0))
+            asked = self._clock.monotonic()
             claim = await self._jobs.claim(job_id, hop=hop, owner=owner, lease=self._seconds)
         if not isinstance(claim, Claimed):
             yield claim
             return
-        self._held.add((job_id, owner))
+        self._held[job_id, owner] = asked + self._seconds
         # Unless the block says otherwise: whatever breaks it off may have broken off a call.
         dropped = True
         try:
             yield claim
             dropped = False
-        except StoreError:
-            # The configuration could not be read; all calls had come to rest.
+        except (StoreError, LeaseLost):
+            # The configuration could not be read, or there was to be no other call; all calls had come to rest.
             dropped = False
             raise
         finally:
-            if (job_id, owner) in self._held:
-                self._held.discard((job_id, owner))
+            if self._held.pop((job_id, owner), None) is not None:
                 await self._jobs.release(job_id, owner=owner, dropped=dropped)
+
+    def holds(self, job_id: str, *, owner: str) -> bool:
+        """Whether a lease surely holds. Known without asking anybody: also when this process was stopped until now."""
+        return self._clock.monotonic() < self._held.get((job_id, owner), 0.0)
 
     def gone(self, job_id: str, *, owner: str) -> None:
         """Note that a held lease went with the job's ending or hand-over, and need not be given back."""
-        self._held.discard((job_id, owner))
+        self._held.pop((job_id, owner), None)
 
     async def renew_forever(self) -> None:
         """Renew all held leases three times per lease; run it beside the engine and cancel it at the end."""
@@ -63,7 +80,9 @@ class Leases:
             await self._sleep(self._seconds / 3)
             if not self._held:
                 continue
+            asked = self._clock.monotonic()
             try:
-                await self._jobs.renew(sorted(self._held), lease=self._seconds)
+                still = await self._jobs.renew(sorted(self._held), lease=self._seconds)
+                self._held.update(dict.fromkeys(self._held.keys() & still, asked + self._seconds))
             except Exception as error:  # noqa: BLE001 - whatever it was, the next round must still come
                 _log.warning("leases_not_renewed", held=len(self._held), error=type(error).__name__)

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.connections import EffectiveConnection
+from config.errors import InvalidConnection
 from tasks.contract import FailureCode, ProviderKind, Role
 
 
@@ -77,3 +78,20 @@ def next_route(chain: Sequence[EffectiveConnection], route: Route, code: Failure
         if effective.connection.name not in tried:
             return Route.to(effective, history=history, replays=route.replays)
     return None
+
+
+def connection_of(chain: Sequence[EffectiveConnection], route: Route) -> EffectiveConnection:
+    """The connection of a route, as it is configured now; its model may have changed since the job was enqueued.
+
+    Raises:
+        InvalidConnection: it is not configured any more.
+    """
+    for effective in chain:
+        if effective.connection.name == route.connection:
+            if effective.connection.provider is not route.provider:
+                break
+            return effective
+    raise InvalidConnection(
+        f"connection '{route.connection}' ({route.provider.value}) is no longer configured for the project; "
+        "the job goes on to the connections that are"
+    )

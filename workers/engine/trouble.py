@@ -1,6 +1,7 @@
 """Why work on a connection came to nothing, in words that say what to do. Pure."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Self
 
@@ -102,6 +103,8 @@ class Subject:
     impatient: bool = False
     #: Seconds from joining the lane of this connection to this delivery.
     waited: float = 0.0
+    #: Whether this delivery surely has the job in hand; another may have taken it while this one stood still.
+    in_hand: Callable[[], bool] = field(default=lambda: True, compare=False)
 
     def waits(self, how: Waits) -> bool:
         """Whether the job goes back to its lane rather than on, or to its end."""

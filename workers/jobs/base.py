@@ -58,7 +58,7 @@ class Dropped:
     """A delivery that had the job in hand and never laid it down: its worker died, or gave up in the middle."""
 
     owner: str
-    #: When it took the job in hand, by its own clock.
+    #: When it took the job in hand, by the pool's clock.
     since: datetime
 
 
@@ -129,8 +129,8 @@ class JobStore(Protocol):
             lease: seconds; renewed with `renew` while work goes on.
         """
 
-    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
-        """Prolong leases that are still held by their owners."""
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> list[tuple[str, str]]:
+        """Prolong leases that are still held by their owners, and say which are."""
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt and add it to the sums, unless there is one of that call already.

@@ -59,13 +59,15 @@ class MemoryJobs:
             dropped=dropped_of(job.hands, owner),
         )
 
-    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
-        """Prolong leases that are still held by their owners."""
-        now = self._clock.monotonic()
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> list[tuple[str, str]]:
+        """Prolong leases that are still held by their owners, and say which are."""
+        now, held = self._clock.monotonic(), []
         for job_id, owner in job_ids_and_owners:
             job = self._job(job_id)
             if job.owner == owner and job.lease_until > now:
                 job.lease_until = now + lease
+                held.append((job_id, owner))
+        return held
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt; returns whether this very record stands."""

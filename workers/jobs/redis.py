@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 import redis
@@ -82,12 +83,13 @@ class RedisJobs:
         fields = dict(zip(values[::2], values[1::2], strict=True))
         return Claimed(**_parts(fields), batched=b"batched" in fields, dropped=dropped_of(_hands(fields), owner))
 
-    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
-        """Prolong leases that are still held by their owners."""
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> list[tuple[str, str]]:
+        """Prolong leases that are still held by their owners, and say which are."""
         milliseconds = _milliseconds(lease)
-        await asyncio.gather(
+        held = await asyncio.gather(
             *(self._lease(keys=[lease_key(job_id)], args=[owner, milliseconds]) for job_id, owner in job_ids_and_owners)
         )
+        return list(compress(job_ids_and_owners, held))
 
     async def settle(self, record: AttemptRecord) -> bool:
         """Write the usage record of an attempt and add it to the sums; returns whether this very record stands."""

@@ -265,7 +265,7 @@ def build_bench() -> Bench:
         catalogue=load_catalogue(),
         jobs=jobs,
         attempts=attempts,
-        leases=Leases(jobs, seconds=15, sleep=yield_only),
+        leases=Leases(jobs, seconds=60, clock=clock, sleep=yield_only),
         patience=Patience(before_fallback=30, at_most=600),
     )
     return Bench(

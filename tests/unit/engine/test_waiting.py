@@ -260,6 +260,19 @@ async def test_a_credential_that_is_refused_and_has_no_successor_is_left_alone_b
     assert "key-one" not in repr(alert)
 
 
+async def test_a_connection_without_a_credential_is_left_alone_too_when_its_provider_wants_one(bench: Bench) -> None:
+    bench.model.always["primary"] = fault(FaultKind.MODEL_NOT_FOUND)
+    bench.model.always["backup"] = fault(FaultKind.CREDENTIAL_REJECTED)
+
+    ending = await bench.run_to_the_end()
+
+    assert failure_of(ending).code is FailureCode.CREDENTIAL_REJECTED
+    assert bench.called == ["primary", "backup"]
+    assert bench.gate.held_back == [("backup", Reason.CREDENTIAL, 30.0, FailureCode.CREDENTIAL_REJECTED)]
+    # There is no credential to speak of; the call itself was told of.
+    assert bench.alerts.raised == []
+
+
 async def test_a_connection_is_held_back_for_as_long_as_its_credential_is_refused(bench: Bench) -> None:
     bench.model.always["primary"] = fault(FaultKind.CREDENTIAL_REJECTED)
     held = [("primary", Reason.CREDENTIAL, 30.0, FailureCode.CREDENTIAL_REJECTED)]

@@ -42,6 +42,8 @@ def decoded(text: str | bytes) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(text)
     message["body"] = json.loads(base64.b64decode(message["body"]))
     assert message["properties"].pop("delivery_tag")
+    # Celery writes False where a process has the task itself, null where it has its name only; both keep the result.
+    message["headers"]["ignore_result"] = message["headers"]["ignore_result"] or None
     return message
 
 

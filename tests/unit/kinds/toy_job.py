@@ -67,7 +67,7 @@ def engine_on(store: ParameterStore, transport: Transport, jobs: MemoryJobs) -> 
         catalogue=load_catalogue(),
         jobs=jobs,
         attempts=attempts,
-        leases=Leases(jobs, seconds=15),
+        leases=Leases(jobs, seconds=15, clock=clock),
         patience=Patience(before_fallback=30, at_most=600),
     )
     return engine, directory

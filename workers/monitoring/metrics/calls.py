@@ -127,9 +127,9 @@ class MeasuredJobs:
         """As the store itself."""
         return await self._jobs.claim(job_id, hop=hop, owner=owner, lease=lease)
 
-    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> None:
+    async def renew(self, job_ids_and_owners: list[tuple[str, str]], *, lease: float) -> list[tuple[str, str]]:
         """As the store itself."""
-        await self._jobs.renew(job_ids_and_owners, lease=lease)
+        return await self._jobs.renew(job_ids_and_owners, lease=lease)
 
     async def settle(self, record: AttemptRecord) -> bool:
         """As the store itself."""
