@@ -25,8 +25,8 @@ def runtime() -> Runtime:
             # What start-up made lives as long as the process: the garbage collector need not walk it time and again.
             gc.collect()
             gc.freeze()
-            # Nearly all that a call leaves is freed without the collector, which looks at all calls in flight each
-            # time: every few thousand new objects that took a tenth of a worker's CPU, every 50,000 it takes 2 to 3 %.
+            # Nearly all that calls leave is freed without it, and it walks all calls in flight each time: at every few
+            # thousand new objects that is a tenth of what a call costs.
             gc.set_threshold(*_GC_THRESHOLDS)
             signals.worker_shutting_down.connect(_on_worker_shutting_down, weak=False, dispatch_uid="byom.drain")
             signals.worker_shutdown.connect(_on_worker_shutdown, weak=False, dispatch_uid="byom.runtime")
