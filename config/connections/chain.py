@@ -64,10 +64,15 @@ class EffectiveConnection:
         """Whom the meters belong to: all that one call must be admitted by is kept together under this name."""
         return f"a/{self.account}" if self.account else f"p/{self.project}"
 
+    def credential_is_of(self, path: str) -> bool:
+        """Whether the credential is kept with this project or account, named by its path, and not inherited by it."""
+        return self.credential_scope.startswith(f"{path}/")
+
     @property
     def _limits_are_the_owners(self) -> bool:
-        project = self.credential_scope.startswith(f"{project_path(self.project)}/")
-        return project or not any(self.origins.get(field) == "project" for field in LIMIT_FIELDS)
+        return self.credential_is_of(project_path(self.project)) or not any(
+            self.origins.get(field) == "project" for field in LIMIT_FIELDS
+        )
 
 
 def effective_chain(store: ParameterStore, project: str) -> list[EffectiveConnection]:

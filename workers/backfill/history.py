@@ -85,8 +85,7 @@ def _is_of(record: dict[str, Any], link: EffectiveConnection) -> bool:
 
 def _shares_meter(link: EffectiveConnection) -> bool:
     """Whether other projects of the account call through the same meter."""
-    own = link.credential_scope.startswith(f"{project_path(link.project)}/")
-    return not own and not link.key.endswith(f"@{link.project}")
+    return not link.credential_is_of(project_path(link.project)) and not link.key.endswith(f"@{link.project}")
 
 
 def _add(

@@ -95,7 +95,7 @@ def has_credential(store: ParameterStore, effective: EffectiveConnection) -> boo
 def credential_command(effective: EffectiveConnection) -> str:
     """The command that adds the credential which a connection names."""
     owner = Level.project(effective.project)
-    if effective.account and not effective.credential_scope.startswith(f"{owner.path}/"):
+    if effective.account and not effective.credential_is_of(owner.path):
         owner = Level.account(effective.account)
     return f"byom credential add {owner.flag} --name {effective.connection.credential} --activate --key-env NAME"
 

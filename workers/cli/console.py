@@ -26,6 +26,11 @@ def one_line(text: object) -> str:
     return "".join(character if character.isprintable() else "?" for character in str(text))
 
 
+def counted(number: int, word: str) -> str:
+    """Such as `1 fact` and `2 facts`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def print_json(document: Any, *, indent: int | None = None) -> None:
     """Write one JSON document and a newline to stdout; without `indent` it is one line, fit for JSON Lines."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=indent) + "\n")

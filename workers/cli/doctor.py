@@ -27,7 +27,7 @@ from workers.cli.checks.flower import check_flower
 from workers.cli.checks.local import check_packages, check_python
 from workers.cli.checks.projects import check_project, check_store
 from workers.cli.checks.tracing import check_tracing
-from workers.cli.console import JsonFlag, out, print_json
+from workers.cli.console import JsonFlag, counted, out, print_json
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.redis.impatient import connect
@@ -66,14 +66,10 @@ def doctor(
     if as_json:
         print_json({"checks": [asdict(check) for check in checks], **counts})
     else:
-        words = (_count(counts["warn"], "warning"), _count(counts["fail"], "failure"))
+        words = (counted(counts["warn"], "warning"), counted(counts["fail"], "failure"))
         out.print(f"\n{counts['ok']} ok, {', '.join(words)}")
     if counts[Status.FAIL]:
         raise typer.Exit(ExitCode.FAILED)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _examine(flower_url: str) -> Iterator[Check]:

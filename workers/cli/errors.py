@@ -86,9 +86,6 @@ def _print_whatever_comes() -> None:
 def _boundary(arguments: Sequence[str], *, as_json: bool) -> Iterator[None]:
     try:
         yield
-    except typer.Abort as error:
-        # Without --json the parser ends the command itself.
-        _fail(error, "this asks first; nothing was done. Give --yes with --json", ExitCode.USAGE, as_json=as_json)
     except typer.TyperException as error:
         _fail(error, error.format_message(), ExitCode(error.exit_code), as_json=as_json)
     except CommandError as error:

@@ -13,6 +13,7 @@ from config.settings import Settings
 from config.store import ParameterStore
 from workers.cli.console import err, out
 from workers.cli.levels import is_new
+from workers.cli.pauses import resume_command
 from workers.configuration.admin import Admin
 from workers.configuration.forgetting import Forgotten, forget
 from workers.redis.impatient import connect
@@ -38,7 +39,7 @@ def forgetting(admin: Admin, settings: Settings, levels: Sequence[Level]) -> Ite
             if found[level.name] is None:
                 err.print(
                     f"What the broker keeps under the name of {level} is still there, and would meet a later one: when "
-                    f"it answers, end a pause with `byom lanes resume {level.flag}`; idempotency keys run out by "
+                    f"it answers, end a pause with `{resume_command(level.name)}`; idempotency keys run out by "
                     "themselves (BYOM_IDEMPOTENCY_TTL)."
                 )
 

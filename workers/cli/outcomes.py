@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 
 from tasks.contract import ContractError, ExtractionResult, Fact, JobStatus
-from workers.cli.console import out
+from workers.cli.console import counted, out
 from workers.enqueue.producer import JobHandle
 
 
@@ -55,7 +55,7 @@ class Outcome:
         saved = f", {result.usage.tokens_saved:,} saved by packing" if result.usage.tokens_saved else ""
         fell_back = ", [yellow]by fallback[/]" if hops > 1 else ""
         return (
-            f"{mark} {self.job_id}  {result.status.value}: {facts} {'fact' if facts == 1 else 'facts'}, "
+            f"{mark} {self.job_id}  {result.status.value}: {counted(facts, 'fact')}, "
             f"{result.usage.tokens.total:,} tokens{saved}, {cost}{fell_back}"
         )
 

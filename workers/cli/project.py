@@ -9,13 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from config.connections import (
-    ProjectProfile,
-    has_primary,
-    list_projects,
-    project_connections,
-    read_project,
-)
+from config.connections import ProjectProfile, has_primary, list_projects, project_connections, read_project
 from config.connections.checks import check_chain, profile_warnings
 from config.connections.draft import Draft, broken
 from config.connections.paths import Level

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from config.settings import load_settings
 from config.store import open_store
-from workers.cli.console import JsonFlag, out, print_json, table
+from workers.cli.console import JsonFlag, counted, out, print_json, table
 from workers.cli.errors import ExitCode
 from workers.cli.examples import examples
 from workers.cli.options import RequiredProject, identifier
@@ -59,7 +59,7 @@ def _print(reports: Sequence[Verification], *, as_json: bool) -> None:
 
 def _row(report: Verification) -> list[str]:
     failure, warnings = report.failure, len(report.warnings)
-    works = "works" if not warnings else f"works, {warnings} warning{'s' if warnings > 1 else ''}"
+    works = "works" if not warnings else f"works, {counted(warnings, 'warning')}"
     return [
         report.connection,
         report.provider.value,

@@ -78,7 +78,7 @@ def _at_meters(client: redis.Redis, level: Level, links: list[EffectiveConnectio
     for link in links:
         meters.declare(link)
         # A project does not vouch for what its account's key met.
-        if trust and link.credential_scope.startswith(f"{level.path}/"):
+        if trust and link.credential_is_of(level.path):
             meters.trust(link)
 
 

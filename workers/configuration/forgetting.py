@@ -45,7 +45,7 @@ def forget(client: redis.Redis, project: str, *, own: Sequence[EffectiveConnecti
     """
     meters = Meters(client)
     for effective in own:
-        if effective.credential_scope.startswith(f"{project_path(project)}/"):
+        if effective.credential_is_of(project_path(project)):
             meters.reset(effective)
     return Forgotten(
         pauses=Lanes(client).forget(project),
